@@ -1,0 +1,25 @@
+// One fused step: every parameter, gradient and state is read once, then each that changes is written once.
+//
+//     g ← ±∂f + l2 · p
+//     p ← p − (lr · direction(g) + decay · p)
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn update(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = locate(workgroup, lane);
+    if !at.inside {
+        return;
+    }
+    let step = scalars_of(at);
+    let p = load_param(at.param);
+    let loaded = load_grad(at.grad);
+    load_state(at.state);
+
+    let g = step.grad_scale * loaded + step.l2 * p;
+    let u = direction(g, step.hyper);
+
+    store_state(at.state);
+    store_param(at.param, p - (step.lr * u + step.decay * p));
+}

@@ -1,0 +1,37 @@
+// ADAM (Kingma & Ba 2015, algorithm 1), with AMSGrad (Reddi et al. 2018).
+//
+//     m ← β₁ m + (1 − β₁) g
+//     v ← β₂ v + (1 − β₂) g²
+//     x ← max(x, v)                    AMSGrad only, then x in place of v
+//     direction = m̂ / (√(v̂ + ε_root) + ε)        m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
+
+override AMSGRAD: bool = false;
+
+const EXP_AVG = 0u;
+const EXP_AVG_SQ = 1u;
+const MAX_EXP_AVG_SQ = 2u;
+
+struct Hyper {
+    beta1: f32,
+    beta1_low: f32, // what f32 leaves of β₁
+    gain1: f32,     // 1 − β₁
+    beta2: f32,
+    beta2_low: f32,
+    gain2: f32,
+    m_scale: f32,   // 1 / (1 − β₁ᵗ)
+    v_scale: f32,   // 1 / (1 − β₂ᵗ)
+    eps_root: f32,
+    eps: f32,
+}
+
+fn direction(g: real, hyper: Hyper) -> real {
+    let m = decayed(state[EXP_AVG], hyper.beta1, hyper.beta1_low, hyper.gain1 * g);
+    state[EXP_AVG] = m;
+    var v = decayed(state[EXP_AVG_SQ], hyper.beta2, hyper.beta2_low, hyper.gain2 * g * g);
+    state[EXP_AVG_SQ] = v;
+    if AMSGRAD {
+        v = max(state[MAX_EXP_AVG_SQ], v);
+        state[MAX_EXP_AVG_SQ] = v;
+    }
+    return hyper.m_scale * m / (sqrt(hyper.v_scale * v + hyper.eps_root) + hyper.eps);
+}

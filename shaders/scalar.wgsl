@@ -1,0 +1,2 @@
+// What one invocation works on: one element, where four neighbours do not stand on a 16-byte boundary.
+alias real = f32;

@@ -1,0 +1,2 @@
+// What one invocation works on: four neighbouring elements.
+alias real = vec4<f32>;

@@ -1,0 +1,3 @@
+//! The command `wgpu-optim`.
+
+fn main() {}

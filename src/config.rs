@@ -1,0 +1,125 @@
+//! Groups from JSON: the CONFIG of `wgpu-optim replay`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::group::Group;
+use crate::rule::{self, Rule};
+
+/// How a rule is read from JSON: through serde, whatever its fields.
+#[derive(Clone, Copy)]
+pub struct Options {
+    lr: f64,
+    decoupled: bool,
+    defaults: fn() -> Result<Value, serde_json::Error>,
+    parse: fn(Value) -> Result<Arc<dyn Rule>, serde_json::Error>,
+}
+
+impl Options {
+    /// Of a rule with a default learning rate, and whether `decoupled` weight decay is offered.
+    pub(crate) const fn of<R: Rule + Default + Serialize + DeserializeOwned>(
+        lr: f64,
+        decoupled: bool,
+    ) -> Self {
+        Self {
+            lr,
+            decoupled,
+            defaults: || serde_json::to_value(R::default()),
+            parse: |value| Ok(Arc::new(serde_json::from_value::<R>(value)?)),
+        }
+    }
+
+    /// Every key with its default.
+    fn known(&self) -> Result<Map<String, Value>, serde_json::Error> {
+        let mut known = Map::new();
+        known.insert("lr".into(), self.lr.into());
+        if let Value::Object(own) = (self.defaults)()? {
+            known.extend(own);
+        }
+        known.insert("weight_decay".into(), 0.0.into());
+        if self.decoupled {
+            known.insert("decoupled".into(), false.into());
+        }
+        known.insert("maximize".into(), false.into());
+        Ok(known)
+    }
+}
+
+/// The group that a CONFIG object describes. A missing key takes the crate's default.
+///
+/// # Errors
+/// Text that is no JSON object, an unknown optimizer or key (with a list of those there are), a value
+/// of the wrong kind or out of its range.
+pub fn group(json: &str) -> Result<Group, String> {
+    let value: Value = serde_json::from_str(json).map_err(|e| format!("not JSON: {e}"))?;
+    let Value::Object(mut given) = value else {
+        return Err(format!("a config is one JSON object, this is {}", kind(&value)));
+    };
+    let names = list(rule::ALL.iter().map(|entry| entry.name));
+    let name = match given.remove("optimizer") {
+        Some(Value::String(name)) => name,
+        Some(other) => {
+            return Err(format!("`optimizer` is {}; it must be one of {names}", kind(&other)));
+        }
+        None => return Err(format!("`optimizer` is missing; it must be one of {names}")),
+    };
+    let Some(entry) = rule::ALL.iter().find(|entry| entry.name == name) else {
+        return Err(format!("unknown optimizer `{name}`; known are {names}"));
+    };
+    let mut values = entry.config.known().map_err(|e| e.to_string())?;
+    for (key, value) in given {
+        let Some(default) = values.get_mut(&key) else {
+            let keys = list(values.keys().map(String::as_str));
+            return Err(format!("unknown key `{key}` for `{name}`; known are `optimizer`, {keys}"));
+        };
+        if !same_kind(default, &value) {
+            let (is, must) = (kind(&value), kind(default));
+            return Err(format!("`{name}`: `{key}` is {is}, it must be {must}"));
+        }
+        *default = value;
+    }
+    assemble(entry, values)
+}
+
+fn assemble(entry: &rule::Entry, mut values: Map<String, Value>) -> Result<Group, String> {
+    let mut number = |key: &str| values.remove(key).and_then(|v| v.as_f64()).unwrap_or(0.0);
+    let (lr, weight_decay) = (number("lr"), number("weight_decay"));
+    let mut switch = |key: &str| values.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
+    let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
+    let rule = (entry.config.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
+    let group = Group { rule, lr, weight_decay, decoupled, maximize };
+    group.check().map_err(|e| e.to_string())?;
+    Ok(group)
+}
+
+/// Whether `value` can stand where `default` does.
+fn same_kind(default: &Value, value: &Value) -> bool {
+    match (default, value) {
+        (Value::Number(_), Value::Number(_)) | (Value::Bool(_), Value::Bool(_)) => true,
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_kind(a, b))
+        }
+        _ => false,
+    }
+}
+
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "true or false".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(s) => format!("the string \"{s}\""),
+        Value::Array(a) if a.iter().all(Value::is_number) => {
+            format!("a list of {} numbers", a.len())
+        }
+        Value::Array(a) => format!("a list of {} values", a.len()),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

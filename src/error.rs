@@ -1,0 +1,219 @@
+//! Everything that can be wrong, said with its name, both values and the remedy.
+
+/// What was wrong with what the caller gave. Nothing has been changed when one of these is returned.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A view without elements.
+    #[error("{what}: the view holds 0 elements; it must hold at least 1")]
+    Empty {
+        /// The parameter or gradient, as in "parameter `w`".
+        what: String,
+    },
+
+    /// A parameter and its gradient differ in length.
+    #[error(
+        "parameter `{name}`: its gradient holds {grad} elements, the parameter {param}; give both views the same length"
+    )]
+    LengthMismatch {
+        /// The parameter.
+        name: String,
+        /// Elements in the parameter.
+        param: u64,
+        /// Elements in the gradient.
+        grad: u64,
+    },
+
+    /// A buffer lacks a usage it needs.
+    #[error(
+        "{what}: its buffer was created with usage {usage:?}, which lacks {needs:?}; create it with `usage | {needs:?}`"
+    )]
+    MissingUsage {
+        /// The parameter or gradient.
+        what: String,
+        /// What the buffer was created with.
+        usage: wgpu::BufferUsages,
+        /// What it must have as well.
+        needs: wgpu::BufferUsages,
+    },
+
+    /// A view does not start on an element.
+    #[error("{what}: its view starts at byte {offset}, which is not a multiple of 4; move it to byte {}", offset / 4 * 4)]
+    Unaligned {
+        /// The parameter or gradient.
+        what: String,
+        /// Where the view starts, in bytes.
+        offset: u64,
+    },
+
+    /// A view ends after its buffer.
+    #[error(
+        "{what}: its view ends at byte {end}, its buffer at byte {size}; shorten the view or enlarge the buffer"
+    )]
+    PastEnd {
+        /// The parameter or gradient.
+        what: String,
+        /// Where the view ends, in bytes.
+        end: u128,
+        /// The size of the buffer, in bytes.
+        size: u64,
+    },
+
+    /// Two views share bytes of which one is written.
+    #[error(
+        "{what}: its bytes {}..{} overlap bytes {}..{} of {other} in the same buffer; a step writes parameters, so give each its own range",
+        bytes.0, bytes.1, other_bytes.0, other_bytes.1
+    )]
+    Overlap {
+        /// The parameter or gradient just given.
+        what: String,
+        /// Its first byte, and the first after it.
+        bytes: (u64, u64),
+        /// The parameter or gradient it collides with.
+        other: String,
+        /// Its first byte, and the first after it.
+        other_bytes: (u64, u64),
+    },
+
+    /// Two parameters of one name.
+    #[error(
+        "parameter `{name}`: this optimizer already has a parameter of that name, of {elements} elements; names address state, so give each its own"
+    )]
+    DuplicateName {
+        /// The name.
+        name: String,
+        /// Elements in the parameter that has it.
+        elements: u64,
+    },
+
+    /// No such parameter.
+    #[error("no parameter `{name}`; this optimizer knows {known}")]
+    UnknownParam {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// No such group.
+    #[error(
+        "no group {group}; this optimizer has {groups}, and a `GroupId` is of use only to the optimizer that returned it"
+    )]
+    UnknownGroup {
+        /// What was asked for.
+        group: usize,
+        /// How many there are.
+        groups: usize,
+    },
+
+    /// No such slot of state.
+    #[error("parameter `{name}`: rule `{rule}` keeps no `{slot}`; it keeps {known}")]
+    UnknownSlot {
+        /// The parameter.
+        name: String,
+        /// Its rule.
+        rule: &'static str,
+        /// What was asked for.
+        slot: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// A hyper-parameter out of its range.
+    #[error("`{rule}`: {option} is {value}; it must be {must}")]
+    Hyper {
+        /// The rule, as PyTorch writes it in lower case.
+        rule: &'static str,
+        /// The hyper-parameter.
+        option: &'static str,
+        /// What was given.
+        value: f64,
+        /// What is allowed.
+        must: &'static str,
+    },
+
+    /// Nothing keeps the division from 0 / 0.
+    #[error(
+        "`{rule}`: eps is {eps} and eps_root is {eps_root}, so a gradient of 0 would be divided by 0; make one of them at least 1.2e-38, the smallest normal f32"
+    )]
+    NoEpsilon {
+        /// The rule.
+        rule: &'static str,
+        /// ε outside the root.
+        eps: f64,
+        /// ε inside the root.
+        eps_root: f64,
+    },
+
+    /// Options that exclude each other.
+    #[error("`{rule}`: {conflict}")]
+    Conflict {
+        /// The rule.
+        rule: &'static str,
+        /// The two options and the remedy.
+        conflict: &'static str,
+    },
+
+    /// A group's new rule keeps other state than the parameters in it have.
+    #[error(
+        "group {group}: rule `{old}` keeps {old_slots}, rule `{new}` {new_slots}; add a group for the new rule instead"
+    )]
+    OtherState {
+        /// The group.
+        group: usize,
+        /// The rule it has.
+        old: &'static str,
+        /// What that keeps.
+        old_slots: String,
+        /// The rule it was to get.
+        new: &'static str,
+        /// What that keeps.
+        new_slots: String,
+    },
+
+    /// The device cannot do it.
+    #[error(
+        "the device's {limit} is {has}, {what} needs {needs}; request the adapter's own limits when creating the device"
+    )]
+    Limit {
+        /// The limit, as in `wgpu::Limits`.
+        limit: &'static str,
+        /// What the device has.
+        has: u64,
+        /// What for.
+        what: String,
+        /// What it would take.
+        needs: u64,
+    },
+
+    /// More groups, counting each time parameters were added to one, than a chunk's 16 bits can name.
+    #[error(
+        "an optimizer can tell {most} groups apart (each time parameters are added to a group counts); make a second optimizer"
+    )]
+    TooManyGroups {
+        /// How many there can be.
+        most: u64,
+    },
+
+    /// The device refused a kernel, which only a rule from outside this crate can cause.
+    #[error("rule `{rule}`: its kernel does not compile: {message}")]
+    Kernel {
+        /// The rule.
+        rule: &'static str,
+        /// The device's words.
+        message: String,
+    },
+
+    /// The device failed or was lost while data was read back.
+    #[error("reading {what} back failed: {message}")]
+    Readback {
+        /// What was read.
+        what: String,
+        /// The device's words.
+        message: String,
+    },
+
+    /// No adapter, or not the one asked for.
+    #[error("{0}")]
+    NoAdapter(String),
+}

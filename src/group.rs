@@ -1,0 +1,129 @@
+//! Groups: a rule, its learning rate and its weight decay, shared by any number of parameters.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::number::Evaluate;
+use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd, check_non_negative};
+
+/// What a group of parameters is updated by. Cheap to clone.
+///
+/// ```text
+/// p ← p − lr · (direction(g) + λ p)      decoupled weight decay
+/// p ← p − lr · direction(g + λ p)        otherwise: an L2 penalty
+/// ```
+///
+/// *Differs from PyTorch*: decoupled decay is subtracted together with the step, not multiplied in
+/// before it; the value is the same, the parameter is rounded once instead of twice.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What gives the direction.
+    pub rule: Arc<dyn Rule>,
+    /// Learning rate, 0 or more.
+    pub lr: f64,
+    /// λ, 0 or more; `0`, or `0.01` in [`Group::adamw`].
+    pub weight_decay: f64,
+    /// Whether weight decay stays out of the rule, as in AdamW; `false`, or `true` in [`Group::adamw`].
+    pub decoupled: bool,
+    /// Whether to climb in place of descending; `false`.
+    pub maximize: bool,
+}
+
+impl Group {
+    /// `rule` at learning rate `lr`, without weight decay, minimizing.
+    pub fn new(lr: f64, rule: impl Rule) -> Self {
+        Self::with(lr, Arc::new(rule))
+    }
+
+    /// The same from a rule behind a pointer.
+    pub fn with(lr: f64, rule: Arc<dyn Rule>) -> Self {
+        Self { rule, lr, weight_decay: 0.0, decoupled: false, maximize: false }
+    }
+
+    /// [`Sgd`] without momentum.
+    pub fn sgd(lr: f64) -> Self {
+        Self::new(lr, Sgd::default())
+    }
+
+    /// [`Adagrad`] at its defaults.
+    pub fn adagrad(lr: f64) -> Self {
+        Self::new(lr, Adagrad::default())
+    }
+
+    /// [`RmsProp`] at its defaults.
+    pub fn rmsprop(lr: f64) -> Self {
+        Self::new(lr, RmsProp::default())
+    }
+
+    /// [`Adam`] at its defaults.
+    pub fn adam(lr: f64) -> Self {
+        Self::new(lr, Adam::default())
+    }
+
+    /// [`Adam`] with decoupled weight decay of `0.01`
+    /// ([Loshchilov & Hutter 2019](https://arxiv.org/abs/1711.05101), with PyTorch's `lr` in the decay).
+    pub fn adamw(lr: f64) -> Self {
+        Self::adam(lr).weight_decay(0.01).decoupled(true)
+    }
+
+    /// The same at another learning rate.
+    #[must_use]
+    pub fn lr(self, lr: f64) -> Self {
+        Self { lr, ..self }
+    }
+
+    /// The same with another rule.
+    #[must_use]
+    pub fn rule(self, rule: impl Rule) -> Self {
+        Self { rule: Arc::new(rule), ..self }
+    }
+
+    /// The same with this weight decay λ.
+    #[must_use]
+    pub fn weight_decay(self, weight_decay: f64) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// The same with decoupled weight decay, or with an L2 penalty.
+    #[must_use]
+    pub fn decoupled(self, decoupled: bool) -> Self {
+        Self { decoupled, ..self }
+    }
+
+    /// The same, climbing: the gradient's sign is turned before anything else.
+    #[must_use]
+    pub fn maximize(self, maximize: bool) -> Self {
+        Self { maximize, ..self }
+    }
+
+    /// Whether every option, the rule's included, is in its range.
+    ///
+    /// # Errors
+    /// The first that is not, by name.
+    pub fn check(&self) -> Result<(), Error> {
+        check_non_negative(self.rule.name(), "lr", self.lr)?;
+        check_non_negative(self.rule.name(), "weight_decay", self.weight_decay)?;
+        self.rule.check()
+    }
+
+    /// The driver's scalars, in f64, in the order of `Scalars` in `shaders/prelude.wgsl`.
+    pub(crate) fn driver_scalars(&self) -> [f64; DRIVER_SCALARS] {
+        let (decay, l2) = match self.decoupled {
+            true => (self.lr * self.weight_decay, 0.0),
+            false => (0.0, self.weight_decay),
+        };
+        let grad_scale = if self.maximize { -1.0 } else { 1.0 };
+        [self.rule.outer_lr(self.lr), decay, l2, grad_scale]
+    }
+
+    /// One element's step: `shaders/kernel/update.wgsl` in the arithmetic of `N`. Returns the parameter.
+    pub(crate) fn update<N: Evaluate>(&self, p: N, loaded: N, state: &mut [N], t: u64) -> N {
+        let [lr, decay, l2, grad_scale] = self.driver_scalars().map(N::scalar);
+        let g = grad_scale * loaded + l2 * p;
+        let u = N::direction(&*self.rule, g, state, At { t, lr: self.lr });
+        p - (lr * u + decay * p)
+    }
+}
+
+/// How many [`Group::driver_scalars`] there are.
+pub(crate) const DRIVER_SCALARS: usize = 4;

@@ -1,0 +1,232 @@
+//! A device without a window, and numbers to it and back: for programs, tests and the command, not
+//! for a training loop that has its own device.
+
+use wgpu::util::DeviceExt;
+
+use crate::error::Error;
+use crate::optimizer::Optimizer;
+use crate::view::{ELEMENT, View};
+
+/// Bytes of one staging buffer of a download.
+const STAGING: u64 = 64 << 20;
+
+/// An adapter with a device and its queue.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    /// What runs the kernels.
+    pub adapter: wgpu::Adapter,
+    /// Made with the adapter's own limits and no features.
+    pub device: wgpu::Device,
+    /// The device's queue.
+    pub queue: wgpu::Queue,
+}
+
+impl Gpu {
+    /// The best adapter there is: hardware before software. `WGPU_BACKEND` (`vulkan`, `metal`,
+    /// `dx12`, `gl`) and `WGPU_ADAPTER_NAME` (a part of the name) narrow the choice.
+    ///
+    /// # Errors
+    /// If there is none: then the message says what to install.
+    pub fn headless() -> Result<Self, Error> {
+        let name = std::env::var("WGPU_ADAPTER_NAME").ok();
+        Self::named(name.as_deref())
+    }
+
+    /// The best adapter whose name, driver or backend contains `name`, in any case.
+    ///
+    /// # Errors
+    /// If there is none: then the message lists those there are.
+    pub fn named(name: Option<&str>) -> Result<Self, Error> {
+        let adapters = adapters();
+        let listed: Vec<String> =
+            adapters.iter().map(|a| format!("`{}`", describe(&a.get_info()))).collect();
+        let adapter = adapters.into_iter().find(|adapter| {
+            name.is_none_or(|name| {
+                let described = describe(&adapter.get_info()).to_lowercase();
+                described.contains(&name.to_lowercase())
+            })
+        });
+        let Some(adapter) = adapter else {
+            return Err(Error::NoAdapter(match name {
+                Some(name) if !listed.is_empty() => {
+                    format!("no adapter is called `{name}`; there are {}", listed.join(", "))
+                }
+                _ => NO_ADAPTER.to_owned(),
+            }));
+        };
+        Self::on(adapter)
+    }
+
+    /// A device of `adapter`, with its own limits.
+    ///
+    /// # Errors
+    /// If the adapter refuses.
+    pub fn on(adapter: wgpu::Adapter) -> Result<Self, Error> {
+        let limits = adapter.limits();
+        Self::with_limits(adapter, limits)
+    }
+
+    /// A device of `adapter` with chosen limits, as [`wgpu::Limits::default`]: what the web guarantees.
+    ///
+    /// # Errors
+    /// If the adapter has less.
+    pub fn with_limits(adapter: wgpu::Adapter, limits: wgpu::Limits) -> Result<Self, Error> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgpu-optim"),
+            required_limits: limits,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|e| Error::NoAdapter(format!("{}: {e}", describe(&adapter.get_info()))))?;
+        Ok(Self { adapter, device, queue })
+    }
+
+    /// The adapter in words: name, backend, driver, and whether it is software.
+    pub fn describe(&self) -> String {
+        describe(&self.adapter.get_info())
+    }
+
+    /// A new buffer with these numbers, usable as parameter or gradient and for copies.
+    pub fn upload(&self, label: &str, numbers: &[f32]) -> wgpu::Buffer {
+        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some(label),
+            contents: bytemuck::cast_slice(numbers),
+            usage: USAGE,
+        })
+    }
+
+    /// A new buffer of `len` elements, all zero, with the same usages.
+    pub fn zeros(&self, label: &str, len: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: len * ELEMENT,
+            usage: USAGE,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Records one step, submits it alone, and waits for nothing.
+    pub fn step(&self, optimizer: &mut Optimizer) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        optimizer.step(&mut encoder);
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// The numbers of a view, after everything submitted so far. Waits.
+    ///
+    /// # Errors
+    /// If the buffer lacks `COPY_SRC`, or the device fails.
+    pub fn download(&self, view: &View) -> Result<Vec<f32>, Error> {
+        let mut numbers = Vec::with_capacity(view.len as usize);
+        self.read(view, &mut |part| {
+            numbers.extend_from_slice(part);
+            Ok(())
+        })?;
+        Ok(numbers)
+    }
+
+    /// The same in parts, in order, for what is too large to hold twice. Waits.
+    ///
+    /// # Errors
+    /// As [`Gpu::download`], and whatever `each` returns.
+    pub fn read<E: From<Error>>(
+        &self,
+        view: &View,
+        each: &mut dyn FnMut(&[f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let what = "the view";
+        view.check(what, wgpu::BufferUsages::COPY_SRC)?;
+        let failed = |message: String| Error::Readback { what: what.to_owned(), message };
+        let (start, end) = view.bytes();
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-optim download"),
+            size: STAGING.min(end - start),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        for from in (start..end).step_by(STAGING as usize) {
+            let size = STAGING.min(end - from);
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(&view.buffer, from, &staging, 0, size);
+            self.queue.submit([encoder.finish()]);
+            let (sender, receiver) = std::sync::mpsc::channel();
+            staging.slice(..size).map_async(wgpu::MapMode::Read, move |result| {
+                let _ = sender.send(result);
+            });
+            self.wait()?;
+            let mapped = receiver.recv().map_err(|e| failed(e.to_string()))?;
+            mapped.map_err(|e| failed(e.to_string()))?;
+            let bytes =
+                staging.slice(..size).get_mapped_range().map_err(|e| failed(e.to_string()))?;
+            each(bytemuck::cast_slice(&bytes))?;
+            drop(bytes);
+            staging.unmap();
+        }
+        Ok(())
+    }
+
+    /// Waits for everything submitted so far.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn wait(&self) -> Result<(), Error> {
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map(|_| ())
+            .map_err(|e| Error::Readback { what: "the device".to_owned(), message: e.to_string() })
+    }
+}
+
+/// What buffers made here can be used for.
+const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+    .union(wgpu::BufferUsages::COPY_SRC)
+    .union(wgpu::BufferUsages::COPY_DST);
+
+/// Every adapter that can run compute shaders, best first. `WGPU_BACKEND` narrows the choice.
+pub fn adapters() -> Vec<wgpu::Adapter> {
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+    adapters.retain(|adapter| adapter.get_downlevel_capabilities().flags.contains(compute));
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        (rank(&info), info.backend == wgpu::Backend::Gl)
+    });
+    adapters
+}
+
+/// Hardware before software, and the card before the processor's graphics.
+fn rank(info: &wgpu::AdapterInfo) -> u8 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// Whether a processor pretends to be a GPU.
+pub fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    let name = info.name.to_lowercase();
+    info.device_type == wgpu::DeviceType::Cpu
+        || ["llvmpipe", "swiftshader", "softpipe", "basic render"].iter().any(|s| name.contains(s))
+}
+
+/// An adapter in words: name, backend, driver, and whether it is software.
+pub fn describe(info: &wgpu::AdapterInfo) -> String {
+    let kind = if is_software(info) { "software" } else { "hardware" };
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    let driver = match driver.trim() {
+        "" => String::new(),
+        driver => format!(", {driver}"),
+    };
+    format!("{} ({}{driver}, {kind})", info.name, info.backend)
+}
+
+const NO_ADAPTER: &str = "no GPU adapter found, not even a software one. \
+Debian, Ubuntu: apt install mesa-vulkan-drivers. Fedora: dnf install mesa-vulkan-drivers. \
+Arch: pacman -S vulkan-swrast. Alpine: apk add mesa-vulkan-swrast. \
+Windows and macOS have one built in (DX12's WARP, Metal): update the system's graphics driver. \
+If WGPU_BACKEND is set, unset it to try every backend";

@@ -1,0 +1,307 @@
+//! Kernels: which WGSL files make one, and the pipelines made of them.
+//!
+//! A kernel is its files joined, nothing more; `shaders/README.md` says what each file declares and
+//! needs. Variation is by *which* files and by `override`.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::Error;
+use crate::group::{DRIVER_SCALARS, Group};
+use crate::plan::{Bounds, Width};
+use crate::rule::{self, Rule};
+
+/// Bytes from one group's scalars to the next's: a uniform's dynamic offset is a multiple of this on
+/// every device, and `Block` in `shaders/address/table.wgsl` is as large.
+pub(crate) const BLOCK: u64 = 256;
+
+/// Bytes of `Launch` in `shaders/prelude.wgsl`.
+pub(crate) const LAUNCH: u64 = 20;
+
+/// Storage buffers every kernel binds besides the state: parameters, gradients, chunks and scalars.
+pub(crate) const STORAGE_BUFFERS: u32 = 4;
+
+const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 <= BLOCK as usize);
+
+/// Which files make a kernel.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Files {
+    pub(crate) width: Width,
+    pub(crate) address: Address,
+    pub(crate) grads: Grads,
+}
+
+/// How workgroups find their elements.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Address {
+    Direct,
+    Table,
+}
+
+/// Where the gradients are.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Grads {
+    /// In a buffer of their own.
+    Own,
+    /// In the parameters' buffer.
+    Shared,
+}
+
+impl Files {
+    /// Every combination.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let widths = [Width::Vec4, Width::Scalar];
+        let addresses = [Address::Direct, Address::Table];
+        let grads = [Grads::Own, Grads::Shared];
+        widths.into_iter().flat_map(move |width| {
+            addresses.into_iter().flat_map(move |address| {
+                grads.into_iter().map(move |grads| Self { width, address, grads })
+            })
+        })
+    }
+
+    /// The kernel of `rule` made of these files.
+    fn wgsl(self, rule: &dyn Rule) -> String {
+        [
+            match self.width {
+                Width::Vec4 => include_str!("../shaders/vec4.wgsl"),
+                Width::Scalar => include_str!("../shaders/scalar.wgsl"),
+            },
+            include_str!("../shaders/prelude.wgsl"),
+            &serving("param", include_str!("../shaders/format/f32.wgsl")),
+            include_str!("../shaders/access/param.wgsl"),
+            &serving("grad", include_str!("../shaders/format/f32.wgsl")),
+            match self.grads {
+                Grads::Own => include_str!("../shaders/access/grad.wgsl"),
+                Grads::Shared => include_str!("../shaders/access/grad_shared.wgsl"),
+            },
+            &serving("state", include_str!("../shaders/format/f32.wgsl")),
+            STATE[rule.slots().len()],
+            match self.address {
+                Address::Direct => include_str!("../shaders/address/direct.wgsl"),
+                Address::Table => include_str!("../shaders/address/table.wgsl"),
+            },
+            rule.wgsl(),
+            include_str!("../shaders/kernel/update.wgsl"),
+        ]
+        .join("\n")
+    }
+}
+
+/// Access to the state, by the number of slots.
+const STATE: [&str; rule::MAX_SLOTS + 1] = [
+    include_str!("../shaders/access/state_0.wgsl"),
+    include_str!("../shaders/access/state_1.wgsl"),
+    include_str!("../shaders/access/state_2.wgsl"),
+    include_str!("../shaders/access/state_3.wgsl"),
+];
+
+/// A storage format's file in the service of one role.
+fn serving(role: &str, format: &str) -> String {
+    format.replace("role", role)
+}
+
+/// A kernel as text, to look at or to check with other tools.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own`.
+    pub name: String,
+    /// The complete WGSL.
+    pub wgsl: String,
+    /// The values of its `override` switches.
+    pub switches: Vec<(&'static str, bool)>,
+}
+
+/// Every kernel of a group's rule.
+pub fn kernels_of(group: &Group) -> Vec<Kernel> {
+    let rule = &*group.rule;
+    let switches = rule.switches();
+    let on: String =
+        switches.iter().filter(|(_, on)| *on).map(|(name, _)| format!("-{name}")).collect();
+    Files::all()
+        .map(|files| Kernel {
+            name: format!("{}{on}{}", rule.name(), files.label()),
+            wgsl: files.wgsl(rule),
+            switches: switches.clone(),
+        })
+        .collect()
+}
+
+/// Every kernel this crate can build, each once.
+pub fn kernels() -> Vec<Kernel> {
+    let groups = rule::ALL.iter().flat_map(|entry| (entry.variants)());
+    let mut all: Vec<Kernel> = groups.flat_map(|group| kernels_of(&group)).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all.dedup_by(|a, b| a.name == b.name);
+    all
+}
+
+impl Files {
+    fn label(self) -> String {
+        format!("-{:?}-{:?}-{:?}", self.width, self.address, self.grads).to_lowercase()
+    }
+}
+
+/// The layouts and pipelines of one device, each made when first needed.
+#[derive(Debug)]
+pub(crate) struct Kernels {
+    device: wgpu::Device,
+    bounds: Bounds,
+    /// Group 1, the step's scalars, for `Direct` and for `Table`.
+    steps: [wgpu::BindGroupLayout; 2],
+    pipelines: HashMap<Key, Pipeline>,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Key {
+    files: Files,
+    wgsl: &'static str,
+    switches: Vec<(&'static str, bool)>,
+    slots: usize,
+}
+
+/// A pipeline and how to bind to it. Handles: cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    /// Group 0: the launch and its buffers.
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+impl Kernels {
+    pub(crate) fn new(device: &wgpu::Device, bounds: Bounds) -> Self {
+        let step = |ty, has_dynamic_offset| {
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("wgpu-optim step"),
+                entries: &[entry(0, ty, has_dynamic_offset)],
+            })
+        };
+        let steps = [
+            step(wgpu::BufferBindingType::Uniform, true),
+            step(wgpu::BufferBindingType::Storage { read_only: true }, false),
+        ];
+        Self { device: device.clone(), bounds, steps, pipelines: HashMap::new() }
+    }
+
+    /// The layout of group 1 for one way of addressing.
+    pub(crate) fn step_layout(&self, address: Address) -> &wgpu::BindGroupLayout {
+        match address {
+            Address::Direct => &self.steps[0],
+            Address::Table => &self.steps[1],
+        }
+    }
+
+    fn launch_layout(&self, files: Files, slots: usize) -> wgpu::BindGroupLayout {
+        let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
+        let mut entries = vec![
+            entry(0, wgpu::BufferBindingType::Uniform, false),
+            entry(2, storage(false), false),
+            entry(3, storage(files.grads == Grads::Own), false),
+        ];
+        if files.address == Address::Table {
+            entries.push(entry(1, storage(true), false));
+        }
+        entries.extend((0..slots as u32).map(|slot| entry(4 + slot, storage(false), false)));
+        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("wgpu-optim launch"),
+            entries: &entries,
+        })
+    }
+
+    /// The pipeline of `rule` made of `files`.
+    pub(crate) fn get(&mut self, rule: &dyn Rule, files: Files) -> Pipeline {
+        let slots = rule.slots().len();
+        let key = Key { files, wgsl: rule.wgsl(), switches: rule.switches(), slots };
+        if let Some(pipeline) = self.pipelines.get(&key) {
+            return pipeline.clone();
+        }
+        let pipeline = self.build(rule, files);
+        self.pipelines.insert(key, pipeline.clone());
+        pipeline
+    }
+
+    /// Builds one kernel of `rule` inside error scopes, so that a rule from outside this crate is
+    /// refused when it is given. On the web errors arrive later, as uncaptured ones.
+    pub(crate) fn check(&mut self, rule: &dyn Rule) -> Result<(), Error> {
+        let files = Files { width: Width::Vec4, address: Address::Direct, grads: Grads::Own };
+        let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        self.build(rule, files);
+        let errors = [now(internal.pop()), now(invalid.pop())];
+        match errors.into_iter().flatten().flatten().next() {
+            None => Ok(()),
+            Some(error) => Err(Error::Kernel { rule: rule.name(), message: error.to_string() }),
+        }
+    }
+
+    fn build(&self, rule: &dyn Rule, files: Files) -> Pipeline {
+        let device = &self.device;
+        let label = format!("wgpu-optim {}{}", rule.name(), files.label());
+        let launch = self.launch_layout(files, rule.slots().len());
+        let step = self.step_layout(files.address);
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&launch), Some(step)],
+            immediate_size: 0,
+        });
+        let module = module(device, &label, files.wgsl(rule), rule);
+        let switches = rule.switches();
+        let mut constants: Vec<(&str, f64)> =
+            switches.iter().map(|&(name, on)| (name, f64::from(u8::from(on)))).collect();
+        constants.push(("WORKGROUP_SIZE", self.bounds.invocations as f64));
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("update"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout: launch }
+    }
+}
+
+/// A shader module, without the bounds checks that some drivers would pay for if all of it is ours.
+#[allow(unsafe_code, reason = "the one audited place")]
+fn module(device: &wgpu::Device, label: &str, wgsl: String, rule: &dyn Rule) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(label),
+        source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+    };
+    if !rule::ALL.iter().any(|entry| entry.wgsl == rule.wgsl()) {
+        return device.create_shader_module(descriptor);
+    }
+    // SAFETY: no access is out of bounds. `update` touches memory only where `locate` says `inside`,
+    // which is below the launch's or the chunk's length; `plan` computes those from views that
+    // `View::check` has found inside their buffers, and its tests show that every element of a
+    // launch lies in its bindings. `chunks` is indexed below the length it was made with, `blocks` by
+    // a block that exists. This crate's rules see registers only, and nothing loops.
+    unsafe {
+        device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    }
+}
+
+fn entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    has_dynamic_offset: bool,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+        count: None,
+    }
+}
+
+/// What a future holds already.
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,32 @@
+//! The fused optimizer step for every GPU.
+//!
+//! RMSProp, ADAM, SGD and their family as WGSL compute shaders over parameters that stay in your wgpu
+//! buffers. An [`Optimizer`] keeps the state, counts steps, and records its step into your encoder;
+//! it submits nothing and waits for nothing. A [`Group`] is a rule with its learning rate and weight
+//! decay, a [`View`] a run of numbers in a buffer that stays yours. [`Reference`] computes the same
+//! in f64 on the CPU.
+
+mod claims;
+#[cfg(feature = "cli")]
+pub mod config;
+mod error;
+mod group;
+#[cfg(feature = "headless")]
+pub mod headless;
+pub mod kernel;
+mod number;
+mod optimizer;
+mod plan;
+mod record;
+mod reference;
+pub mod rule;
+mod view;
+
+pub use error::Error;
+pub use group::Group;
+pub use number::{Bounded, Number, OneStep, Trajectory};
+pub use optimizer::{GroupId, Optimizer, ParamId};
+pub use reference::Reference;
+pub use rule::{Adagrad, Adam, At, Formula, Oracle, RmsProp, Rule, Sgd};
+pub use view::View;
+pub use wgpu;

@@ -1,0 +1,230 @@
+//! The arithmetic a rule's formula is written in: once, for every use of it.
+//!
+//! A [`Formula`](crate::Formula) is generic over [`Number`]. In `f64` it is the reference; in
+//! [`Bounded`] it also carries how far a correct f32 kernel may be from it.
+
+use std::fmt::Debug;
+use std::ops::{Add, Div, Mul, Sub};
+
+use crate::rule::{At, Rule};
+
+/// What a formula may do with its numbers.
+pub trait Number:
+    Copy
+    + Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + 'static
+{
+    /// A scalar that the host computes in f64 and rounds once to f32 for the kernel.
+    fn scalar(x: f64) -> Self;
+
+    /// A scalar that the kernel gets in two f32 halves, as `decayed` in `shaders/prelude.wgsl` takes it.
+    fn keep(x: f64) -> Self;
+
+    /// Square root.
+    fn sqrt(self) -> Self;
+
+    /// Magnitude.
+    fn abs(self) -> Self;
+
+    /// The larger of two.
+    fn max(self, other: Self) -> Self;
+}
+
+/// A [`Number`] that an object-safe [`Rule`] can be asked for.
+pub(crate) trait Evaluate: Number {
+    /// `rule`'s direction in this arithmetic.
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self;
+}
+
+impl Evaluate for f64 {
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.exact(g, state, at)
+    }
+}
+
+impl Evaluate for OneStep {
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.one_step(g, state, at)
+    }
+}
+
+impl Evaluate for Trajectory {
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.trajectory(g, state, at)
+    }
+}
+
+impl Number for f64 {
+    fn scalar(x: f64) -> Self {
+        x
+    }
+
+    fn keep(x: f64) -> Self {
+        x
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    fn abs(self) -> Self {
+        self.abs()
+    }
+
+    fn max(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+/// One unit in the last place of an f32, relative: twice what rounding to nearest needs, so that it
+/// covers rounding in either direction, and a product fused with its sum or not.
+const ULP: f64 = 1.0 / (1u32 << 23) as f64;
+
+/// The smallest normal f32. A device may take anything below it for zero.
+const TINY: f64 = f32::MIN_POSITIVE as f64;
+
+/// 2¹²⁶: WGSL promises nothing of a division by more than this, or by less than [`TINY`].
+const HUGE: f64 = 1.0 / TINY;
+
+/// An exact value, and a bound on how far from it an f32 kernel may be that is correct by WGSL's
+/// accuracy table: running error analysis, each operation adding its own allowance to what its
+/// operands brought along. Allowances are relative to *operands*: the result of a cancellation is
+/// as uncertain as the numbers that cancelled. `docs/NUMERICS.md` gives the closed forms.
+///
+/// With `ONE_STEP`, scalars are the f32 numbers the kernel gets, for comparing one step from the
+/// kernel's own state. Without, they are the f64 numbers the paper means and their rounding counts
+/// as error, for comparing whole trajectories with another implementation's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounded<const ONE_STEP: bool> {
+    /// The exact value.
+    pub value: f64,
+    /// The largest distance from it that a correct kernel can reach; infinite where WGSL promises nothing.
+    pub error: f64,
+}
+
+/// One step from numbers the kernel itself has written.
+pub type OneStep = Bounded<true>;
+
+/// Many steps from a common start.
+pub type Trajectory = Bounded<false>;
+
+impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
+    /// A number as a kernel loads it from memory.
+    pub fn loaded(x: f32) -> Self {
+        let value = f64::from(x);
+        let flushed = if value.abs() < TINY { value.abs() } else { 0.0 };
+        Self { value, error: flushed }
+    }
+
+    /// The distance of `x` from the value in units of the bound: above 1, the kernel is wrong.
+    pub fn ratio(self, x: f32) -> f64 {
+        let off = (f64::from(x) - self.value).abs();
+        match off {
+            0.0 => 0.0,
+            _ if off.is_nan() => f64::INFINITY,
+            _ => off / self.error,
+        }
+    }
+
+    /// Whether the bound says anything.
+    pub fn is_bounded(self) -> bool {
+        self.error.is_finite()
+    }
+
+    fn is_exactly(self, x: f64) -> bool {
+        self.value == x && self.error == 0.0
+    }
+
+    /// What an operation gives that may itself be off by `ulps`, besides what its operands brought.
+    fn rounded(value: f64, brought: f64, ulps: f64) -> Self {
+        let largest = value.abs() + brought;
+        if !largest.is_finite() || largest > f64::from(f32::MAX) {
+            return Self { value, error: f64::INFINITY };
+        }
+        let flushed = if value.abs() - brought < TINY { TINY } else { 0.0 };
+        Self { value, error: brought + ulps * ULP * largest + flushed }
+    }
+}
+
+impl<const ONE_STEP: bool> Add for Bounded<ONE_STEP> {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        if self.is_exactly(0.0) {
+            return other;
+        }
+        if other.is_exactly(0.0) {
+            return self;
+        }
+        Self::rounded(self.value + other.value, self.error + other.error, 1.0)
+    }
+}
+
+impl<const ONE_STEP: bool> Sub for Bounded<ONE_STEP> {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        self + Self { value: -other.value, ..other }
+    }
+}
+
+impl<const ONE_STEP: bool> Mul for Bounded<ONE_STEP> {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        let value = self.value * other.value;
+        let brought = self.value.abs() * other.error
+            + other.value.abs() * self.error
+            + self.error * other.error;
+        let exact = |x: Self| x.is_exactly(0.0) || x.is_exactly(1.0) || x.is_exactly(-1.0);
+        if exact(self) || exact(other) {
+            return Self { value, error: brought };
+        }
+        Self::rounded(value, brought, 1.0)
+    }
+}
+
+impl<const ONE_STEP: bool> Div for Bounded<ONE_STEP> {
+    type Output = Self;
+    fn div(self, other: Self) -> Self {
+        let value = self.value / other.value;
+        let smallest = other.value.abs() - other.error;
+        if smallest < TINY || other.value.abs() + other.error > HUGE {
+            return Self { value, error: f64::INFINITY };
+        }
+        let brought = (self.error + value.abs() * other.error) / smallest;
+        Self::rounded(value, brought, 2.5)
+    }
+}
+
+impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
+    fn scalar(x: f64) -> Self {
+        if ONE_STEP {
+            return Self { value: f64::from(x as f32), error: 0.0 };
+        }
+        let error = (f64::from(x as f32) - x).abs();
+        Self { value: x, error }
+    }
+
+    fn keep(x: f64) -> Self {
+        // Two halves hold 48 bits, which is exact beside the roundings counted.
+        Self { value: x, error: 0.0 }
+    }
+
+    fn sqrt(self) -> Self {
+        let value = self.value.max(0.0).sqrt();
+        let low = (self.value - self.error).max(0.0).sqrt();
+        let high = (self.value + self.error).max(0.0).sqrt();
+        // WGSL inherits it from 1 / inverseSqrt(x): 2 ulp and the division's 2.5.
+        Self::rounded(value, (high - value).max(value - low), 4.5)
+    }
+
+    fn abs(self) -> Self {
+        Self { value: self.value.abs(), ..self }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { value: self.value.max(other.value), error: self.error.max(other.error) }
+    }
+}

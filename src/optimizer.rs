@@ -1,0 +1,400 @@
+//! The optimizer: parameters in groups, their state, and the recording of steps.
+
+mod device;
+mod state;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wgpu::util::DeviceExt;
+
+use crate::claims::{Claims, Taken};
+use crate::error::Error;
+use crate::group::{DRIVER_SCALARS, Group};
+use crate::kernel::{BLOCK, Kernels};
+use crate::plan::Bounds;
+use crate::record::{Recordable, StepScalars, record};
+use crate::rule::{At, Rule};
+use crate::view::View;
+
+/// A group of an [`Optimizer`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct GroupId(usize);
+
+/// A parameter of an [`Optimizer`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ParamId(usize);
+
+/// Updates parameters that live in your buffers, by kernels recorded into your encoder.
+///
+/// It owns the state (`exp_avg`, …) and nothing else: it submits nothing, waits for nothing, installs
+/// no handlers, and needs no features and only WebGPU's default limits of the device.
+///
+/// Parameters that lie in one buffer, and their gradients in one buffer, are updated by at most two
+/// dispatches a rule, whatever their number and groups; parameters with buffers of their own by at
+/// most two each. Whole 16-byte quadruples go four elements to an invocation. What is left at either
+/// end goes one by one, and so does a parameter whose gradient stands at another phase of 16 bytes.
+///
+/// On one device, driver and set of parameters the results are the same bits from run to run, and
+/// recording any number of steps into one encoder gives the bits of submitting each alone.
+#[derive(Debug)]
+pub struct Optimizer {
+    device: wgpu::Device,
+    bounds: Bounds,
+    kernels: Kernels,
+    groups: Vec<Steps>,
+    blocks: Vec<Block>,
+    params: Vec<Param>,
+    names: HashMap<String, usize>,
+    claims: Claims,
+    pages: Vec<state::Page>,
+    /// Parameters before this one have state.
+    with_state: usize,
+    /// What a step records, until a parameter, gradient or rule changes.
+    launches: Option<Vec<Recordable>>,
+    scratch: Vec<f32>,
+}
+
+/// A group and the steps it has taken.
+#[derive(Debug)]
+struct Steps {
+    group: Group,
+    taken: u64,
+}
+
+/// What shares one set of scalars: a group's parameters that were added at the same step, since bias
+/// correction counts the steps of the *parameter*.
+#[derive(Debug, PartialEq)]
+struct Block {
+    group: usize,
+    /// Steps the group had taken when its parameters were added.
+    born: u64,
+}
+
+#[derive(Debug)]
+struct Param {
+    name: String,
+    block: usize,
+    param: View,
+    grad: View,
+    state: Option<state::Place>,
+}
+
+impl Optimizer {
+    /// An optimizer without parameters. Records with `device` only; its limits are respected as they are.
+    pub fn new(device: &wgpu::Device) -> Self {
+        let bounds = device::bounds(&device.limits());
+        Self {
+            device: device.clone(),
+            bounds,
+            kernels: Kernels::new(device, bounds),
+            groups: Vec::new(),
+            blocks: Vec::new(),
+            params: Vec::new(),
+            names: HashMap::new(),
+            claims: Claims::default(),
+            pages: Vec::new(),
+            with_state: 0,
+            launches: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Adds a group of parameters. Groups may have different rules.
+    ///
+    /// # Errors
+    /// An option out of its range ([`Group::check`]), a limit of the device too small for the rule
+    /// ([`Error::Limit`]), or a rule from outside this crate that does not compile ([`Error::Kernel`]).
+    pub fn add_group(&mut self, group: Group) -> Result<GroupId, Error> {
+        group.check()?;
+        device::check(&self.device.limits(), &*group.rule)?;
+        self.kernels.check(&*group.rule)?;
+        self.groups.push(Steps { group, taken: 0 });
+        Ok(GroupId(self.groups.len() - 1))
+    }
+
+    /// Adds a parameter and its gradient to a group; possible at any time. Its state starts at zero
+    /// and its steps count from here, whatever the group's other parameters have behind them.
+    ///
+    /// Both buffers need `BufferUsages::STORAGE`; they may be the same. Parameters that are added
+    /// before the same step share buffers of state, and with them dispatches: add what you have
+    /// before the first step.
+    ///
+    /// # Errors
+    /// A name taken, a view that is empty, unaligned, past its buffer's end or without `STORAGE`,
+    /// lengths that differ, or a parameter that overlaps another parameter or any gradient.
+    pub fn add_param(
+        &mut self,
+        group: GroupId,
+        name: &str,
+        param: View,
+        grad: View,
+    ) -> Result<ParamId, Error> {
+        let taken = self.steps_of(group)?.taken;
+        if let Some(&other) = self.names.get(name) {
+            let elements = self.params[other].param.len;
+            return Err(Error::DuplicateName { name: name.to_owned(), elements });
+        }
+        let what = format!("parameter `{name}`");
+        let of_grad = format!("gradient of `{name}`");
+        param.check(&what, wgpu::BufferUsages::STORAGE)?;
+        grad.check(&of_grad, wgpu::BufferUsages::STORAGE)?;
+        check_lengths(name, &param, &grad)?;
+        check_apart(&what, &param, &of_grad, &grad)?;
+        self.refuse(&what, &param, self.claims.against_param(&param))?;
+        self.refuse(&of_grad, &grad, self.claims.against_grad(&grad))?;
+        let block = self.block(Block { group: group.0, born: taken })?;
+
+        let index = self.params.len();
+        self.claims.claim_param(index, &param);
+        self.claims.claim_grad(index, &grad);
+        self.names.insert(name.to_owned(), index);
+        self.params.push(Param { name: name.to_owned(), block, param, grad, state: None });
+        self.launches = None;
+        Ok(ParamId(index))
+    }
+
+    /// Takes a parameter's gradient from another place from the next step on, as frameworks need
+    /// that allocate gradients anew. The same view again costs nothing.
+    ///
+    /// # Errors
+    /// As for the gradient in [`Optimizer::add_param`]; then the old view stays.
+    pub fn set_grad(&mut self, param: ParamId, grad: View) -> Result<(), Error> {
+        let Some(Param { name, param: view, grad: old, .. }) = self.params.get(param.0) else {
+            return Err(self.unknown_param(&format!("number {}", param.0)));
+        };
+        if *old == grad {
+            return Ok(());
+        }
+        let what = format!("gradient of `{name}`");
+        grad.check(&what, wgpu::BufferUsages::STORAGE)?;
+        check_lengths(name, view, &grad)?;
+        self.refuse(&what, &grad, self.claims.against_grad(&grad))?;
+
+        self.claims.release_grad(param.0, old);
+        self.claims.claim_grad(param.0, &grad);
+        self.params[param.0].grad = grad;
+        self.launches = None;
+        Ok(())
+    }
+
+    /// Sets the learning rate of every group, from the next recorded step on.
+    ///
+    /// # Errors
+    /// If it is not a finite number, 0 or more; then every group keeps its own.
+    pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
+        for steps in &self.groups {
+            steps.group.clone().lr(lr).check()?;
+        }
+        self.groups.iter_mut().for_each(|steps| steps.group.lr = lr);
+        Ok(())
+    }
+
+    /// Changes a group's options, its rule included, from the next recorded step on.
+    ///
+    /// ```no_run
+    /// # fn f(opt: &mut wgpu_optim::Optimizer, group: wgpu_optim::GroupId) -> Result<(), wgpu_optim::Error> {
+    /// opt.set_group(group, opt.group(group)?.clone().lr(1e-4).weight_decay(0.05))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Optimizer::add_group`], and [`Error::OtherState`] if the new rule keeps other slots than
+    /// the old; then the group stays as it was.
+    pub fn set_group(&mut self, id: GroupId, group: Group) -> Result<(), Error> {
+        group.check()?;
+        let old = &self.steps_of(id)?.group.rule;
+        if !Arc::ptr_eq(old, &group.rule) {
+            if old.slots() != group.rule.slots() {
+                return Err(Error::OtherState {
+                    group: id.0,
+                    old: old.name(),
+                    old_slots: quoted(old.slots()),
+                    new: group.rule.name(),
+                    new_slots: quoted(group.rule.slots()),
+                });
+            }
+            if old.wgsl() != group.rule.wgsl() {
+                device::check(&self.device.limits(), &*group.rule)?;
+                self.kernels.check(&*group.rule)?;
+            }
+            self.launches = None;
+        }
+        self.groups[id.0].group = group;
+        Ok(())
+    }
+
+    /// A group's options.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    pub fn group(&self, id: GroupId) -> Result<&Group, Error> {
+        Ok(&self.steps_of(id)?.group)
+    }
+
+    /// The steps recorded for a group, in steps.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    pub fn steps(&self, id: GroupId) -> Result<u64, Error> {
+        Ok(self.steps_of(id)?.taken)
+    }
+
+    /// A parameter by name.
+    pub fn param(&self, name: &str) -> Option<ParamId> {
+        self.names.get(name).copied().map(ParamId)
+    }
+
+    /// The names of all parameters, in the order they were added.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.params.iter().map(|param| param.name.as_str())
+    }
+
+    /// Records one step of every group into `encoder`, in one compute pass.
+    ///
+    /// Learning rates and all other options are those of this moment: what is set later counts for
+    /// steps recorded later, whenever the encoder is submitted.
+    pub fn step(&mut self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgpu-optim step"),
+            timestamp_writes: None,
+        });
+        self.record(&mut pass);
+    }
+
+    /// [`Optimizer::step`] inside a compute pass that is already open.
+    pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) {
+        self.prepare();
+        self.groups.iter_mut().for_each(|steps| steps.taken += 1);
+        let launches = self.launches.as_deref().unwrap_or_default();
+        if launches.is_empty() {
+            return;
+        }
+        write_scalars(&self.groups, &self.blocks, &mut self.scratch);
+        // A fresh buffer, because a later step recorded into the same encoder has other scalars.
+        let scalars = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim scalars"),
+            contents: bytemuck::cast_slice(&self.scratch),
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+        });
+        let scalars = StepScalars::new(&self.device, &scalars, launches, &self.kernels);
+        record(pass, launches, &scalars);
+    }
+
+    /// Allocates the state of parameters added since the last step and compiles what they need, so
+    /// that the next step does neither. [`Optimizer::step`] does it if need be.
+    pub fn prepare(&mut self) {
+        if self.launches.is_none() {
+            self.allocate();
+            self.launches = Some(self.plan());
+        }
+    }
+
+    /// Where a parameter's state is, by PyTorch's name for it: a view of as many elements as the
+    /// parameter, in a buffer of the library's with usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    /// It stays valid as long as the optimizer.
+    ///
+    /// # Errors
+    /// If there is no such parameter, or its rule keeps no such slot.
+    pub fn state(&mut self, name: &str, slot: &str) -> Result<View, Error> {
+        let Some(&index) = self.names.get(name) else {
+            return Err(self.unknown_param(&format!("`{name}`")));
+        };
+        self.allocate();
+        let param = &self.params[index];
+        let rule = self.rule_of(param);
+        let at = rule.slots().iter().position(|s| *s == slot);
+        match (at, &param.state) {
+            (Some(at), Some(place)) => Ok(self.pages[place.page].view(at, place, param.param.len)),
+            _ => Err(Error::UnknownSlot {
+                name: name.to_owned(),
+                rule: rule.name(),
+                slot: slot.to_owned(),
+                known: quoted(rule.slots()),
+            }),
+        }
+    }
+
+    fn steps_of(&self, id: GroupId) -> Result<&Steps, Error> {
+        let groups = self.groups.len();
+        self.groups.get(id.0).ok_or(Error::UnknownGroup { group: id.0, groups })
+    }
+
+    fn rule_of(&self, param: &Param) -> &dyn Rule {
+        &*self.groups[self.blocks[param.block].group].group.rule
+    }
+
+    fn unknown_param(&self, name: &str) -> Error {
+        let known: Vec<&str> = self.names().collect();
+        Error::UnknownParam { name: name.to_owned(), known: quoted(&known) }
+    }
+
+    /// The error for overlapping something, if there is something.
+    fn refuse(&self, what: &str, view: &View, taken: Option<Taken>) -> Result<(), Error> {
+        let (other, at) = match taken {
+            None => return Ok(()),
+            Some(Taken::Param(i)) => {
+                (format!("parameter `{}`", self.params[i].name), &self.params[i].param)
+            }
+            Some(Taken::Grad(i)) => {
+                (format!("the gradient of `{}`", self.params[i].name), &self.params[i].grad)
+            }
+        };
+        Err(overlap(what, view, other, at))
+    }
+
+    /// The index of a block of scalars, new or not.
+    fn block(&mut self, block: Block) -> Result<usize, Error> {
+        if let Some(index) = self.blocks.iter().rposition(|b| *b == block) {
+            return Ok(index);
+        }
+        device::check_blocks(&self.device.limits(), self.blocks.len() as u64 + 1)?;
+        self.blocks.push(block);
+        Ok(self.blocks.len() - 1)
+    }
+}
+
+/// The scalars of every block at the step its group has just counted.
+fn write_scalars(groups: &[Steps], blocks: &[Block], into: &mut Vec<f32>) {
+    let stride = BLOCK as usize / size_of::<f32>();
+    into.clear();
+    into.resize(blocks.len() * stride, 0.0);
+    for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
+        let Steps { group, taken } = &groups[block.group];
+        let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
+        let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
+        driver.copy_from_slice(&group.driver_scalars());
+        let own = group.rule.scalar_names().len();
+        group.rule.scalars(At { t: taken - block.born, lr: group.lr }, &mut hyper[..own]);
+        words.iter_mut().zip(scalars).for_each(|(word, scalar)| *word = scalar as f32);
+    }
+}
+
+fn check_lengths(name: &str, param: &View, grad: &View) -> Result<(), Error> {
+    if param.len == grad.len {
+        return Ok(());
+    }
+    Err(Error::LengthMismatch { name: name.to_owned(), param: param.len, grad: grad.len })
+}
+
+fn check_apart(what: &str, param: &View, other: &str, grad: &View) -> Result<(), Error> {
+    let (param_bytes, grad_bytes) = (param.bytes(), grad.bytes());
+    let overlaps = param_bytes.0 < grad_bytes.1 && grad_bytes.0 < param_bytes.1;
+    if param.buffer == grad.buffer && overlaps {
+        return Err(overlap(what, param, format!("the {other}"), grad));
+    }
+    Ok(())
+}
+
+fn overlap(what: &str, view: &View, other: String, at: &View) -> Error {
+    let (bytes, other_bytes) = (view.bytes(), at.bytes());
+    Error::Overlap { what: what.to_owned(), bytes, other, other_bytes }
+}
+
+/// Names for an error: "`a`, `b`", or "nothing".
+fn quoted(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

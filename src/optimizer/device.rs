@@ -1,0 +1,72 @@
+//! What the device allows: the one place each limit is looked at.
+
+use crate::error::Error;
+use crate::kernel::{BLOCK, STORAGE_BUFFERS};
+use crate::plan::Bounds;
+use crate::rule::Rule;
+
+/// Invocations of a workgroup where the device allows as many: WebGPU's default limit.
+const INVOCATIONS: u32 = 256;
+
+/// Blocks of scalars that a chunk's 16 bits can name.
+const MAX_BLOCKS: u64 = 1 << 16;
+
+/// The limits that plans respect.
+pub(super) fn bounds(limits: &wgpu::Limits) -> Bounds {
+    let invocations = INVOCATIONS
+        .min(limits.max_compute_invocations_per_workgroup)
+        .min(limits.max_compute_workgroup_size_x);
+    Bounds {
+        // Some backends report more than their shaders' 32-bit sizes can address.
+        binding: limits.max_storage_buffer_binding_size.min(i32::MAX as u64) / 16 * 16,
+        alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
+        workgroups: u64::from(limits.max_compute_workgroups_per_dimension),
+        invocations: u64::from(invocations),
+    }
+}
+
+/// Whether the device can run `rule` at all.
+pub(super) fn check(limits: &wgpu::Limits, rule: &dyn Rule) -> Result<(), Error> {
+    let at_least = |limit, has: u64, needs: u64| {
+        if has >= needs {
+            return Ok(());
+        }
+        let what = format!("rule `{}`", rule.name());
+        Err(Error::Limit { limit, has, what, needs })
+    };
+    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64;
+    // A binding may have to start one alignment early, and must then still hold as much again.
+    let binding = 2 * u64::from(limits.min_storage_buffer_offset_alignment).max(BLOCK);
+    at_least(
+        "max_storage_buffers_per_shader_stage",
+        limits.max_storage_buffers_per_shader_stage.into(),
+        storage,
+    )?;
+    at_least("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size, binding)?;
+    at_least("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size, BLOCK)?;
+    at_least(
+        "max_compute_invocations_per_workgroup",
+        limits.max_compute_invocations_per_workgroup.into(),
+        1,
+    )?;
+    at_least("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x.into(), 1)?;
+    at_least(
+        "max_compute_workgroups_per_dimension",
+        limits.max_compute_workgroups_per_dimension.into(),
+        1,
+    )
+}
+
+/// Whether the device can bind this many blocks of scalars at once.
+pub(super) fn check_blocks(limits: &wgpu::Limits, blocks: u64) -> Result<(), Error> {
+    let what = || format!("{blocks} groups");
+    let has = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    if blocks * BLOCK > has {
+        let limit = "max_storage_buffer_binding_size";
+        return Err(Error::Limit { limit, has, what: what(), needs: blocks * BLOCK });
+    }
+    if blocks > MAX_BLOCKS {
+        return Err(Error::TooManyGroups { most: MAX_BLOCKS });
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The state's buffers, and the launches over parameters, gradients and state.
+
+use std::collections::HashMap;
+
+use super::{Optimizer, Param};
+use crate::kernel::{Files, Grads, Pipeline};
+use crate::plan::{self, Launch, Piece};
+use crate::record::{Bound, Recordable, recordables};
+use crate::rule::Rule;
+use crate::view::{ELEMENT, View};
+
+/// The state of parameters that share a buffer, a kernel and the step they were added before: a
+/// buffer for each slot, with the same layout.
+#[derive(Debug)]
+pub(super) struct Page {
+    slots: Vec<wgpu::Buffer>,
+}
+
+/// A parameter's place in a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) page: usize,
+    /// In elements.
+    at: u64,
+}
+
+impl Page {
+    /// What `slot` holds of a parameter of `len` elements.
+    pub(super) fn view(&self, slot: usize, place: &Place, len: u64) -> View {
+        View::f32_at(&self.slots[slot], place.at * ELEMENT, len)
+    }
+}
+
+/// What decides a kernel: its WGSL, switches and slots.
+type Kind = (&'static str, Vec<(&'static str, bool)>, &'static [&'static str]);
+
+fn kind(rule: &dyn Rule) -> Kind {
+    (rule.wgsl(), rule.switches(), rule.slots())
+}
+
+/// Things gathered by a key, in order of the first of each.
+struct Buckets<K, T> {
+    index: HashMap<K, usize>,
+    buckets: Vec<T>,
+}
+
+impl<K: std::hash::Hash + Eq, T> Buckets<K, T> {
+    fn new() -> Self {
+        Self { index: HashMap::new(), buckets: Vec::new() }
+    }
+
+    fn entry(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
+        let next = self.buckets.len();
+        let at = *self.index.entry(key).or_insert(next);
+        if at == next {
+            self.buckets.push(new());
+        }
+        &mut self.buckets[at]
+    }
+}
+
+impl Optimizer {
+    /// Gives state to the parameters that have none yet.
+    pub(super) fn allocate(&mut self) {
+        let mut together = Buckets::new();
+        for (i, param) in self.params.iter().enumerate().skip(self.with_state) {
+            let key = (param.param.buffer.clone(), kind(self.rule_of(param)));
+            together.entry(key, Vec::new).push(i);
+        }
+        self.with_state = self.params.len();
+        let most = self.device.limits().max_buffer_size / ELEMENT;
+        for mut members in together.buckets {
+            members.sort_by_key(|&i| self.params[i].param.offset);
+            let (mut first, mut end) = (0, 0);
+            for at in 0..members.len() {
+                let View { offset, len, .. } = self.params[members[at]].param;
+                // At the parameter's phase of 16 bytes, so that both can be read in quadruples.
+                let phase = offset / ELEMENT % 4;
+                let mut start = next_in_phase(end, phase);
+                if start + len > most {
+                    self.add_page(&members[first..at], end);
+                    (first, start) = (at, phase);
+                }
+                end = start + len;
+                let page = self.pages.len();
+                self.params[members[at]].state = Some(Place { page, at: start });
+            }
+            self.add_page(&members[first..], end);
+        }
+    }
+
+    /// The page that `members` have been given places in, of `elements` a slot.
+    fn add_page(&mut self, members: &[usize], elements: u64) {
+        let Some(&any) = members.first() else { return };
+        let slots = self.rule_of(&self.params[any]).slots();
+        let slots = slots.iter().map(|slot| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(&format!("wgpu-optim {slot}")),
+                size: elements * ELEMENT,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        let page = Page { slots: slots.collect() };
+        self.pages.push(page);
+    }
+
+    /// The launches of a step over all parameters.
+    pub(super) fn plan(&mut self) -> Vec<Recordable> {
+        let mut together = Buckets::new();
+        for (i, param) in self.params.iter().enumerate() {
+            let Some(place) = param.state else { continue };
+            let at = [param.param.offset / ELEMENT, param.grad.offset / ELEMENT, place.at];
+            let piece = Piece { at, len: param.param.len, block: param.block as u32 };
+            for (width, piece) in piece.split() {
+                let buffers = (param.param.buffer.clone(), param.grad.buffer.clone(), place.page);
+                let key = (width, kind(self.rule_of(param)), buffers);
+                together.entry(key, || (width, i, Vec::new())).2.push(piece);
+            }
+        }
+        // One pipeline's launches follow each other.
+        let mut launches = Buckets::new();
+        for (width, of, pieces) in together.buckets {
+            let param = &self.params[of];
+            let rule = self.groups[self.blocks[param.block].group].group.rule.clone();
+            let grads = match param.param.buffer == param.grad.buffer {
+                true => Grads::Shared,
+                false => Grads::Own,
+            };
+            for launch in plan::launches(pieces, width, self.bounds) {
+                let files = Files { width, address: launch.work.address(), grads };
+                let pipeline = self.kernels.get(&*rule, files);
+                let key = pipeline.pipeline.clone();
+                launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));
+            }
+        }
+        let mut bound = Vec::new();
+        for (pipeline, launches) in &launches.buckets {
+            bound.extend(launches.iter().map(|(of, launch)| self.bind(pipeline, *of, launch)));
+        }
+        recordables(&self.device, &bound)
+    }
+
+    /// `launch` over the buffers of parameter `of`.
+    fn bind<'a>(&'a self, pipeline: &'a Pipeline, of: usize, launch: &'a Launch) -> Bound<'a> {
+        let Param { param, grad, state, .. } = &self.params[of];
+        let slots = state.map_or(&[][..], |place| &self.pages[place.page].slots);
+        Bound { launch, pipeline, param: &param.buffer, grad: &grad.buffer, slots }
+    }
+}
+
+/// The first element from `end` on that has this place in its quadruple.
+fn next_in_phase(end: u64, phase: u64) -> u64 {
+    end + (phase + 4 - end % 4) % 4
+}

@@ -1,0 +1,215 @@
+//! Which launches a step takes: pure arithmetic on offsets, no GPU in it.
+//!
+//! A view becomes one [`Piece`] of whole 16-byte quadruples and up to two of loose elements. Pieces of
+//! the same buffers are gathered into [`Launch`]es whose bindings respect the device's limits.
+
+use std::ops::Range;
+
+use crate::view::ELEMENT;
+
+/// Elements of a `vec4<f32>`.
+const QUAD: u64 = 4;
+
+/// What the device allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bounds {
+    /// Bytes of one storage binding.
+    pub(crate) binding: u64,
+    /// What a storage binding's offset is a multiple of, in bytes.
+    pub(crate) alignment: u64,
+    /// Workgroups in one dimension of a dispatch.
+    pub(crate) workgroups: u64,
+    /// Invocations of a workgroup.
+    pub(crate) invocations: u64,
+}
+
+/// How many elements an invocation takes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, PartialOrd, Ord)]
+pub(crate) enum Width {
+    Vec4,
+    Scalar,
+}
+
+impl Width {
+    pub(crate) fn elements(self) -> u64 {
+        match self {
+            Self::Vec4 => QUAD,
+            Self::Scalar => 1,
+        }
+    }
+}
+
+/// What a parameter has in three buffers, counted in elements from the start of each.
+pub(crate) const ROLES: usize = 3;
+
+/// Neighbouring elements of one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Piece {
+    /// First element in the parameter's, the gradient's and the state's buffer.
+    pub(crate) at: [u64; ROLES],
+    /// Elements.
+    pub(crate) len: u64,
+    /// Which block of scalars.
+    pub(crate) block: u32,
+}
+
+impl Piece {
+    fn part(self, from: u64, len: u64) -> Self {
+        Self { at: self.at.map(|at| at + from), len, ..self }
+    }
+
+    /// What can be done in quadruples, and what cannot.
+    pub(crate) fn split(self) -> impl Iterator<Item = (Width, Self)> {
+        let phase = self.at[0] % QUAD;
+        let in_phase = self.at.iter().all(|at| at % QUAD == phase);
+        let head = if in_phase { ((QUAD - phase) % QUAD).min(self.len) } else { self.len };
+        let body = (self.len - head) / QUAD * QUAD;
+        let tail = self.len - head - body;
+        [
+            (Width::Scalar, self.part(0, head)),
+            (Width::Vec4, self.part(head, body)),
+            (Width::Scalar, self.part(head + body, tail)),
+        ]
+        .into_iter()
+        .filter(|(_, piece)| piece.len > 0)
+    }
+}
+
+/// One dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Launch {
+    /// The bytes to bind of the parameters, the gradients and the state.
+    pub(crate) bindings: [Range<u64>; ROLES],
+    pub(crate) work: Work,
+    /// Workgroups in each dimension of the grid.
+    pub(crate) grid: [u32; 2],
+}
+
+/// How a launch's workgroups find their elements; counted in `real`s from the start of the bindings.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// `shaders/address/direct.wgsl`
+    Direct { at: [u32; ROLES], length: u32, block: u32 },
+    /// `shaders/address/table.wgsl`
+    Table { chunks: Vec<[u32; 4]> },
+}
+
+/// The launches that cover `pieces`, all of one width and in the same buffers.
+pub(crate) fn launches(mut pieces: Vec<Piece>, width: Width, bounds: Bounds) -> Vec<Launch> {
+    pieces.sort_by_key(|piece| piece.at);
+    let mut launches = Vec::new();
+    let mut window: Vec<Piece> = Vec::new();
+    let mut span = Span::EMPTY;
+    let mut chunks = 0;
+    for piece in pieces.into_iter().flat_map(|piece| cut(piece, width, bounds)) {
+        let wider = span.with(piece);
+        let more = chunks + piece.chunks(width, bounds);
+        let fits = wider.fits(bounds) && more <= max_chunks(bounds);
+        if !fits && !window.is_empty() {
+            launches.push(launch(&window, span, width, bounds));
+            window.clear();
+            (span, chunks) = (Span::EMPTY.with(piece), piece.chunks(width, bounds));
+        } else {
+            (span, chunks) = (wider, more);
+        }
+        window.push(piece);
+    }
+    if !window.is_empty() {
+        launches.push(launch(&window, span, width, bounds));
+    }
+    launches
+}
+
+/// `piece` in parts each of which can be bound whole and dispatched at once.
+fn cut(piece: Piece, width: Width, bounds: Bounds) -> impl Iterator<Item = Piece> {
+    // A binding starts up to one alignment before the piece does.
+    let bound = (bounds.binding - bounds.alignment) / ELEMENT / QUAD * QUAD;
+    let dispatched = max_grid(bounds).saturating_mul(bounds.invocations * width.elements());
+    let most = bound.min(dispatched);
+    (0..piece.len.div_ceil(most)).map(move |i| {
+        let from = i * most;
+        piece.part(from, most.min(piece.len - from))
+    })
+}
+
+/// The most chunks a table can have: its own binding is limited too.
+fn max_chunks(bounds: Bounds) -> u64 {
+    (bounds.binding / size_of::<[u32; 4]>() as u64).min(max_grid(bounds))
+}
+
+/// The most workgroups a dispatch can have.
+fn max_grid(bounds: Bounds) -> u64 {
+    bounds.workgroups.saturating_mul(bounds.workgroups)
+}
+
+impl Piece {
+    fn chunks(self, width: Width, bounds: Bounds) -> u64 {
+        self.len.div_ceil(width.elements() * bounds.invocations)
+    }
+}
+
+/// The elements from the first to the last that some pieces touch, in each buffer.
+#[derive(Clone, Copy)]
+struct Span([(u64, u64); ROLES]);
+
+impl Span {
+    const EMPTY: Self = Self([(u64::MAX, 0); ROLES]);
+
+    fn with(mut self, piece: Piece) -> Self {
+        for ((first, end), at) in self.0.iter_mut().zip(piece.at) {
+            *first = at.min(*first);
+            *end = (at + piece.len).max(*end);
+        }
+        self
+    }
+
+    /// What must be bound, in bytes.
+    fn bindings(self, bounds: Bounds) -> [Range<u64>; ROLES] {
+        self.0.map(|(first, end)| {
+            let first = first * ELEMENT;
+            first - first % bounds.alignment..end * ELEMENT
+        })
+    }
+
+    fn fits(self, bounds: Bounds) -> bool {
+        self.bindings(bounds).iter().all(|bytes| bytes.end - bytes.start <= bounds.binding)
+    }
+}
+
+fn launch(pieces: &[Piece], span: Span, width: Width, bounds: Bounds) -> Launch {
+    let bindings = span.bindings(bounds);
+    // A binding is at most 2³² − 4 bytes, so whatever is counted inside it fits u32.
+    let reals = |elements: u64| (elements / width.elements()) as u32;
+    let place = |piece: Piece| {
+        let mut at = [0; ROLES];
+        for (to, (from, binding)) in at.iter_mut().zip(piece.at.iter().zip(&bindings)) {
+            *to = reals(from - binding.start / ELEMENT);
+        }
+        at
+    };
+    if let &[piece] = pieces {
+        let work = Work::Direct { at: place(piece), length: reals(piece.len), block: piece.block };
+        let grid = grid(piece.chunks(width, bounds), bounds);
+        return Launch { bindings, work, grid };
+    }
+    let chunk = width.elements() * bounds.invocations;
+    let mut chunks = Vec::new();
+    for piece in pieces {
+        for i in 0..piece.chunks(width, bounds) {
+            let part = piece.part(i * chunk, chunk.min(piece.len - i * chunk));
+            let [param, grad, state] = place(part);
+            chunks.push([param, grad, state, part.block << 16 | reals(part.len)]);
+        }
+    }
+    let grid = grid(chunks.len() as u64, bounds);
+    Launch { bindings, work: Work::Table { chunks }, grid }
+}
+
+/// The smallest grid of at least `workgroups`, in rows as long as the device allows.
+fn grid(workgroups: u64, bounds: Bounds) -> [u32; 2] {
+    let row = workgroups.min(bounds.workgroups);
+    [row as u32, workgroups.div_ceil(row) as u32]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! From planned launches to recorded ones: bind groups and the small tables they point at.
+
+use wgpu::util::DeviceExt;
+
+use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, Pipeline};
+use crate::plan::{Launch, Work};
+
+/// A launch with everything bound but the step's scalars.
+#[derive(Debug)]
+pub(crate) struct Recordable {
+    pipeline: wgpu::ComputePipeline,
+    launch: wgpu::BindGroup,
+    address: Address,
+    /// Of the block of scalars, in bytes; `Direct` only.
+    scalars: u32,
+    grid: [u32; 2],
+}
+
+/// A launch and the buffers it works on.
+pub(crate) struct Bound<'a> {
+    pub(crate) launch: &'a Launch,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) param: &'a wgpu::Buffer,
+    pub(crate) grad: &'a wgpu::Buffer,
+    pub(crate) slots: &'a [wgpu::Buffer],
+}
+
+impl Work {
+    pub(crate) fn address(&self) -> Address {
+        match self {
+            Self::Direct { .. } => Address::Direct,
+            Self::Table { .. } => Address::Table,
+        }
+    }
+}
+
+/// Makes launches recordable. All their tables go into one buffer.
+pub(crate) fn recordables(device: &wgpu::Device, bound: &[Bound<'_>]) -> Vec<Recordable> {
+    if bound.is_empty() {
+        return Vec::new();
+    }
+    let limits = device.limits();
+    let alignment =
+        limits.min_uniform_buffer_offset_alignment.max(limits.min_storage_buffer_offset_alignment);
+    let mut tables = Tables { bytes: Vec::new(), alignment: alignment as usize };
+    let places: Vec<_> = bound.iter().map(|bound| tables.add(bound.launch)).collect();
+    let tables = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some("wgpu-optim launches"),
+        contents: &tables.bytes,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+    });
+    bound
+        .iter()
+        .zip(places)
+        .map(|(bound, place)| recordable(device, bound, &tables, place))
+        .collect()
+}
+
+/// What `Launch` and `chunks` of each launch are read from.
+struct Tables {
+    bytes: Vec<u8>,
+    alignment: usize,
+}
+
+/// Where a launch's tables are, in bytes.
+struct Place {
+    launch: u64,
+    chunks: Option<(u64, u64)>,
+}
+
+impl Tables {
+    fn add(&mut self, launch: &Launch) -> Place {
+        let [row, _] = launch.grid;
+        let (at, length) = match &launch.work {
+            Work::Direct { at, length, .. } => (*at, *length),
+            Work::Table { chunks } => ([0; 3], chunks.len() as u32),
+        };
+        let place = self.push(bytemuck::cast_slice(&[at[0], at[1], at[2], length, row]));
+        let chunks = match &launch.work {
+            Work::Direct { .. } => None,
+            Work::Table { chunks } => {
+                let bytes: &[u8] = bytemuck::cast_slice(chunks);
+                Some((self.push(bytes), bytes.len() as u64))
+            }
+        };
+        Place { launch: place, chunks }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> u64 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(self.alignment), 0);
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        at as u64
+    }
+}
+
+fn recordable(
+    device: &wgpu::Device,
+    bound: &Bound<'_>,
+    tables: &wgpu::Buffer,
+    place: Place,
+) -> Recordable {
+    let [param, grad, state] = &bound.launch.bindings;
+    let mut entries = vec![
+        entry(0, tables, place.launch, LAUNCH),
+        entry(2, bound.param, param.start, param.end - param.start),
+        entry(3, bound.grad, grad.start, grad.end - grad.start),
+    ];
+    if let Some((at, size)) = place.chunks {
+        entries.push(entry(1, tables, at, size));
+    }
+    for (binding, slot) in (4..).zip(bound.slots) {
+        entries.push(entry(binding, slot, state.start, state.end - state.start));
+    }
+    let launch = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("wgpu-optim launch"),
+        layout: &bound.pipeline.layout,
+        entries: &entries,
+    });
+    let scalars = match bound.launch.work {
+        Work::Direct { block, .. } => block * BLOCK as u32,
+        Work::Table { .. } => 0,
+    };
+    Recordable {
+        pipeline: bound.pipeline.pipeline.clone(),
+        launch,
+        address: bound.launch.work.address(),
+        scalars,
+        grid: bound.launch.grid,
+    }
+}
+
+fn entry(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
+    let size = wgpu::BufferSize::new(size);
+    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+    wgpu::BindGroupEntry { binding, resource }
+}
+
+/// One step's scalars, bound for either way of addressing; `None` if no launch needs it.
+pub(crate) struct StepScalars {
+    pub(crate) direct: Option<wgpu::BindGroup>,
+    pub(crate) table: Option<wgpu::BindGroup>,
+}
+
+impl StepScalars {
+    /// Binds `scalars` in the ways that `launches` need.
+    pub(crate) fn new(
+        device: &wgpu::Device,
+        scalars: &wgpu::Buffer,
+        launches: &[Recordable],
+        kernels: &Kernels,
+    ) -> Self {
+        let bind = |address, size| {
+            launches.iter().any(|launch| launch.address == address).then(|| {
+                device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some("wgpu-optim step"),
+                    layout: kernels.step_layout(address),
+                    entries: &[entry(0, scalars, 0, size)],
+                })
+            })
+        };
+        Self { direct: bind(Address::Direct, BLOCK), table: bind(Address::Table, scalars.size()) }
+    }
+}
+
+/// Records launches. Those of one pipeline should follow each other.
+pub(crate) fn record(
+    pass: &mut wgpu::ComputePass<'_>,
+    launches: &[Recordable],
+    scalars: &StepScalars,
+) {
+    let mut current = None;
+    for launch in launches {
+        if current != Some(&launch.pipeline) {
+            pass.set_pipeline(&launch.pipeline);
+            current = Some(&launch.pipeline);
+        }
+        pass.set_bind_group(0, &launch.launch, &[]);
+        match launch.address {
+            Address::Direct => pass.set_bind_group(1, scalars.direct.as_ref(), &[launch.scalars]),
+            Address::Table => pass.set_bind_group(1, scalars.table.as_ref(), &[]),
+        }
+        pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
+    }
+}

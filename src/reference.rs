@@ -1,0 +1,88 @@
+//! The same groups on the CPU in f64, one element at a time: the oracle every kernel is tested against.
+
+use crate::error::Error;
+use crate::group::Group;
+use crate::number::Evaluate;
+
+/// One parameter under one group, in f64: what a GPU would compute with exact arithmetic.
+///
+/// ```
+/// use wgpu_optim::{Group, Reference};
+///
+/// let mut w = Reference::new(&Group::adam(1e-3), &[1.0, -2.0])?;
+/// w.step(&[0.5, -0.25]);
+/// assert!((w.param()[0] - 0.999).abs() < 1e-12); // Adam's first step is lr, whatever the gradient
+/// assert_eq!(w.state("exp_avg").unwrap()[0], (1.0 - 0.9) * 0.5);
+/// # Ok::<(), wgpu_optim::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reference<N = f64> {
+    group: Group,
+    param: Vec<N>,
+    /// Slot after slot for each element.
+    state: Vec<N>,
+    t: u64,
+}
+
+impl Reference<f64> {
+    /// A parameter at its initial value, with all state zero.
+    ///
+    /// # Errors
+    /// What [`Group::check`] finds.
+    pub fn new(group: &Group, param: &[f64]) -> Result<Self, Error> {
+        Self::starting(group, param, 0.0)
+    }
+}
+
+#[expect(
+    private_bounds,
+    reason = "`Evaluate` is how each arithmetic asks a rule; the arithmetics are public"
+)]
+impl<N: Evaluate> Reference<N> {
+    /// The same in another arithmetic, from its own zero.
+    ///
+    /// # Errors
+    /// What [`Group::check`] finds.
+    pub fn starting(group: &Group, param: &[N], zero: N) -> Result<Self, Error> {
+        group.check()?;
+        let state = vec![zero; param.len() * group.rule.slots().len()];
+        Ok(Self { group: group.clone(), param: param.to_vec(), state, t: 0 })
+    }
+
+    /// One step. `grad` is as long as the parameter; what is missing or beyond is not looked at.
+    pub fn step(&mut self, grad: &[N]) {
+        self.t += 1;
+        let slots = self.group.rule.slots().len();
+        let mut none: [N; 0] = [];
+        for (i, (p, &g)) in self.param.iter_mut().zip(grad).enumerate() {
+            let state = match slots {
+                0 => &mut none[..],
+                _ => &mut self.state[i * slots..(i + 1) * slots],
+            };
+            *p = self.group.update(*p, g, state, self.t);
+        }
+    }
+
+    /// Another learning rate from the next step on.
+    ///
+    /// # Errors
+    /// If it is not a finite number, 0 or more.
+    pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
+        let group = Group { lr, ..self.group.clone() };
+        group.check()?;
+        self.group = group;
+        Ok(())
+    }
+
+    /// The parameter as it is now.
+    pub fn param(&self) -> &[N] {
+        &self.param
+    }
+
+    /// A slot of the state by its PyTorch name, or `None` if the rule keeps no such slot.
+    pub fn state(&self, slot: &str) -> Option<Vec<N>> {
+        let slots = self.group.rule.slots();
+        let at = slots.iter().position(|s| *s == slot)?;
+        Some(self.state.iter().skip(at).step_by(slots.len()).copied().collect())
+    }
+}

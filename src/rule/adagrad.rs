@@ -1,0 +1,96 @@
+use super::{At, Entry, Formula, Rule, check_epsilon, check_non_negative};
+use crate::error::Error;
+use crate::group::Group;
+use crate::number::Number;
+
+/// Adagrad ([Duchi, Hazan & Singer 2011](https://jmlr.org/papers/v12/duchi11a.html)).
+///
+/// ```text
+/// s ← s + g²
+/// direction = g / (√(s + eps_root) + eps) / (1 + (t − 1) lr_decay)
+/// ```
+///
+/// State: `sum`, from zero. *Differs from PyTorch*: ε stands inside the root by default, and there
+/// is no `initial_accumulator_value`; [`Adagrad::pytorch`] has PyTorch's ε.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Adagrad {
+    /// How much the learning rate falls with each step; `0`.
+    pub lr_decay: f64,
+    /// ε outside the root; `0`.
+    pub eps: f64,
+    /// ε inside the root; `1e-16`.
+    pub eps_root: f64,
+}
+
+impl Default for Adagrad {
+    fn default() -> Self {
+        Self { lr_decay: 0.0, eps: 0.0, eps_root: 1e-16 }
+    }
+}
+
+impl Adagrad {
+    /// `torch.optim.Adagrad`: ε = 1e-10, outside the root.
+    pub fn pytorch() -> Self {
+        Self { eps: 1e-10, eps_root: 0.0, ..Self::default() }
+    }
+
+    fn scale(&self, t: u64) -> f64 {
+        1.0 / (1.0 + (t as f64 - 1.0) * self.lr_decay)
+    }
+}
+
+impl Formula for Adagrad {
+    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+        let sum = &mut state[0];
+        *sum = *sum + g * g;
+        let root = (*sum + N::scalar(self.eps_root)).sqrt();
+        N::scalar(self.scale(at.t)) * g / (root + N::scalar(self.eps))
+    }
+}
+
+impl Rule for Adagrad {
+    fn name(&self) -> &'static str {
+        "adagrad"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        ENTRY.wgsl
+    }
+
+    fn slots(&self) -> &'static [&'static str] {
+        &["sum"]
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        Vec::new()
+    }
+
+    fn scalar_names(&self) -> &'static [&'static str] {
+        &["scale", "eps_root", "eps"]
+    }
+
+    fn scalars(&self, at: At, out: &mut [f64]) {
+        out.copy_from_slice(&[self.scale(at.t), self.eps_root, self.eps]);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_non_negative("adagrad", "lr_decay", self.lr_decay)?;
+        check_epsilon("adagrad", self.eps, self.eps_root)
+    }
+}
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "adagrad",
+    wgsl: include_str!("../../shaders/rule/adagrad.wgsl"),
+    variants,
+    #[cfg(feature = "cli")]
+    config: crate::config::Options::of::<Adagrad>(1e-2, false),
+};
+
+fn variants() -> Vec<Group> {
+    vec![
+        Group::new(1e-2, Adagrad::default()),
+        Group::new(1e-2, Adagrad { lr_decay: 0.1, ..Adagrad::pytorch() }).weight_decay(0.1),
+    ]
+}

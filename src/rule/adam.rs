@@ -1,0 +1,171 @@
+use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, decayed, halves};
+use crate::error::Error;
+use crate::group::Group;
+use crate::number::Number;
+
+/// ADAM ([Kingma & Ba 2015, algorithm 1](https://arxiv.org/abs/1412.6980)), with AMSGrad
+/// ([Reddi, Kale & Kumar 2018](https://openreview.net/forum?id=ryQu7f-RZ)).
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g
+/// v ← β₂ v + (1 − β₂) g²
+/// x ← max(x, v)                                     AMSGrad only, then x in place of v
+/// direction = m̂ / (√(v̂ + eps_root) + eps)           m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
+/// ```
+///
+/// State: `exp_avg` (m), `exp_avg_sq` (v), and `max_exp_avg_sq` (x) with AMSGrad. Weight decay, L2 or
+/// decoupled as in AdamW, is the [`Group`]'s.
+///
+/// *Differs from PyTorch*: ε stands inside the root by default; [`Adam::pytorch`] has it outside.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Adam {
+    /// β₁ and β₂, how much of each average remains after a step, in `[0, 1)`; `[0.9, 0.999]`.
+    pub betas: [f64; 2],
+    /// ε outside the root; `0`.
+    pub eps: f64,
+    /// ε inside the root; `1e-16`, which at v = 0 is the 1e-8 everyone expects.
+    pub eps_root: f64,
+    /// Divide by the largest second moment so far (not bias-corrected when compared, as in PyTorch
+    /// and Keras; Optax compares corrected ones); `false`.
+    pub amsgrad: bool,
+    /// Take `eps` as the ε̂ of the paper's section 2, added before the bias correction of the root:
+    /// Keras's and TensorFlow's form, in which ε weighs 1 / √(1 − β₂ᵗ) times as much; `false`.
+    #[cfg_attr(feature = "cli", serde(skip))]
+    pub eps_hat: bool,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], eps: 0.0, eps_root: 1e-16, amsgrad: false, eps_hat: false }
+    }
+}
+
+impl Adam {
+    /// `torch.optim.Adam` and `AdamW`, and Apex's `FusedAdam`: ε = 1e-8 outside the root.
+    pub fn pytorch() -> Self {
+        Self { eps: 1e-8, eps_root: 0.0, ..Self::default() }
+    }
+
+    /// `optax.adam`: as PyTorch's, and `eps_root` as Optax calls it.
+    pub fn optax() -> Self {
+        Self::pytorch()
+    }
+
+    /// `keras.optimizers.Adam`: ε̂ = 1e-7.
+    pub fn keras() -> Self {
+        Self { eps: 1e-7, eps_root: 0.0, eps_hat: true, ..Self::default() }
+    }
+
+    /// 1 / (1 − βᵗ) for both β.
+    fn corrections(&self, t: u64) -> [f64; 2] {
+        self.betas.map(|beta| 1.0 / (1.0 - beta.powf(t as f64)))
+    }
+
+    /// ε outside the root, as it counts at step `t`.
+    fn eps_at(&self, t: u64) -> f64 {
+        if self.eps_hat { self.eps * self.corrections(t)[1].sqrt() } else { self.eps }
+    }
+}
+
+impl Formula for Adam {
+    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+        let [beta1, beta2] = self.betas;
+        let m = decayed(state[0], beta1, N::scalar(1.0 - beta1) * g);
+        state[0] = m;
+        let mut v = decayed(state[1], beta2, N::scalar(1.0 - beta2) * g * g);
+        state[1] = v;
+        if self.amsgrad {
+            v = state[2].max(v);
+            state[2] = v;
+        }
+        let [m_scale, v_scale] = self.corrections(at.t);
+        let root = (N::scalar(v_scale) * v + N::scalar(self.eps_root)).sqrt();
+        N::scalar(m_scale) * m / (root + N::scalar(self.eps_at(at.t)))
+    }
+}
+
+impl Rule for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        ENTRY.wgsl
+    }
+
+    fn slots(&self) -> &'static [&'static str] {
+        if self.amsgrad {
+            &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
+        } else {
+            &["exp_avg", "exp_avg_sq"]
+        }
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        vec![("AMSGRAD", self.amsgrad)]
+    }
+
+    fn scalar_names(&self) -> &'static [&'static str] {
+        &[
+            "beta1",
+            "beta1_low",
+            "gain1",
+            "beta2",
+            "beta2_low",
+            "gain2",
+            "m_scale",
+            "v_scale",
+            "eps_root",
+            "eps",
+        ]
+    }
+
+    fn scalars(&self, at: At, out: &mut [f64]) {
+        let [[beta1, beta1_low], [beta2, beta2_low]] = self.betas.map(halves);
+        let [gain1, gain2] = self.betas.map(|beta| 1.0 - beta);
+        let [m_scale, v_scale] = self.corrections(at.t);
+        let eps = self.eps_at(at.t);
+        out.copy_from_slice(&[
+            beta1,
+            beta1_low,
+            gain1,
+            beta2,
+            beta2_low,
+            gain2,
+            m_scale,
+            v_scale,
+            self.eps_root,
+            eps,
+        ]);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_fraction("adam", "betas[0]", self.betas[0])?;
+        check_fraction("adam", "betas[1]", self.betas[1])?;
+        check_epsilon("adam", self.eps, self.eps_root)
+    }
+}
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "adam",
+    wgsl: include_str!("../../shaders/rule/adam.wgsl"),
+    variants,
+    #[cfg(feature = "cli")]
+    config: crate::config::Options::of::<Adam>(1e-3, true),
+};
+
+fn variants() -> Vec<Group> {
+    let amsgrad = Adam { amsgrad: true, ..Adam::default() };
+    vec![
+        Group::new(1e-3, Adam::default()),
+        Group::new(1e-3, amsgrad.clone()).weight_decay(0.1),
+        Group::new(1e-3, Adam::pytorch()).weight_decay(0.1).decoupled(true),
+        Group::new(1e-2, Adam { amsgrad: true, ..Adam::pytorch() })
+            .weight_decay(0.01)
+            .decoupled(true)
+            .maximize(true),
+        Group::new(1e-2, Adam { betas: [0.0, 0.5], ..Adam::keras() }),
+        Group::new(1e-4, Adam { betas: [0.95, 0.99999], ..amsgrad }).maximize(true),
+    ]
+}

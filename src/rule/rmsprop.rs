@@ -1,0 +1,176 @@
+use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, check_non_negative};
+use super::{decayed, halves};
+use crate::error::Error;
+use crate::group::Group;
+use crate::number::Number;
+
+/// RMSProp ([Hinton 2012, lecture 6e](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf)),
+/// with centering and momentum ([Graves 2013](https://arxiv.org/abs/1308.0850)).
+///
+/// ```text
+/// s ← α s + (1 − α) g²
+/// a ← α a + (1 − α) g                  centered only
+/// u = g / (√(s + eps_root) + eps)      centered: s − a² in place of s
+/// b ← μ b + u                          momentum only
+/// direction = u, or b with momentum
+/// ```
+///
+/// State: `square_avg`; `grad_avg` if centered; `momentum_buffer` if `momentum` is not 0.
+///
+/// *Differs from PyTorch*: ε stands inside the root by default, as in the lecture's followers Keras,
+/// TensorFlow and Optax; [`RmsProp::pytorch`] has it outside. Where rounding makes `s − a²` negative,
+/// PyTorch takes the root of a negative number; here its magnitude is used.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct RmsProp {
+    /// α (ρ elsewhere), how much of the running square remains after a step, in `[0, 1)`; `0.99`.
+    pub alpha: f64,
+    /// ε outside the root; `0`.
+    pub eps: f64,
+    /// ε inside the root; `1e-16`, which at s = 0 is the 1e-8 everyone expects.
+    pub eps_root: f64,
+    /// μ, 0 or more; `0`.
+    pub momentum: f64,
+    /// Divide by the standard deviation in place of the root mean square; `false`.
+    pub centered: bool,
+    /// Keep the learning rate inside the momentum buffer (`b ← μ b + lr·u`), as Keras, TensorFlow
+    /// and Optax do and PyTorch does not. Matters only while the learning rate changes; `false`.
+    #[cfg_attr(feature = "cli", serde(skip))]
+    pub lr_in_momentum: bool,
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        Self {
+            alpha: 0.99,
+            eps: 0.0,
+            eps_root: 1e-16,
+            momentum: 0.0,
+            centered: false,
+            lr_in_momentum: false,
+        }
+    }
+}
+
+impl RmsProp {
+    /// `torch.optim.RMSprop`: α = 0.99, ε = 1e-8 outside the root, learning rate outside the momentum.
+    pub fn pytorch() -> Self {
+        Self { eps: 1e-8, eps_root: 0.0, ..Self::default() }
+    }
+
+    /// `keras.optimizers.RMSprop`: ρ = 0.9, ε = 1e-7 inside the root, learning rate inside the momentum.
+    pub fn keras() -> Self {
+        Self { alpha: 0.9, eps_root: 1e-7, lr_in_momentum: true, ..Self::default() }
+    }
+
+    /// `optax.rmsprop`: decay 0.9, ε = 1e-8 inside the root, learning rate inside the momentum.
+    pub fn optax() -> Self {
+        Self { eps_root: 1e-8, ..Self::keras() }
+    }
+
+    fn lr_inside(&self) -> bool {
+        self.lr_in_momentum && self.momentum != 0.0
+    }
+}
+
+impl Formula for RmsProp {
+    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+        let gain = N::scalar(1.0 - self.alpha);
+        let s = decayed(state[0], self.alpha, gain * g * g);
+        state[0] = s;
+
+        let mut variance = s;
+        if self.centered {
+            let a = decayed(state[1], self.alpha, gain * g);
+            state[1] = a;
+            variance = (s - a * a).abs();
+        }
+
+        let root = (variance + N::scalar(self.eps_root)).sqrt();
+        let u = g / (root + N::scalar(self.eps));
+        if self.momentum == 0.0 {
+            return u;
+        }
+        let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
+        let buffer = &mut state[if self.centered { 2 } else { 1 }];
+        *buffer = decayed(*buffer, self.momentum, N::scalar(inner_lr) * u);
+        *buffer
+    }
+}
+
+impl Rule for RmsProp {
+    fn name(&self) -> &'static str {
+        "rmsprop"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        ENTRY.wgsl
+    }
+
+    fn slots(&self) -> &'static [&'static str] {
+        match (self.centered, self.momentum != 0.0) {
+            (false, false) => &["square_avg"],
+            (true, false) => &["square_avg", "grad_avg"],
+            (false, true) => &["square_avg", "momentum_buffer"],
+            (true, true) => &["square_avg", "grad_avg", "momentum_buffer"],
+        }
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        vec![("CENTERED", self.centered), ("MOMENTUM", self.momentum != 0.0)]
+    }
+
+    fn scalar_names(&self) -> &'static [&'static str] {
+        &["alpha", "alpha_low", "gain", "eps_root", "eps", "momentum", "momentum_low", "inner_lr"]
+    }
+
+    fn scalars(&self, at: At, out: &mut [f64]) {
+        let [alpha, alpha_low] = halves(self.alpha);
+        let [momentum, momentum_low] = halves(self.momentum);
+        let gain = 1.0 - self.alpha;
+        let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
+        out.copy_from_slice(&[
+            alpha,
+            alpha_low,
+            gain,
+            self.eps_root,
+            self.eps,
+            momentum,
+            momentum_low,
+            inner_lr,
+        ]);
+    }
+
+    fn outer_lr(&self, lr: f64) -> f64 {
+        if self.lr_inside() { 1.0 } else { lr }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_fraction("rmsprop", "alpha", self.alpha)?;
+        check_non_negative("rmsprop", "momentum", self.momentum)?;
+        check_epsilon("rmsprop", self.eps, self.eps_root)
+    }
+}
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "rmsprop",
+    wgsl: include_str!("../../shaders/rule/rmsprop.wgsl"),
+    variants,
+    #[cfg(feature = "cli")]
+    config: crate::config::Options::of::<RmsProp>(1e-2, false),
+};
+
+fn variants() -> Vec<Group> {
+    let default = RmsProp::default();
+    vec![
+        Group::new(1e-2, default.clone()),
+        Group::new(1e-2, RmsProp { centered: true, ..default.clone() }).weight_decay(0.1),
+        Group::new(1e-2, RmsProp { momentum: 0.9, ..default.clone() }).maximize(true),
+        Group::new(1e-2, RmsProp { centered: true, momentum: 0.9, ..default }),
+        Group::new(1e-3, RmsProp { centered: true, momentum: 0.99, ..RmsProp::pytorch() }),
+        Group::new(1e-2, RmsProp { momentum: 0.9, ..RmsProp::keras() })
+            .weight_decay(0.01)
+            .decoupled(true),
+        Group::new(1e-3, RmsProp { alpha: 0.0, ..RmsProp::pytorch() }),
+    ]
+}

@@ -1,0 +1,102 @@
+use super::{At, Entry, Formula, Rule, check_non_negative, decayed, halves};
+use crate::error::Error;
+use crate::group::Group;
+use crate::number::Number;
+
+/// Stochastic gradient descent, plain, with momentum
+/// ([Polyak 1964](https://doi.org/10.1016/0041-5553(64)90137-5)) or with Nesterov's
+/// ([Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)).
+///
+/// ```text
+/// b ← μ b + (1 − τ) g         b ← g at the first step
+/// direction = b               g + μ b with Nesterov, g without momentum
+/// ```
+///
+/// State: `momentum_buffer`, only if `momentum` is not 0. As `torch.optim.SGD`.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Sgd {
+    /// μ, 0 or more; `0`.
+    pub momentum: f64,
+    /// τ, what is taken off the gradient when it enters the momentum buffer; `0`.
+    pub dampening: f64,
+    /// Look ahead along the momentum; needs `momentum` above 0 and no dampening; `false`.
+    pub nesterov: bool,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { momentum: 0.0, dampening: 0.0, nesterov: false }
+    }
+}
+
+impl Formula for Sgd {
+    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+        let [b] = state else { return g };
+        let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
+        *b = decayed(*b, self.momentum, N::scalar(gain) * g);
+        if self.nesterov { g + N::scalar(self.momentum) * *b } else { *b }
+    }
+}
+
+impl Rule for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        ENTRY.wgsl
+    }
+
+    fn slots(&self) -> &'static [&'static str] {
+        if self.momentum == 0.0 { &[] } else { &["momentum_buffer"] }
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        vec![("MOMENTUM", self.momentum != 0.0), ("NESTEROV", self.nesterov)]
+    }
+
+    fn scalar_names(&self) -> &'static [&'static str] {
+        &["momentum", "momentum_low", "gain"]
+    }
+
+    fn scalars(&self, at: At, out: &mut [f64]) {
+        let [momentum, low] = halves(self.momentum);
+        let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
+        out.copy_from_slice(&[momentum, low, gain]);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_non_negative("sgd", "momentum", self.momentum)?;
+        if !self.dampening.is_finite() || self.dampening.abs() > f64::from(f32::MAX) {
+            let (value, must) = (self.dampening, "a finite f32 number");
+            return Err(Error::Hyper { rule: "sgd", option: "dampening", value, must });
+        }
+        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
+            let conflict = "nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off";
+            return Err(Error::Conflict { rule: "sgd", conflict });
+        }
+        Ok(())
+    }
+}
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "sgd",
+    wgsl: include_str!("../../shaders/rule/sgd.wgsl"),
+    variants,
+    #[cfg(feature = "cli")]
+    config: crate::config::Options::of::<Sgd>(1e-3, false),
+};
+
+fn variants() -> Vec<Group> {
+    let momentum = Sgd { momentum: 0.9, ..Sgd::default() };
+    vec![
+        Group::new(1e-2, Sgd::default()),
+        Group::new(1e-2, momentum.clone()).weight_decay(0.1),
+        Group::new(1e-2, Sgd { dampening: 0.5, ..momentum.clone() }).maximize(true),
+        Group::new(1e-2, Sgd { nesterov: true, ..momentum }),
+        Group::new(1e-3, Sgd { momentum: 0.999, nesterov: true, ..Sgd::default() })
+            .weight_decay(0.01)
+            .decoupled(true),
+    ]
+}
