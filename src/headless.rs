@@ -117,52 +117,36 @@ impl Gpu {
     /// # Errors
     /// If the buffer lacks `COPY_SRC`, or the device fails.
     pub fn download(&self, view: &View) -> Result<Vec<f32>, Error> {
-        let mut numbers = Vec::with_capacity(view.len as usize);
-        self.read(view, &mut |part| {
-            numbers.extend_from_slice(part);
-            Ok(())
-        })?;
-        Ok(numbers)
+        let mut all = self.download_all(std::slice::from_ref(view))?;
+        Ok(all.pop().unwrap_or_default())
     }
 
-    /// The same in parts, in order, for what is too large to hold twice. Waits.
+    /// The numbers of several views, in one go. Waits.
     ///
     /// # Errors
-    /// As [`Gpu::download`], and whatever `each` returns.
-    pub fn read<E: From<Error>>(
-        &self,
-        view: &View,
-        each: &mut dyn FnMut(&[f32]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let what = "the view";
-        view.check(what, wgpu::BufferUsages::COPY_SRC)?;
-        let failed = |message: String| Error::Readback { what: what.to_owned(), message };
-        let (start, end) = view.bytes();
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu-optim download"),
-            size: STAGING.min(end - start),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        for from in (start..end).step_by(STAGING as usize) {
-            let size = STAGING.min(end - from);
-            let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(&view.buffer, from, &staging, 0, size);
-            self.queue.submit([encoder.finish()]);
-            let (sender, receiver) = std::sync::mpsc::channel();
-            staging.slice(..size).map_async(wgpu::MapMode::Read, move |result| {
-                let _ = sender.send(result);
-            });
-            self.wait()?;
-            let mapped = receiver.recv().map_err(|e| failed(e.to_string()))?;
-            mapped.map_err(|e| failed(e.to_string()))?;
-            let bytes =
-                staging.slice(..size).get_mapped_range().map_err(|e| failed(e.to_string()))?;
-            each(bytemuck::cast_slice(&bytes))?;
-            drop(bytes);
-            staging.unmap();
+    /// As [`Gpu::download`].
+    pub fn download_all(&self, views: &[View]) -> Result<Vec<Vec<f32>>, Error> {
+        let mut all: Vec<Vec<f32>> = Vec::with_capacity(views.len());
+        for view in views {
+            view.check("the view to download", wgpu::BufferUsages::COPY_SRC)?;
         }
-        Ok(())
+        let total = views.iter().map(|view| view.len * ELEMENT).sum();
+        let mut reader = Reader::new(self, STAGING.min(total));
+        let mut batch = Vec::new();
+        for (i, view) in views.iter().enumerate() {
+            all.push(Vec::with_capacity(view.len as usize));
+            let (start, end) = view.bytes();
+            for from in (start..end).step_by(STAGING as usize) {
+                let size = STAGING.min(end - from);
+                if reader.used + size > reader.staging.size() {
+                    reader.read(&mut batch, &mut all)?;
+                }
+                reader.copy(&view.buffer, from, size);
+                batch.push((i, size));
+            }
+        }
+        reader.read(&mut batch, &mut all)?;
+        Ok(all)
     }
 
     /// Waits for everything submitted so far.
@@ -174,6 +158,59 @@ impl Gpu {
             .poll(wgpu::PollType::wait_indefinitely())
             .map(|_| ())
             .map_err(|e| Error::Readback { what: "the device".to_owned(), message: e.to_string() })
+    }
+}
+
+/// Copies into a staging buffer, and reads what has gathered there.
+struct Reader<'a> {
+    gpu: &'a Gpu,
+    staging: wgpu::Buffer,
+    encoder: wgpu::CommandEncoder,
+    used: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(gpu: &'a Gpu, size: u64) -> Self {
+        let encoder = gpu.device.create_command_encoder(&Default::default());
+        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-optim download"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { gpu, staging, encoder, used: 0 }
+    }
+
+    fn copy(&mut self, from: &wgpu::Buffer, offset: u64, size: u64) {
+        self.encoder.copy_buffer_to_buffer(from, offset, &self.staging, self.used, size);
+        self.used += size;
+    }
+
+    /// Appends what has been copied, piece by piece in bytes, to the views it is of.
+    fn read(&mut self, batch: &mut Vec<(usize, u64)>, all: &mut [Vec<f32>]) -> Result<(), Error> {
+        let failed = |message: String| Error::Readback { what: "a buffer".to_owned(), message };
+        let next = self.gpu.device.create_command_encoder(&Default::default());
+        self.gpu.queue.submit([std::mem::replace(&mut self.encoder, next).finish()]);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let slice = self.staging.slice(..self.used);
+        slice.map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver outlives the wait below, unless that fails and reports.
+            let _ = sender.send(result);
+        });
+        self.gpu.wait()?;
+        let mapped = receiver.recv().map_err(|e| failed(e.to_string()))?;
+        mapped.map_err(|e| failed(e.to_string()))?;
+        let bytes = slice.get_mapped_range().map_err(|e| failed(e.to_string()))?;
+        let mut rest = &bytes[..];
+        for (view, size) in batch.drain(..) {
+            let (part, after) = rest.split_at(size as usize);
+            all[view].extend(part.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)));
+            rest = after;
+        }
+        drop(bytes);
+        self.staging.unmap();
+        self.used = 0;
+        Ok(())
     }
 }
 

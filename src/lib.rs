@@ -20,6 +20,8 @@ mod plan;
 mod record;
 mod reference;
 pub mod rule;
+#[cfg(feature = "headless")]
+pub mod verify;
 mod view;
 
 pub use error::Error;

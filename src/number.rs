@@ -21,16 +21,21 @@ pub trait Number:
     /// A scalar that the host computes in f64 and rounds once to f32 for the kernel.
     fn scalar(x: f64) -> Self;
 
-    /// A scalar that the kernel gets in two f32 halves, as `decayed` in `shaders/prelude.wgsl` takes it.
-    fn keep(x: f64) -> Self;
+    /// What remains of this number, plus what is new, `keep · self + new`: `decayed` of
+    /// `shaders/prelude.wgsl`, which gets `keep` in two f32 halves.
+    #[must_use]
+    fn decayed(self, keep: f64, new: Self) -> Self;
 
     /// Square root.
+    #[must_use]
     fn sqrt(self) -> Self;
 
     /// Magnitude.
+    #[must_use]
     fn abs(self) -> Self;
 
     /// The larger of two.
+    #[must_use]
     fn max(self, other: Self) -> Self;
 }
 
@@ -63,8 +68,8 @@ impl Number for f64 {
         x
     }
 
-    fn keep(x: f64) -> Self {
-        x
+    fn decayed(self, keep: f64, new: Self) -> Self {
+        keep * self + new
     }
 
     fn sqrt(self) -> Self {
@@ -116,8 +121,8 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
     /// A number as a kernel loads it from memory.
     pub fn loaded(x: f32) -> Self {
         let value = f64::from(x);
-        let flushed = if value.abs() < TINY { value.abs() } else { 0.0 };
-        Self { value, error: flushed }
+        let subnormal = value != 0.0 && value.abs() < TINY;
+        Self { value, error: if subnormal { TINY } else { 0.0 } }
     }
 
     /// The distance of `x` from the value in units of the bound: above 1, the kernel is wrong.
@@ -207,9 +212,12 @@ impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
         Self { value: x, error }
     }
 
-    fn keep(x: f64) -> Self {
-        // Two halves hold 48 bits, which is exact beside the roundings counted.
-        Self { value: x, error: 0.0 }
+    fn decayed(self, keep: f64, new: Self) -> Self {
+        // Two halves hold 48 bits of `keep`, which is exact here. The kernel also rounds
+        // `keep_low · old + new`, by at most half an ulp of `new`: the whole ulps counted here for
+        // the product, for `new` and for the sum leave room for that.
+        let Self { value, error } = Self::rounded(keep * self.value, keep * self.error, 1.0);
+        if keep == 0.0 { new } else { Self { value, error } + new }
     }
 
     fn sqrt(self) -> Self {

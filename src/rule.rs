@@ -125,11 +125,6 @@ pub(crate) fn halves(x: f64) -> [f64; 2] {
     [high, x - high]
 }
 
-/// What remains of `old`, plus `new`: `decayed` of `shaders/prelude.wgsl`.
-pub(crate) fn decayed<N: Number>(old: N, keep: f64, new: N) -> N {
-    N::keep(keep) * old + new
-}
-
 /// `Ok` if `value` is a number from `0` up to but not including `1`.
 pub(crate) fn check_fraction(
     rule: &'static str,

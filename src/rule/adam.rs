@@ -1,4 +1,4 @@
-use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, decayed, halves};
+use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, halves};
 use crate::error::Error;
 use crate::group::Group;
 use crate::number::Number;
@@ -71,9 +71,9 @@ impl Adam {
 impl Formula for Adam {
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let [beta1, beta2] = self.betas;
-        let m = decayed(state[0], beta1, N::scalar(1.0 - beta1) * g);
+        let m = state[0].decayed(beta1, N::scalar(1.0 - beta1) * g);
         state[0] = m;
-        let mut v = decayed(state[1], beta2, N::scalar(1.0 - beta2) * g * g);
+        let mut v = state[1].decayed(beta2, N::scalar(1.0 - beta2) * g * g);
         state[1] = v;
         if self.amsgrad {
             v = state[2].max(v);

@@ -1,5 +1,5 @@
+use super::halves;
 use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, check_non_negative};
-use super::{decayed, halves};
 use crate::error::Error;
 use crate::group::Group;
 use crate::number::Number;
@@ -76,12 +76,12 @@ impl RmsProp {
 impl Formula for RmsProp {
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let gain = N::scalar(1.0 - self.alpha);
-        let s = decayed(state[0], self.alpha, gain * g * g);
+        let s = state[0].decayed(self.alpha, gain * g * g);
         state[0] = s;
 
         let mut variance = s;
         if self.centered {
-            let a = decayed(state[1], self.alpha, gain * g);
+            let a = state[1].decayed(self.alpha, gain * g);
             state[1] = a;
             variance = (s - a * a).abs();
         }
@@ -93,7 +93,7 @@ impl Formula for RmsProp {
         }
         let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
         let buffer = &mut state[if self.centered { 2 } else { 1 }];
-        *buffer = decayed(*buffer, self.momentum, N::scalar(inner_lr) * u);
+        *buffer = buffer.decayed(self.momentum, N::scalar(inner_lr) * u);
         *buffer
     }
 }

@@ -1,4 +1,4 @@
-use super::{At, Entry, Formula, Rule, check_non_negative, decayed, halves};
+use super::{At, Entry, Formula, Rule, check_non_negative, halves};
 use crate::error::Error;
 use crate::group::Group;
 use crate::number::Number;
@@ -34,7 +34,7 @@ impl Formula for Sgd {
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let [b] = state else { return g };
         let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
-        *b = decayed(*b, self.momentum, N::scalar(gain) * g);
+        *b = b.decayed(self.momentum, N::scalar(gain) * g);
         if self.nesterov { g + N::scalar(self.momentum) * *b } else { *b }
     }
 }

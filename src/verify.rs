@@ -1,0 +1,202 @@
+//! Whether an adapter computes what it should: every rule on it against the f64 reference.
+//!
+//! Each step starts from what the device itself has written, so every step of every element is a
+//! test of its own, and the bound is that of a single step ([`OneStep`]): derived from WGSL's accuracy
+//! table, relative to operands, never tuned. `docs/NUMERICS.md` tells why and shows figures.
+
+mod layout;
+mod numbers;
+
+use layout::{Layout, Spot};
+use numbers::Numbers;
+
+use crate::error::Error;
+use crate::group::Group;
+use crate::headless::Gpu;
+use crate::number::OneStep;
+use crate::optimizer::Optimizer;
+use crate::rule;
+
+/// What [`verify`] found on one adapter.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The adapter, its driver, and whether it is software.
+    pub adapter: String,
+    /// One row a group.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// Whether every row is within its bounds.
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(Row::passed)
+    }
+
+    /// The worst |Δ| / bound of all.
+    pub fn worst(&self) -> f64 {
+        self.rows.iter().flat_map(|row| &row.worst).map(|worst| worst.ratio).fold(0.0, f64::max)
+    }
+}
+
+/// What came of one group: a rule with its options.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The rule and the options that are not at their defaults.
+    pub group: String,
+    /// Numbers compared: elements × steps × (1 + slots).
+    pub compared: u64,
+    /// Of those, the numbers of which WGSL promises nothing, as after a division by a subnormal.
+    pub unbounded: u64,
+    /// The worst |Δ| / bound of the parameter and of each slot.
+    pub worst: Vec<Worst>,
+    /// Gradients and elements outside every view that were written to, which is always wrong.
+    pub strays: u64,
+}
+
+impl Row {
+    /// Whether everything was within its bound, and nearly everything had one.
+    pub fn passed(&self) -> bool {
+        let within = self.worst.iter().all(|worst| worst.ratio <= 1.0);
+        within && self.strays == 0 && self.unbounded * 1000 <= self.compared
+    }
+}
+
+/// Where |Δ| / bound was largest.
+#[derive(Clone, Debug, Default)]
+pub struct Worst {
+    /// `param`, or the slot's PyTorch name.
+    pub what: String,
+    /// |Δ| / bound: above 1, the kernel is wrong.
+    pub ratio: f64,
+    /// Which element of which view at which step, in words.
+    pub place: String,
+}
+
+/// Steps of each layout: many small views for long, one past 65 536 elements for short.
+const STEPS: [u64; 2] = [150, 6];
+
+/// Runs every rule in every variant on `gpu`, over a spread of lengths and offsets, and compares
+/// every number of every step with the reference. `done` is told of each row as it is finished.
+///
+/// # Errors
+/// If the device lacks something or fails; a wrong result is not an error but in the report.
+pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
+    let mut rows = Vec::new();
+    for group in groups() {
+        let row = verify_group(gpu, &group)?;
+        done(&row);
+        rows.push(row);
+    }
+    Ok(Report { adapter: gpu.describe(), rows })
+}
+
+/// Every group that [`verify`] runs: all variants of all rules.
+pub fn groups() -> Vec<Group> {
+    rule::ALL.iter().flat_map(|entry| (entry.variants)()).collect()
+}
+
+/// One row of [`verify`], for any group, a rule of your own included.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_group(gpu: &Gpu, group: &Group) -> Result<Row, Error> {
+    let what = std::iter::once("param").chain(group.rule.slots().iter().copied());
+    let worst = what.map(|what| Worst { what: what.to_owned(), ..Worst::default() }).collect();
+    let mut row = Row { group: group.label(), compared: 0, unbounded: 0, worst, strays: 0 };
+    run(gpu, group, Layout::small(gpu), STEPS[0], &mut row)?;
+    run(gpu, group, Layout::long(gpu), STEPS[1], &mut row)?;
+    Ok(row)
+}
+
+fn run(gpu: &Gpu, group: &Group, layout: Layout, steps: u64, row: &mut Row) -> Result<(), Error> {
+    let mut optimizer = Optimizer::new(&gpu.device);
+    // A second group, so that tables have several blocks of scalars to tell apart.
+    let other = group.clone().lr(group.lr / 3.0).weight_decay(group.weight_decay + 0.02);
+    let mut groups = [group.clone(), other];
+    let ids = [optimizer.add_group(groups[0].clone())?, optimizer.add_group(groups[1].clone())?];
+    for spot in &layout.spots {
+        let (param, grad) = (spot.param.clone(), spot.grad.clone());
+        optimizer.add_param(ids[spot.group], &spot.name, param, grad)?;
+    }
+    let state = layout.state(&mut optimizer, group.rule.slots())?;
+
+    let mut numbers = Numbers::new();
+    layout.fill_params(gpu, &mut numbers);
+    let mut before = layout.snapshot(gpu, &state)?;
+    for t in 1..=steps {
+        for (id, group) in ids.iter().zip(&mut groups) {
+            // A rate that moves, so that a stale one shows.
+            *group = group.clone().lr(group.lr * if t % 2 == 0 { 1.5 } else { 0.7 });
+            optimizer.set_group(*id, group.clone())?;
+        }
+        let grads = layout.fill_grads(gpu, &mut numbers, t);
+        before.set_grads(grads);
+        gpu.step(&mut optimizer);
+        let after = layout.snapshot(gpu, &state)?;
+        row.strays += layout.strays(&after) + before.changed_grads(&after);
+        for (i, spot) in layout.spots.iter().enumerate() {
+            compare(row, spot, &groups[spot.group], t, &before.of(i), &after.of(i));
+        }
+        before = after;
+    }
+    Ok(())
+}
+
+/// One view's numbers: the gradient it is about to be updated by, and each array a step writes, the
+/// parameter first.
+struct Numbered<'a> {
+    grad: &'a [f32],
+    written: Vec<&'a [f32]>,
+}
+
+fn compare(
+    row: &mut Row,
+    spot: &Spot,
+    group: &Group,
+    t: u64,
+    before: &Numbered<'_>,
+    after: &Numbered<'_>,
+) {
+    let mut state = [OneStep::loaded(0.0); rule::MAX_SLOTS];
+    let state = &mut state[..before.written.len() - 1];
+    for i in 0..before.grad.len() {
+        for (number, slot) in state.iter_mut().zip(&before.written[1..]) {
+            *number = OneStep::loaded(slot[i]);
+        }
+        let p = OneStep::loaded(before.written[0][i]);
+        let p = group.update(p, OneStep::loaded(before.grad[i]), state, t);
+        let expected = std::iter::once(&p).chain(&*state);
+        for ((worst, expected), after) in row.worst.iter_mut().zip(expected).zip(&after.written) {
+            row.compared += 1;
+            if !expected.is_bounded() {
+                row.unbounded += 1;
+                continue;
+            }
+            let ratio = expected.ratio(after[i]);
+            if ratio > worst.ratio {
+                worst.ratio = ratio;
+                worst.place = format!(
+                    "element {i} of `{}` at step {t}: {:e} in place of {:e}, bound {:e}",
+                    spot.name, after[i], expected.value, expected.error
+                );
+            }
+        }
+    }
+}
+
+impl Group {
+    /// The rule and what distinguishes the group, in a few words.
+    fn label(&self) -> String {
+        let mut label = self.rule.name().to_owned();
+        for (switch, _) in self.rule.switches().iter().filter(|(_, on)| *on) {
+            label += &format!(" {}", switch.to_lowercase());
+        }
+        if self.weight_decay != 0.0 {
+            label += if self.decoupled { " decoupled-decay" } else { " l2-decay" };
+        }
+        if self.maximize {
+            label += " maximize";
+        }
+        label
+    }
+}

@@ -1,0 +1,55 @@
+//! Numbers that are hard on a kernel, the same in every run.
+
+/// A stream of them (splitmix64).
+pub(super) struct Numbers(u64);
+
+impl Numbers {
+    pub(super) fn new() -> Self {
+        Self(0x5eed)
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 up to but not including 1.
+    fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Either sign, with a binary exponent between the two.
+    fn between(&mut self, low: f64, high: f64) -> f32 {
+        let exponent = low + (high - low) * self.uniform();
+        let sign = if self.bits() & 1 == 0 { 1.0 } else { -1.0 };
+        (sign * exponent.exp2()) as f32
+    }
+
+    /// A parameter: zeros and seven decades.
+    pub(super) fn param(&mut self) -> f32 {
+        match self.bits() % 16 {
+            0 => 0.0,
+            _ => self.between(-13.0, 10.0),
+        }
+    }
+
+    /// A gradient for element `i` at step `t`. A third of the elements keep to a magnitude of their
+    /// own, a third roam over twenty decades, the rest see subnormals, long pauses or nothing at all.
+    pub(super) fn grad(&mut self, i: usize, t: u64) -> f32 {
+        let any = self.between(-30.0, 36.0);
+        match i % 9 {
+            0..=2 => any.signum() * ((i / 9 % 40) as f32 - 26.0).exp2() * (1.0 + any.abs().fract()),
+            3..=5 => any,
+            6 if t % 4 != 0 => 0.0,
+            6 => any,
+            7 if t % 3 == 0 => self.between(-149.0, -126.0),
+            7 => self.between(-60.0, -20.0),
+            _ if i % 2 == 0 && t > 3 => 0.0,
+            _ if i % 4 == 1 => 0.0,
+            _ => self.between(-3.0, 3.0),
+        }
+    }
+}
