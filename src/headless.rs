@@ -262,7 +262,8 @@ pub fn describe(info: &wgpu::AdapterInfo) -> String {
     format!("{} ({}{driver}, {kind})", info.name, info.backend)
 }
 
-const NO_ADAPTER: &str = "no GPU adapter found, not even a software one. \
+/// What to say, and to install, where there is no adapter.
+pub const NO_ADAPTER: &str = "no GPU adapter found, not even a software one. \
 Debian, Ubuntu: apt install mesa-vulkan-drivers. Fedora: dnf install mesa-vulkan-drivers. \
 Arch: pacman -S vulkan-swrast. Alpine: apk add mesa-vulkan-swrast. \
 Windows and macOS have one built in (DX12's WARP, Metal): update the system's graphics driver. \

@@ -43,11 +43,11 @@ impl Numbers {
         match i % 9 {
             0..=2 => any.signum() * ((i / 9 % 40) as f32 - 26.0).exp2() * (1.0 + any.abs().fract()),
             3..=5 => any,
-            6 if t % 4 != 0 => 0.0,
+            6 if !t.is_multiple_of(4) => 0.0,
             6 => any,
-            7 if t % 3 == 0 => self.between(-149.0, -126.0),
+            7 if t.is_multiple_of(3) => self.between(-149.0, -126.0),
             7 => self.between(-60.0, -20.0),
-            _ if i % 2 == 0 && t > 3 => 0.0,
+            _ if i.is_multiple_of(2) && t > 3 => 0.0,
             _ if i % 4 == 1 => 0.0,
             _ => self.between(-3.0, 3.0),
         }

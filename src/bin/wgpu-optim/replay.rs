@@ -1,0 +1,283 @@
+//! An optimizer run over recorded gradients, on a GPU or as the f64 reference.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use safetensors::Dtype;
+use wgpu_optim::headless::Gpu;
+use wgpu_optim::{Error, Group, Optimizer, Reference, View, config, wgpu};
+
+use crate::trace::Trace;
+use crate::{Failure, gpu, progress};
+
+/// Parameters are packed into buffers of up to this many bytes, so that small ones share dispatches.
+const ARENA: u64 = 64 << 20;
+
+/// Bytes of gradients that may be on their way to the device before the next wait.
+const IN_FLIGHT: u64 = 256 << 20;
+
+pub(crate) fn run(
+    trace: &Path,
+    optimizer: &Path,
+    out: &Path,
+    adapter: Option<&str>,
+    cpu: bool,
+) -> Result<ExitCode, Failure> {
+    let json =
+        std::fs::read_to_string(optimizer).map_err(|e| format!("{}: {e}", optimizer.display()))?;
+    let group = config::group(&json).map_err(|e| format!("{}: {e}", optimizer.display()))?;
+    let source = trace.canonicalize().map_err(|e| format!("{}: {e}", trace.display()))?;
+    let trace = Trace::open(trace)?;
+    if out.canonicalize().is_ok_and(|out| out == source) {
+        return Err(format!("{}: that is the trace; write elsewhere", out.display()).into());
+    }
+    let output = Output::new(out)?;
+    if cpu { on_cpu(trace, &group, output) } else { on_gpu(trace, &group, output, &gpu(adapter)?) }
+}
+
+fn on_cpu(mut trace: Trace, group: &Group, output: Output) -> Result<ExitCode, Failure> {
+    let mut references = Vec::new();
+    for i in 0..trace.tensors.len() {
+        let mut values = Vec::with_capacity(trace.tensors[i].len as usize);
+        trace.read_param(i, |bytes| values.extend(numbers(bytes)))?;
+        references.push(Reference::new(group, &values)?);
+    }
+    let mut grads = Vec::new();
+    let bar = progress(trace.steps, "replay");
+    for step in 0..trace.steps {
+        for (i, reference) in references.iter_mut().enumerate() {
+            grads.clear();
+            trace.read_grad(i, step, |bytes| grads.extend(numbers(bytes)))?;
+            reference.step(&grads);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let mut tensors = Vec::new();
+    for (tensor, reference) in trace.tensors.iter().zip(&references) {
+        let mut add = |name: String, values: Cow<'_, [f64]>| {
+            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let data = Data::Ready(bytes);
+            tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
+        };
+        add(format!("param.{}", tensor.name), reference.param().into());
+        for slot in group.rule.slots() {
+            if let Some(values) = reference.state(slot) {
+                add(format!("state.{}.{slot}", tensor.name), values.into());
+            }
+        }
+    }
+    output.write(tensors, trace.steps)
+}
+
+/// The numbers in little-endian bytes of f32.
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = f64> {
+    bytes.as_chunks().0.iter().map(|word| f64::from(f32::from_le_bytes(*word)))
+}
+
+fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<ExitCode, Failure> {
+    let device_error = catch_errors(&gpu.device);
+    let checked = || match device_error.lock() {
+        Ok(mut error) => error.take().map_or(Ok(()), |error| Err(Failure::from(error))),
+        Err(poisoned) => Err(poisoned.to_string().into()),
+    };
+    let views = allocate(gpu, &trace)?;
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let id = optimizer.add_group(group.clone())?;
+    for (i, (param, grad)) in views.iter().enumerate() {
+        optimizer.add_param(id, &trace.tensors[i].name, param.clone(), grad.clone())?;
+        upload(gpu, param, |each| trace.read_param(i, each))?;
+        checked()?;
+    }
+    let mut in_flight = 0;
+    let bar = progress(trace.steps, "replay");
+    for step in 0..trace.steps {
+        for (i, (_, grad)) in views.iter().enumerate() {
+            upload(gpu, grad, |each| trace.read_grad(i, step, each))?;
+            in_flight += grad.len * 4;
+        }
+        gpu.step(&mut optimizer);
+        if in_flight > IN_FLIGHT {
+            gpu.wait()?;
+            in_flight = 0;
+        }
+        checked()?;
+        bar.inc(1);
+    }
+    gpu.wait()?;
+    checked()?;
+    bar.finish_and_clear();
+    let failed = RefCell::new(None);
+    let mut tensors = Vec::new();
+    for (tensor, (param, _)) in trace.tensors.iter().zip(views) {
+        let mut add = |name: String, view: View| {
+            let data = Data::OnGpu { gpu, view, failed: &failed };
+            tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
+        };
+        add(format!("param.{}", tensor.name), param);
+        for slot in group.rule.slots() {
+            add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
+        }
+    }
+    output.write_checked(tensors, trace.steps, || match failed.take() {
+        Some(error) => Err(error.into()),
+        None => checked(),
+    })
+}
+
+/// Keeps the device's first error, where wgpu would end the program.
+fn catch_errors(device: &wgpu::Device) -> Arc<Mutex<Option<String>>> {
+    let first = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&first);
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        if let Ok(mut first) = keep.lock() {
+            first.get_or_insert_with(|| format!("the device reports: {error}"));
+        }
+    }));
+    first
+}
+
+/// A place for every parameter and for its gradient, each at a multiple of 16 bytes.
+fn allocate(gpu: &Gpu, trace: &Trace) -> Result<Vec<(View, View)>, Error> {
+    let most = gpu.device.limits().max_buffer_size;
+    let mut views = Vec::new();
+    let mut arena: Vec<(u64, u64)> = Vec::new();
+    let mut used = 0;
+    let mut close =
+        |arena: &mut Vec<(u64, u64)>, used: &mut u64| {
+            let [params, grads] = ["params", "grads"]
+                .map(|label| (!arena.is_empty()).then(|| gpu.zeros(label, *used / 4)));
+            if let (Some(params), Some(grads)) = (params, grads) {
+                views.extend(arena.drain(..).map(|(at, len)| {
+                    (View::f32_at(&params, at, len), View::f32_at(&grads, at, len))
+                }));
+            }
+            *used = 0;
+        };
+    for tensor in &trace.tensors {
+        let bytes = tensor.len * 4;
+        if bytes > most {
+            let what = format!("parameter `{}`", tensor.name);
+            return Err(Error::Limit { limit: "max_buffer_size", has: most, what, needs: bytes });
+        }
+        if used + bytes > ARENA.min(most) {
+            close(&mut arena, &mut used);
+        }
+        arena.push((used, tensor.len));
+        used = (used + bytes).next_multiple_of(16).min(most);
+    }
+    close(&mut arena, &mut used);
+    Ok(views)
+}
+
+/// Writes what `read` reads into a view.
+fn upload(
+    gpu: &Gpu,
+    view: &View,
+    read: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut at = view.offset;
+    read(&mut |bytes| {
+        gpu.queue.write_buffer(&view.buffer, at, bytes);
+        at += bytes.len() as u64;
+    })
+}
+
+/// A tensor of the result.
+struct Tensor<'a> {
+    shape: Vec<usize>,
+    len: u64,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    /// F64.
+    Ready(Vec<u8>),
+    /// F32, read back only when it is written out.
+    OnGpu { gpu: &'a Gpu, view: View, failed: &'a RefCell<Option<Error>> },
+}
+
+impl safetensors::View for Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.data {
+            Data::Ready(_) => Dtype::F64,
+            Data::OnGpu { .. } => Dtype::F32,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match &self.data {
+            Data::Ready(bytes) => bytes.into(),
+            Data::OnGpu { gpu, view, failed } => match gpu.download(view) {
+                Ok(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                Err(error) => {
+                    // The file is thrown away for it.
+                    failed.borrow_mut().get_or_insert(error);
+                    Cow::default()
+                }
+            },
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        let element = match self.data {
+            Data::Ready(_) => 8,
+            Data::OnGpu { .. } => 4,
+        };
+        self.len as usize * element
+    }
+}
+
+/// The result's file: written beside its place and moved there when it is whole.
+struct Output {
+    path: std::path::PathBuf,
+    directory: tempfile::TempDir,
+}
+
+impl Output {
+    /// Finds out early whether it can be written.
+    fn new(path: &Path) -> Result<Self, Failure> {
+        if path.is_dir() {
+            return Err(format!("{}: is a directory; name a file", path.display()).into());
+        }
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let directory = tempfile::Builder::new()
+            .prefix(".wgpu-optim-")
+            .tempdir_in(parent)
+            .map_err(|e| format!("{}: cannot write there: {e}", parent.display()))?;
+        Ok(Self { path: path.to_owned(), directory })
+    }
+
+    fn write(self, tensors: Vec<(String, Tensor<'_>)>, steps: u64) -> Result<ExitCode, Failure> {
+        self.write_checked(tensors, steps, || Ok(()))
+    }
+
+    /// Writes, asks whether all went well, and only then moves the file into its place.
+    fn write_checked(
+        self,
+        tensors: Vec<(String, Tensor<'_>)>,
+        steps: u64,
+        went_well: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<ExitCode, Failure> {
+        let whole = self.directory.path().join("out.safetensors");
+        let metadata = HashMap::from([("steps".to_owned(), steps.to_string())]);
+        safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
+        went_well()?;
+        // A temporary file is its owner's alone; a result is as any file this user makes.
+        let ordinary = std::fs::File::create(self.directory.path().join("ordinary"))?;
+        std::fs::set_permissions(&whole, ordinary.metadata()?.permissions())?;
+        std::fs::rename(&whole, &self.path).map_err(|e| format!("{}: {e}", self.path.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,47 @@
+use std::io::Write;
+use std::process::ExitCode;
+
+use wgpu_optim::verify::{Report, Row, groups, verify};
+
+use crate::{Failure, gpu, progress};
+
+pub(crate) fn run(adapter: Option<&str>) -> Result<ExitCode, Failure> {
+    let gpu = gpu(adapter)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", gpu.describe())?;
+    let bar = progress(groups().len() as u64, "verify");
+    let report = verify(&gpu, |_| bar.inc(1))?;
+    bar.finish_and_clear();
+    write!(out, "{}", table(&report))?;
+    for row in report.rows.iter().filter(|row| !row.passed()) {
+        write!(out, "{}", details(row))?;
+    }
+    let compared: u64 = report.rows.iter().map(|row| row.compared).sum();
+    let verdict = if report.passed() { "passed" } else { "FAILED" };
+    writeln!(out, "{verdict}: {compared} numbers, worst |Δ|/bound {:.4}", report.worst())?;
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn table(report: &Report) -> String {
+    let head = ["group", "numbers", "unbounded", "strays", "worst |Δ|/bound", ""];
+    let mut rows = vec![head.map(str::to_owned)];
+    for row in &report.rows {
+        let worst: Vec<String> =
+            row.worst.iter().map(|worst| format!("{} {:.4}", worst.what, worst.ratio)).collect();
+        rows.push([
+            row.group.clone(),
+            row.compared.to_string(),
+            row.unbounded.to_string(),
+            row.strays.to_string(),
+            worst.join(", "),
+            if row.passed() { "ok" } else { "FAILED" }.to_owned(),
+        ]);
+    }
+    crate::output::columns(&rows)
+}
+
+/// Where a failed row was worst.
+fn details(row: &Row) -> String {
+    let wrong = row.worst.iter().filter(|worst| worst.ratio > 1.0);
+    wrong.map(|worst| format!("{}: {} of {}\n", row.group, worst.what, worst.place)).collect()
+}
