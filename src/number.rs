@@ -147,6 +147,9 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
     /// What an operation gives that may itself be off by `ulps`, besides what its operands brought.
     fn rounded(value: f64, brought: f64, ulps: f64) -> Self {
         let largest = value.abs() + brought;
+        if largest == 0.0 {
+            return Self { value, error: 0.0 };
+        }
         if !largest.is_finite() || largest > f64::from(f32::MAX) {
             return Self { value, error: f64::INFINITY };
         }

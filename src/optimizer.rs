@@ -290,6 +290,12 @@ impl Optimizer {
         }
     }
 
+    /// How many dispatches a step takes: for looking into a slow one.
+    pub fn dispatches(&mut self) -> usize {
+        self.prepare();
+        self.launches.as_ref().map_or(0, Vec::len)
+    }
+
     /// Where a parameter's state is, by PyTorch's name for it: a view of as many elements as the
     /// parameter, in a buffer of the library's with usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
     /// It stays valid as long as the optimizer.

@@ -1,0 +1,50 @@
+//! What the tests share: one device, and a way to say what went wrong.
+#![allow(dead_code, reason = "each test file is a program of its own and uses a part of this")]
+
+use std::sync::OnceLock;
+
+use wgpu_optim::headless::Gpu;
+use wgpu_optim::{Error, View};
+
+/// The device under test. There is no silent pass without one: the message says what to install.
+pub(crate) fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let gpu = Gpu::headless().unwrap_or_else(|e| panic!("{e}"));
+        println!("on {}", gpu.describe());
+        gpu
+    })
+}
+
+/// The same adapter with the limits that WebGPU guarantees, and no features.
+pub(crate) fn default_limits() -> Gpu {
+    let limits = wgpu_optim::wgpu::Limits::default();
+    Gpu::with_limits(gpu().adapter.clone(), limits).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The bits of a view's numbers.
+pub(crate) fn bits(gpu: &Gpu, view: &View) -> Vec<u32> {
+    read(gpu, view).into_iter().map(f32::to_bits).collect()
+}
+
+/// A view's numbers.
+pub(crate) fn read(gpu: &Gpu, view: &View) -> Vec<f32> {
+    gpu.download(view).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Numbers that differ from each other, of either sign.
+pub(crate) fn numbers(len: u64, seed: u64) -> Vec<f32> {
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        ((x >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * 2.0
+    };
+    std::iter::repeat_with(next).take(len as usize).collect()
+}
+
+/// The value, or the test's end with the error's own words.
+pub(crate) fn ok<T>(result: Result<T, Error>) -> T {
+    result.unwrap_or_else(|e| panic!("{e}"))
+}

@@ -1,0 +1,170 @@
+//! `verify` fails when a kernel is wrong: each mutation of a rule's WGSL must exceed its bound.
+//!
+//! The mutants are also what a rule from another crate looks like.
+
+mod common;
+
+use common::{gpu, ok};
+use wgpu_optim::verify::{Row, verify_group};
+use wgpu_optim::{
+    Adagrad, Adam, At, Error, Formula, Group, Number, Optimizer, RmsProp, Rule, Sgd, View,
+};
+
+/// A rule with other WGSL than its own formula's.
+#[derive(Debug)]
+struct Mutant<R> {
+    rule: R,
+    wgsl: &'static str,
+}
+
+impl<R: Formula> Formula for Mutant<R> {
+    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+        self.rule.direction(g, state, at)
+    }
+}
+
+impl<R: Rule + Formula> Rule for Mutant<R> {
+    fn name(&self) -> &'static str {
+        "mutant"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        self.wgsl
+    }
+
+    fn slots(&self) -> &'static [&'static str] {
+        self.rule.slots()
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        self.rule.switches()
+    }
+
+    fn scalar_names(&self) -> &'static [&'static str] {
+        self.rule.scalar_names()
+    }
+
+    fn scalars(&self, at: At, out: &mut [f64]) {
+        self.rule.scalars(at, out);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.rule.check()
+    }
+}
+
+/// `rule` with one piece of its WGSL replaced.
+fn mutant<R: Rule + Formula>(rule: R, from: &str, to: &str) -> Mutant<R> {
+    let wgsl = rule.wgsl();
+    assert_eq!(wgsl.matches(from).count(), 1, "`{from}` must occur once in {}", rule.name());
+    // Leaked: a rule's WGSL is a constant of its crate.
+    let wgsl = Box::leak(wgsl.replace(from, to).into_boxed_str());
+    Mutant { rule, wgsl }
+}
+
+fn verified(rule: impl Rule) -> Row {
+    ok(verify_group(gpu(), &Group::new(1e-2, rule).weight_decay(0.05)))
+}
+
+fn must_fail<R: Rule + Formula>(rule: R, from: &str, to: &str) {
+    let row = verified(mutant(rule, from, to));
+    let worst = row.worst.iter().map(|worst| worst.ratio).fold(0.0, f64::max);
+    println!("{from} → {to}: {worst:.3e} bounds off");
+    assert!(!row.passed(), "`{from}` → `{to}` went unnoticed: {row:?}");
+}
+
+#[test]
+fn a_rule_of_another_crate_passes_if_it_is_right() {
+    let row = verified(mutant(Adam::default(), "// ADAM", "// Mutated nowhere: ADAM"));
+    assert!(row.passed(), "{row:?}");
+}
+
+#[test]
+fn wrong_adams_are_caught() {
+    let adam = Adam::default;
+    let amsgrad = || Adam { amsgrad: true, ..Adam::default() };
+    // β₁ and β₂ exchanged in one place.
+    must_fail(adam(), "hyper.gain1 * g)", "hyper.gain2 * g)");
+    // No bias correction of m, of v.
+    must_fail(adam(), "hyper.m_scale * m", "m");
+    must_fail(adam(), "hyper.v_scale * v +", "v +");
+    // ε not added, or in the other place.
+    must_fail(adam(), "+ hyper.eps_root)", ")");
+    must_fail(adam(), "+ hyper.eps_root) + hyper.eps", ") + hyper.eps_root");
+    // 1 − β computed in f32, as most shaders do.
+    must_fail(adam(), "hyper.gain2 * g * g", "(1.0 - hyper.beta2) * g * g");
+    // The old v in place of the new one.
+    must_fail(adam(), "state[EXP_AVG_SQ] = v;", "state[EXP_AVG_SQ] = v; v = v * 0.999;");
+    // The running maximum forgotten, or not kept.
+    must_fail(amsgrad(), "v = max(state[MAX_EXP_AVG_SQ], v);", "");
+    must_fail(amsgrad(), "state[MAX_EXP_AVG_SQ] = v;", "");
+}
+
+#[test]
+fn wrong_rmsprops_are_caught() {
+    let centered = || RmsProp { centered: true, momentum: 0.9, ..RmsProp::default() };
+    must_fail(RmsProp::default(), "hyper.gain * g * g", "hyper.gain * g");
+    must_fail(RmsProp::pytorch(), "+ hyper.eps)", ")");
+    must_fail(centered(), "s - a * a", "s - a");
+    must_fail(centered(), "state[GRAD_AVG] = a;", "");
+    must_fail(centered(), "hyper.inner_lr * u", "u * 1.000002");
+    must_fail(
+        centered(),
+        "override MOMENTUM_BUFFER: u32 = 1u + u32(CENTERED);",
+        "const MOMENTUM_BUFFER = 1u;",
+    );
+}
+
+#[test]
+fn wrong_sgds_and_adagrads_are_caught() {
+    let nesterov = || Sgd { momentum: 0.9, nesterov: true, ..Sgd::default() };
+    let dampened = || Sgd { momentum: 0.9, dampening: 0.5, ..Sgd::default() };
+    must_fail(nesterov(), "return g + hyper.momentum * b;", "return g + b;");
+    must_fail(nesterov(), "state[MOMENTUM_BUFFER] = b;", "");
+    must_fail(dampened(), "hyper.gain * g", "g");
+    must_fail(Adagrad::default(), "state[SUM] + g * g", "g * g");
+    must_fail(Adagrad::default(), "hyper.scale * g", "g * sign(g)");
+}
+
+/// By how much `exp_avg_sq` is off after many steps of ever other gradients, relative, averaged over
+/// elements so that roundings in both directions cancel.
+fn bias_of_v(rule: impl Rule) -> f64 {
+    const STEPS: u64 = 3000;
+    const LEN: u64 = 256;
+    let gpu = gpu();
+    let pool = common::numbers(LEN + 4 * STEPS, 7);
+    let (w, g) = (gpu.zeros("w", LEN), gpu.upload("g", &pool));
+    let grad = |t: u64| View::f32(&g).range(4 * t..4 * t + LEN);
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = ok(optimizer.add_group(Group::new(1e-3, rule)));
+    let id = ok(optimizer.add_param(group, "w", View::f32(&w), grad(0)));
+    let mut exact = [0.0; LEN as usize];
+    for t in 0..STEPS {
+        ok(optimizer.set_grad(id, grad(t)));
+        gpu.step(&mut optimizer);
+        for (i, v) in exact.iter_mut().enumerate() {
+            let g = f64::from(pool[i + 4 * t as usize]);
+            *v = 0.999 * *v + 0.001 * g * g;
+        }
+    }
+    let v = common::read(gpu, &ok(optimizer.state("w", "exp_avg_sq")));
+    let off: f64 = v.iter().zip(exact).map(|(v, exact)| f64::from(*v) / exact - 1.0).sum();
+    off.abs() / LEN as f64
+}
+
+#[test]
+fn the_lower_half_of_beta_keeps_a_long_average_unbiased() {
+    // One step cannot tell: a β of f32 is only 1.3e-8 off. But 1 / (1 − β) multiplies that.
+    let without = mutant(Adam::default(), "hyper.beta2_low, hyper.gain2", "0.0, hyper.gain2");
+    let (with, without) = (bias_of_v(Adam::default()), bias_of_v(without));
+    println!("after 3 000 steps v is {with:.1e} off, with a β of f32 {without:.1e}");
+    assert!(with < 1e-6 && without > 1e-5);
+}
+
+#[test]
+fn a_rule_that_does_not_compile_is_refused_when_it_is_given() {
+    let broken = mutant(Adam::default(), "let m =", "let m: u32 =");
+    let error = Optimizer::new(&gpu().device).add_group(Group::new(1e-3, broken));
+    let message = error.expect_err("it must be refused").to_string();
+    assert!(message.starts_with("rule `mutant`: its kernel does not compile: "), "{message}");
+}
