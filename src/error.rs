@@ -87,7 +87,7 @@ pub enum Error {
     },
 
     /// No such parameter.
-    #[error("no parameter `{name}`; this optimizer knows {known}")]
+    #[error("no parameter {name}; this optimizer knows {known}")]
     UnknownParam {
         /// What was asked for.
         name: String,

@@ -397,10 +397,14 @@ fn overlap(what: &str, view: &View, other: String, at: &View) -> Error {
     Error::Overlap { what: what.to_owned(), bytes, other, other_bytes }
 }
 
-/// Names for an error: "`a`, `b`", or "nothing".
+/// Names for an error: "`a`, `b`", or "nothing"; of very many, the first.
 fn quoted(names: &[&str]) -> String {
-    if names.is_empty() {
-        return "nothing".to_owned();
+    const MOST: usize = 12;
+    let mut quoted: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => quoted.push("nothing".to_owned()),
+        n if n > MOST => quoted.push(format!("… ({n} in all)")),
+        _ => {}
     }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    quoted.join(", ")
 }

@@ -1,0 +1,91 @@
+//! Splitting under tiny limits, on the noop backend: wgpu validates every binding and dispatch, and
+//! what the launches cover is proved by the tests of `src/plan.rs`.
+
+mod noop;
+
+use noop::device;
+use wgpu_optim::wgpu::{BufferDescriptor, BufferUsages, Device, Limits, Queue};
+use wgpu_optim::{Adam, Group, Optimizer, View};
+
+/// Limits of which every one is reached within a few thousand elements.
+fn tiny() -> Limits {
+    Limits {
+        max_storage_buffer_binding_size: 1024,
+        max_uniform_buffer_binding_size: 256,
+        max_buffer_size: 1 << 16,
+        max_compute_workgroups_per_dimension: 3,
+        max_compute_invocations_per_workgroup: 8,
+        max_compute_workgroup_size_x: 8,
+        max_compute_workgroup_size_y: 8,
+        max_compute_workgroup_size_z: 8,
+        ..Limits::default()
+    }
+}
+
+/// Records a step over views of these lengths in one arena; returns the dispatches.
+fn dispatches((device, _): &(Device, Queue), lengths: &[u64], shift: u64) -> usize {
+    let total: u64 = lengths.iter().map(|len| len + 1).sum();
+    let [params, grads] = ["params", "grads"].map(|label| {
+        device.create_buffer(&BufferDescriptor {
+            label: Some(label),
+            size: (total + shift) * 4,
+            usage: BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
+    });
+    let mut optimizer = Optimizer::new(device);
+    let amsgrad = Adam { amsgrad: true, ..Adam::default() };
+    let group = optimizer.add_group(Group::new(1e-3, amsgrad)).unwrap_or_else(|e| panic!("{e}"));
+    let mut at = 0;
+    for (i, len) in lengths.iter().enumerate() {
+        let param = View::f32(&params).range(at..at + len);
+        let grad = View::f32(&grads).range(at + shift..at + shift + len);
+        let added = optimizer.add_param(group, &format!("w{i}"), param, grad);
+        added.unwrap_or_else(|e| panic!("{e}"));
+        at += len + 1;
+    }
+    let mut encoder = device.create_command_encoder(&Default::default());
+    optimizer.step(&mut encoder);
+    // Validation errors panic here, as nothing else handles them.
+    drop(encoder.finish());
+    optimizer.dispatches()
+}
+
+#[test]
+fn views_longer_than_a_binding_are_split() {
+    // A binding of 1024 bytes may start 256 early: 192 elements each.
+    assert_eq!(dispatches(&device(tiny()), &[192 * 4], 0), 4);
+    assert_eq!(dispatches(&device(tiny()), &[192 * 4 + 1], 0), 5);
+    assert_eq!(dispatches(&device(Limits::default()), &[192 * 4 + 1], 0), 2);
+}
+
+#[test]
+fn grids_larger_than_allowed_are_split() {
+    // 3 × 3 workgroups of 8 invocations of one element each.
+    assert_eq!(dispatches(&device(tiny()), &[72 * 5], 1), 5);
+}
+
+#[test]
+fn many_views_under_tiny_limits() {
+    let lengths: Vec<u64> = (1..200).map(|i| 1 + i * 7 % 61).collect();
+    let (tiny, default) = (device(tiny()), device(Limits::default()));
+    for shift in [0, 1, 4, 63] {
+        let few = dispatches(&default, &lengths, shift);
+        assert!(few <= 2, "{few}");
+        assert!(dispatches(&tiny, &lengths, shift) > 20);
+    }
+}
+
+#[test]
+fn fewer_invocations_than_256() {
+    for invocations in [1, 7, 64, 128] {
+        let limits = Limits {
+            max_compute_invocations_per_workgroup: invocations,
+            max_compute_workgroup_size_x: invocations,
+            max_compute_workgroup_size_y: 1,
+            max_compute_workgroup_size_z: 1,
+            ..Limits::default()
+        };
+        dispatches(&device(limits), &[1, 5000, 3], 0);
+    }
+}

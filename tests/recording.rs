@@ -1,0 +1,212 @@
+//! The host layer: what a step records, when options count, and what changes in between.
+
+mod common;
+
+use common::{bits, gpu, numbers, ok, read};
+use wgpu_optim::wgpu::{Buffer, ComputePassDescriptor};
+use wgpu_optim::{Adam, Group, Optimizer, Reference, RmsProp, Sgd, View};
+
+const LEN: u64 = 1003;
+
+/// An optimizer over two groups of different rules and three parameters of one arena.
+struct Setup {
+    optimizer: Optimizer,
+    params: Buffer,
+    _grads: Buffer,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let gpu = gpu();
+        let params = gpu.upload("params", &numbers(3 * LEN, 1));
+        let grads = gpu.upload("grads", &numbers(3 * LEN, 2));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        let adam = ok(optimizer.add_group(Group::adamw(1e-3)));
+        let rmsprop = RmsProp { momentum: 0.9, ..RmsProp::keras() };
+        let rmsprop = ok(optimizer.add_group(Group::new(1e-2, rmsprop)));
+        for (i, group) in [adam, rmsprop, adam].into_iter().enumerate() {
+            let view = |buffer| View::f32(buffer).range(i as u64 * LEN..(i as u64 + 1) * LEN);
+            ok(optimizer.add_param(group, &format!("w{i}"), view(&params), view(&grads)));
+        }
+        Self { optimizer, params, _grads: grads }
+    }
+
+    /// Every bit of the parameters and of all state.
+    fn bits(&mut self) -> Vec<Vec<u32>> {
+        let slots = ["exp_avg", "exp_avg_sq", "square_avg", "momentum_buffer"];
+        let mut all = vec![bits(gpu(), &View::f32(&self.params))];
+        for (name, slots) in [("w0", &slots[..2]), ("w1", &slots[2..]), ("w2", &slots[..2])] {
+            for slot in slots {
+                all.push(bits(gpu(), &ok(self.optimizer.state(name, slot))));
+            }
+        }
+        all
+    }
+}
+
+/// A learning rate that differs from step to step.
+fn lr(t: u32) -> f64 {
+    1e-3 * (1.0 + f64::from(t % 5))
+}
+
+#[test]
+fn steps_in_one_encoder_give_the_bits_of_steps_submitted_alone() {
+    let gpu = gpu();
+    let (mut together, mut alone) = (Setup::new(), Setup::new());
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    for t in 0..12 {
+        ok(together.optimizer.set_lr(lr(t)));
+        together.optimizer.step(&mut encoder);
+        ok(alone.optimizer.set_lr(lr(t)));
+        gpu.step(&mut alone.optimizer);
+    }
+    let before = together.bits();
+    gpu.queue.submit([encoder.finish()]);
+    let after = together.bits();
+    assert!(before != after, "recording alone must change nothing, submitting must");
+    assert!(after == alone.bits());
+}
+
+#[test]
+fn recording_into_an_open_pass_gives_the_same_bits() {
+    let gpu = gpu();
+    let (mut pass_by_pass, mut in_one) = (Setup::new(), Setup::new());
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+    for t in 0..5 {
+        ok(in_one.optimizer.set_lr(lr(t)));
+        in_one.optimizer.record(&mut pass);
+        ok(pass_by_pass.optimizer.set_lr(lr(t)));
+        gpu.step(&mut pass_by_pass.optimizer);
+    }
+    drop(pass);
+    gpu.queue.submit([encoder.finish()]);
+    assert!(in_one.bits() == pass_by_pass.bits());
+}
+
+#[test]
+fn two_runs_give_the_same_bits() {
+    let mut runs = [Setup::new(), Setup::new()];
+    for run in &mut runs {
+        (0..20).for_each(|_| gpu().step(&mut run.optimizer));
+    }
+    let [mut a, mut b] = runs;
+    assert!(a.bits() == b.bits());
+}
+
+#[test]
+fn nothing_is_submitted_by_a_step() {
+    let gpu = gpu();
+    let mut setup = Setup::new();
+    let before = setup.bits();
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    setup.optimizer.step(&mut encoder);
+    drop(encoder);
+    assert!(setup.bits() == before);
+}
+
+#[test]
+fn a_parameter_added_later_counts_its_own_steps() {
+    let gpu = gpu();
+    let (w, g) = (numbers(8, 1), numbers(8, 2));
+    let buffers = || (gpu.upload("w", &w), gpu.upload("g", &g));
+    let ((early, early_grad), (late, late_grad), (alone, alone_grad)) =
+        (buffers(), buffers(), buffers());
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = ok(optimizer.add_group(Group::adam(1e-2)));
+    ok(optimizer.add_param(group, "early", View::f32(&early), View::f32(&early_grad)));
+    (0..7).for_each(|_| gpu.step(&mut optimizer));
+    ok(optimizer.add_param(group, "late", View::f32(&late), View::f32(&late_grad)));
+    (0..3).for_each(|_| gpu.step(&mut optimizer));
+    assert_eq!(ok(optimizer.steps(group)), 10);
+
+    let mut other = Optimizer::new(&gpu.device);
+    let group = ok(other.add_group(Group::adam(1e-2)));
+    ok(other.add_param(group, "alone", View::f32(&alone), View::f32(&alone_grad)));
+    (0..3).for_each(|_| gpu.step(&mut other));
+    assert_eq!(bits(gpu, &View::f32(&late)), bits(gpu, &View::f32(&alone)));
+    (0..7).for_each(|_| gpu.step(&mut other));
+    assert_eq!(bits(gpu, &View::f32(&early)), bits(gpu, &View::f32(&alone)));
+}
+
+#[test]
+fn a_gradient_may_move_from_step_to_step() {
+    let gpu = gpu();
+    let grads: Vec<_> = (0..4).map(|seed| gpu.upload("grad", &numbers(LEN + 1, seed))).collect();
+    let (moving, fixed) = (gpu.upload("w", &numbers(LEN, 9)), gpu.upload("w", &numbers(LEN, 9)));
+    let one = gpu.zeros("grad", LEN);
+    let group = || Group::rmsprop(1e-2);
+    let (mut a, mut b) = (Optimizer::new(&gpu.device), Optimizer::new(&gpu.device));
+    let (a_group, b_group) = (ok(a.add_group(group())), ok(b.add_group(group())));
+    let first = View::f32(&grads[0]).range(0..LEN);
+    let id = ok(a.add_param(a_group, "w", View::f32(&moving), first));
+    ok(b.add_param(b_group, "w", View::f32(&fixed), View::f32(&one)));
+    for (t, grad) in grads.iter().enumerate() {
+        // At one phase of 16 bytes and at another.
+        let range = t as u64 % 2..LEN + t as u64 % 2;
+        ok(a.set_grad(id, View::f32(grad).range(range.clone())));
+        gpu.step(&mut a);
+        let values = &numbers(LEN + 1, t as u64)[range.start as usize..range.end as usize];
+        gpu.queue.write_buffer(&one, 0, bytemuck::cast_slice(values));
+        gpu.step(&mut b);
+    }
+    let (a, b) = (read(gpu, &View::f32(&moving)), read(gpu, &View::f32(&fixed)));
+    // Two kernels take part, of four elements and of one: the same formula, not always the same bits.
+    for (x, y) in a.iter().zip(&b) {
+        assert!((x - y).abs() <= 4.0 * f32::EPSILON * x.abs().max(0.1), "{x:e} and {y:e}");
+    }
+}
+
+#[test]
+fn the_rule_of_a_group_may_change_if_its_state_does_not() {
+    let gpu = gpu();
+    let (before, g) = (numbers(4, 1), numbers(4, 2));
+    let (w, grad) = (gpu.upload("w", &before), gpu.upload("g", &g));
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let start = Group::sgd(0.1).rule(Sgd { momentum: 0.9, ..Sgd::default() });
+    let group = ok(optimizer.add_group(start));
+    ok(optimizer.add_param(group, "w", View::f32(&w), View::f32(&grad)));
+    gpu.step(&mut optimizer);
+    let nesterov = Sgd { momentum: 0.5, nesterov: true, ..Sgd::default() };
+    let changed = ok(optimizer.group(group)).clone().rule(nesterov).lr(0.2);
+    ok(optimizer.set_group(group, changed));
+    gpu.step(&mut optimizer);
+    for ((w, g), after) in before.iter().zip(&g).zip(read(gpu, &View::f32(&w))) {
+        let buffer = 0.5 * g + g;
+        let expected = w - 0.1 * g - 0.2 * (g + 0.5 * buffer);
+        assert!((after - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn state_is_found_by_its_pytorch_name_before_and_after_steps() {
+    let gpu = gpu();
+    let w = gpu.upload("w", &[1.0, 2.0, 3.0]);
+    let g = gpu.upload("g", &[0.5, -0.25, 0.0]);
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let amsgrad = Adam { amsgrad: true, ..Adam::default() };
+    let group = ok(optimizer.add_group(Group::new(1e-3, amsgrad.clone())));
+    ok(optimizer.add_param(group, "w", View::f32(&w), View::f32(&g)));
+    assert_eq!(read(gpu, &ok(optimizer.state("w", "exp_avg"))), [0.0; 3], "zero at the start");
+    gpu.step(&mut optimizer);
+    let mut reference = ok(Reference::new(&Group::new(1e-3, amsgrad), &[1.0, 2.0, 3.0]));
+    reference.step(&[0.5, -0.25, 0.0]);
+    for slot in ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] {
+        let view = ok(optimizer.state("w", slot));
+        assert_eq!(view.len, 3);
+        let expected = reference.state(slot).unwrap_or_default();
+        for (x, y) in read(gpu, &view).iter().zip(expected) {
+            assert!((f64::from(*x) - y).abs() <= 1e-7 * y.abs(), "{slot}: {x:e}, {y:e}");
+        }
+    }
+}
+
+#[test]
+fn an_optimizer_without_parameters_records_nothing() {
+    let gpu = gpu();
+    let mut optimizer = Optimizer::new(&gpu.device);
+    gpu.step(&mut optimizer);
+    let group = ok(optimizer.add_group(Group::adam(1e-3)));
+    gpu.step(&mut optimizer);
+    assert_eq!((optimizer.dispatches(), ok(optimizer.steps(group))), (0, 1));
+}
