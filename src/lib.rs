@@ -29,6 +29,12 @@ pub use group::Group;
 pub use number::{Bounded, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use reference::Reference;
-pub use rule::{Adagrad, Adam, At, Formula, Oracle, RmsProp, Rule, Sgd};
+pub use rule::rules::*;
+pub use rule::{At, Formula, Oracle, Rule};
 pub use view::View;
 pub use wgpu;
+
+/// The README's code, compiled and run with the tests.
+#[cfg(all(doctest, feature = "headless"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,10 +11,7 @@ mod sgd;
 
 use std::fmt::Debug;
 
-pub use adagrad::Adagrad;
-pub use adam::Adam;
-pub use rmsprop::RmsProp;
-pub use sgd::Sgd;
+pub use rules::*;
 
 use crate::error::Error;
 use crate::group::Group;
@@ -116,7 +113,15 @@ pub struct Entry {
     pub config: crate::config::Options,
 }
 
-/// Every rule this crate ships, one row each, simplest first.
+/// The rules this crate ships.
+pub mod rules {
+    pub use super::adagrad::Adagrad;
+    pub use super::adam::Adam;
+    pub use super::rmsprop::RmsProp;
+    pub use super::sgd::Sgd;
+}
+
+/// Every rule this crate ships, one row each, simplest first: `verify`, the tests and the command walk it.
 pub const ALL: &[Entry] = &[sgd::ENTRY, adagrad::ENTRY, rmsprop::ENTRY, adam::ENTRY];
 
 /// Both halves of a scalar that the kernel takes as `x` and `x_low`.

@@ -1,5 +1,6 @@
 //! Recorded gradients: a safetensors file that is read a step at a time, however large it is.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -49,7 +50,7 @@ impl Trace {
     fn new(file: File, metadata: &Metadata, data_at: u64) -> Result<Self, String> {
         let mut tensors = Vec::new();
         let mut steps: Option<(u64, String)> = None;
-        let all = metadata.tensors();
+        let all: BTreeMap<String, &TensorInfo> = metadata.tensors().into_iter().collect();
         for (key, info) in &all {
             let Some(name) = key.strip_prefix("param.") else { continue };
             let Some(grad) = all.get(&format!("grad.{name}")) else {

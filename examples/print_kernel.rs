@@ -1,0 +1,36 @@
+//! Prints a kernel's complete WGSL, to read it or to check it with other tools.
+//!
+//! `cargo run --example print_kernel` lists the names; with a name it prints that kernel, with
+//! `--all DIR` it writes every one to a file there.
+
+use std::process::ExitCode;
+
+use wgpu_optim::kernel::kernels;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => kernels().iter().for_each(|kernel| println!("{}", kernel.name)),
+        ["--all", directory] => {
+            for kernel in kernels() {
+                let path = format!("{directory}/{}.wgsl", kernel.name);
+                if let Err(error) = std::fs::write(&path, kernel.wgsl) {
+                    eprintln!("{path}: {error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        [name] => match kernels().into_iter().find(|kernel| kernel.name == *name) {
+            Some(kernel) => println!("{}", kernel.wgsl),
+            None => {
+                eprintln!("no kernel `{name}`; run without arguments for a list");
+                return ExitCode::FAILURE;
+            }
+        },
+        _ => {
+            eprintln!("usage: print_kernel [NAME | --all DIR]");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

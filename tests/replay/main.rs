@@ -1,0 +1,227 @@
+//! `wgpu-optim replay` from outside: what it writes, what it refuses, and whatever else it is fed.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod files;
+mod random;
+
+use std::collections::BTreeMap;
+
+use files::{Files, Tensor, f32s, tensor};
+use safetensors::Dtype;
+use wgpu_optim::{Adam, Group, Reference, Trajectory};
+
+const ADAM: &str = r#"{"optimizer": "adam", "lr": 1e-2, "betas": [0.9, 0.99], "eps": 1e-8, "eps_root": 0.0,
+    "amsgrad": true, "weight_decay": 0.1, "decoupled": true, "maximize": false}"#;
+
+/// Two parameters of several dimensions, one without any, four steps.
+fn trace() -> BTreeMap<String, Tensor> {
+    let numbers = |len, seed| common::numbers(len, seed);
+    BTreeMap::from([
+        ("param.w".to_owned(), tensor(&[2, 3], &numbers(6, 1))),
+        ("grad.w".to_owned(), tensor(&[4, 2, 3], &numbers(24, 2))),
+        ("param.scale".to_owned(), tensor(&[], &numbers(1, 3))),
+        ("grad.scale".to_owned(), tensor(&[4], &numbers(4, 4))),
+        ("param.layer.0.bias".to_owned(), tensor(&[5], &numbers(5, 5))),
+        ("grad.layer.0.bias".to_owned(), tensor(&[4, 5], &numbers(20, 6))),
+    ])
+}
+
+#[test]
+fn the_result_has_pytorchs_names_shapes_and_the_steps() {
+    let files = Files::new(&trace(), ADAM);
+    for (cpu, dtype) in [(false, Dtype::F32), (true, Dtype::F64)] {
+        let out = files.replay(cpu).unwrap_or_else(|e| panic!("{e}"));
+        let slots = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+        let mut expected = Vec::new();
+        for (name, shape) in [("w", &[2, 3][..]), ("scale", &[]), ("layer.0.bias", &[5])] {
+            expected.push((format!("param.{name}"), shape.to_vec()));
+            expected.extend(slots.map(|slot| (format!("state.{name}.{slot}"), shape.to_vec())));
+        }
+        expected.sort();
+        let shapes: Vec<_> =
+            out.tensors.iter().map(|(k, t)| (k.clone(), t.shape.clone())).collect();
+        assert_eq!(shapes, expected);
+        assert!(out.tensors.values().all(|tensor| tensor.dtype == dtype));
+        assert_eq!(out.metadata.get("steps").map(String::as_str), Some("4"));
+    }
+}
+
+#[test]
+fn gpu_and_reference_agree_with_the_library() {
+    let trace = trace();
+    let files = Files::new(&trace, ADAM);
+    let [gpu, cpu] = [false, true].map(|cpu| files.replay(cpu).unwrap_or_else(|e| panic!("{e}")));
+    let adam = Adam { betas: [0.9, 0.99], amsgrad: true, ..Adam::pytorch() };
+    let group = Group::new(1e-2, adam).weight_decay(0.1).decoupled(true);
+    for name in ["w", "scale", "layer.0.bias"] {
+        let param = f32s(&trace[&format!("param.{name}")].bytes);
+        let loaded = |x: &f32| Trajectory::loaded(*x);
+        let bounded: Vec<_> = param.iter().map(loaded).collect();
+        let zero = Trajectory::loaded(0.0);
+        let mut bounds = common::ok(Reference::starting(&group, &bounded, zero));
+        let exact: Vec<f64> = param.iter().map(|x| f64::from(*x)).collect();
+        let mut reference = common::ok(Reference::new(&group, &exact));
+        for grad in f32s(&trace[&format!("grad.{name}")].bytes).chunks(param.len()) {
+            bounds.step(&grad.iter().map(loaded).collect::<Vec<_>>());
+            reference.step(&grad.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+        }
+        let key = format!("param.{name}");
+        assert_eq!(cpu.tensors[&key].f64s(), reference.param());
+        for (bound, x) in bounds.param().iter().zip(f32s(&gpu.tensors[&key].bytes)) {
+            assert!(bound.ratio(x) <= 1.0, "{key}: {x:e} is not {bound:?}");
+        }
+        for slot in group.rule.slots() {
+            let key = format!("state.{name}.{slot}");
+            assert_eq!(Some(cpu.tensors[&key].f64s()), reference.state(slot));
+            let bounds = bounds.state(slot).unwrap_or_default();
+            for (bound, x) in bounds.iter().zip(f32s(&gpu.tensors[&key].bytes)) {
+                assert!(bound.ratio(x) <= 1.0, "{key}: {x:e} is not {bound:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_key_takes_the_default() {
+    let trace = trace();
+    let short = Files::new(&trace, r#"{"optimizer": "adam"}"#);
+    let long = Files::new(
+        &trace,
+        r#"{"optimizer": "adam", "lr": 0.001, "betas": [0.9, 0.999], "eps": 0, "eps_root": 1e-16,
+        "amsgrad": false, "weight_decay": 0, "decoupled": false, "maximize": false}"#,
+    );
+    let [short, long] =
+        [short, long].map(|files| files.replay(true).unwrap_or_else(|e| panic!("{e}")));
+    assert_eq!(short, long);
+}
+
+#[test]
+fn no_steps_are_the_initial_values() {
+    let trace = BTreeMap::from([
+        ("param.w".to_owned(), tensor(&[3], &[1.0, -2.0, 3.0])),
+        ("grad.w".to_owned(), tensor(&[0, 3], &[])),
+    ]);
+    for cpu in [false, true] {
+        let out = Files::new(&trace, r#"{"optimizer": "sgd", "momentum": 0.9}"#).replay(cpu);
+        let out = out.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(out.tensors["param.w"].f64s(), [1.0, -2.0, 3.0]);
+        assert_eq!(out.tensors["state.w.momentum_buffer"].f64s(), [0.0; 3]);
+        assert_eq!(out.metadata["steps"], "0");
+    }
+}
+
+/// What replay says of a config.
+fn config_error(config: &str) -> String {
+    let files = Files::new(&trace(), config);
+    let error = files.replay(true).expect_err(config);
+    error.replace(&files.path("config.json"), "CONFIG")
+}
+
+#[test]
+#[rustfmt::skip]
+fn wrong_configs() {
+    let rows = [
+        ("", "CONFIG: not JSON: EOF while parsing a value at line 1 column 0"),
+        ("[]", "CONFIG: a config is one JSON object, this is a list of 0 numbers"),
+        ("{}", "CONFIG: `optimizer` is missing; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
+        (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
+        (r#"{"optimizer": "lion"}"#, "CONFIG: unknown optimizer `lion`; known are `sgd`, `adagrad`, `rmsprop`, `adam`"),
+        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `decoupled`, `eps`, `eps_root`, `lr`, `maximize`, `weight_decay`"),
+        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `eps`, `eps_root`, `lr`, `maximize`, `momentum`, `weight_decay`"),
+        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `dampening`, `lr`, `maximize`, `momentum`, `nesterov`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number"),
+        (r#"{"optimizer": "adam", "betas": [0.9]}"#, "CONFIG: `adam`: `betas` is a list of 1 numbers, it must be a list of 2 numbers"),
+        (r#"{"optimizer": "adam", "amsgrad": 1}"#, "CONFIG: `adam`: `amsgrad` is a number, it must be true or false"),
+        (r#"{"optimizer": "adam", "lr": null}"#, "CONFIG: `adam`: `lr` is null, it must be a number"),
+        (r#"{"optimizer": "adam", "lr": -1}"#, "CONFIG: `adam`: lr is -1; it must be a finite f32 number, 0 or more"),
+        (r#"{"optimizer": "adam", "betas": [0.9, 1.0]}"#, "CONFIG: `adam`: betas[1] is 1; it must be at least 0 and below 1 (also when rounded to f32)"),
+        (r#"{"optimizer": "adam", "eps": 0, "eps_root": 0}"#, "CONFIG: `adam`: eps is 0 and eps_root is 0, so a gradient of 0 would be divided by 0; make one of them at least 1.2e-38, the smallest normal f32"),
+        (r#"{"optimizer": "sgd", "nesterov": true}"#, "CONFIG: `sgd`: nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off"),
+    ];
+    for (config, expected) in rows {
+        assert_eq!(config_error(config), expected, "{config}");
+    }
+}
+
+/// What replay says of a trace.
+fn trace_error(change: impl FnOnce(&mut BTreeMap<String, Tensor>)) -> String {
+    let mut trace = trace();
+    change(&mut trace);
+    let files = Files::new(&trace, ADAM);
+    let error = files.replay(false).expect_err("a wrong trace must be refused");
+    error.replace(&files.path("trace.safetensors"), "TRACE")
+}
+
+#[test]
+#[rustfmt::skip]
+fn wrong_traces() {
+    let put = |key: &'static str, new: Tensor| trace_error(move |t| { t.insert(key.to_owned(), new); });
+    let drop = |key: &'static str| trace_error(move |t| { t.remove(key); });
+    let rows = [
+        (drop("grad.w"), "TRACE: `param.w` has no `grad.w`; record one gradient a step"),
+        (drop("param.w"), "TRACE: `grad.w` has no `param.w`; record its initial values"),
+        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is neither `param.<name>` nor `grad.<name>`"),
+        (put("grad.scale", tensor(&[5], &[0.0; 5])), "TRACE: `grad.scale` records 5 steps, `grad.layer.0.bias` 4; all must record as many"),
+        (put("grad.w", tensor(&[4, 3, 2], &[0.0; 24])), "TRACE: `grad.w` has shape [4, 3, 2], `param.w` has [2, 3]; a gradient's shape must be [steps] followed by its parameter's"),
+        (put("grad.scale", tensor(&[], &[0.0])), "TRACE: `grad.scale` has shape [], `param.scale` has []; a gradient's shape must be [steps] followed by its parameter's"),
+        (put("param.w", Tensor { dtype: Dtype::F64, shape: vec![2, 3], bytes: vec![0; 48] }), "TRACE: `param.w` is F64; it must be F32"),
+        (put("grad.w", Tensor { dtype: Dtype::BF16, shape: vec![4, 2, 3], bytes: vec![0; 48] }), "TRACE: `grad.w` is BF16; it must be F32"),
+        (trace_error(|t| t.clear()), "TRACE: it holds no parameter; name tensors `param.<name>` and `grad.<name>`"),
+        (trace_error(|t| { t.insert("param.e".into(), tensor(&[0], &[])); t.insert("grad.e".into(), tensor(&[4, 0], &[])); }), "TRACE: `param.e` has shape [0] and so no elements"),
+    ];
+    for (message, expected) in rows {
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn damaged_and_missing_files() {
+    let files = Files::new(&trace(), ADAM);
+    let whole = files.bytes("trace.safetensors");
+    let said = |bytes: &[u8]| {
+        files.write("trace.safetensors", bytes);
+        let error = files.replay(true).expect_err("a damaged trace must be refused");
+        error.replace(&files.path("trace.safetensors"), "TRACE")
+    };
+    assert_eq!(said(&whole[..5]), "TRACE: it has 5 bytes, a safetensors file at least 8");
+    let size = whole.len();
+    assert!(said(&whole[..60]).starts_with("TRACE: its header claims "));
+    assert_eq!(
+        said(&whole[..size - 1]),
+        "TRACE: its tensors take 240 bytes, but 239 follow the header; it is truncated or damaged"
+    );
+    assert!(said(&[whole.as_slice(), b"x"].concat()).ends_with("it is truncated or damaged"));
+    let claims = said(b"\xff\xff\xff\xff\xff\xff\xff\xff{}");
+    assert!(claims.ends_with("it is truncated or no safetensors file"), "{claims}");
+    let mut broken = whole.clone();
+    broken[8] = b'[';
+    assert!(said(&broken).starts_with("TRACE: its header is not that of a safetensors file: "));
+
+    files.remove("trace.safetensors");
+    let missing = files.replay(true).expect_err("there is no trace");
+    assert!(missing.contains("trace.safetensors: No such file"), "{missing}");
+    files.write("trace.safetensors", &whole);
+    files.remove("config.json");
+    let missing = files.replay(true).expect_err("there is no config");
+    assert!(missing.contains("config.json: No such file"), "{missing}");
+}
+
+#[test]
+fn nothing_is_written_and_nothing_lost_if_anything_is_wrong() {
+    let files = Files::new(&trace(), ADAM);
+    files.write("out.safetensors", b"precious");
+    files.write("config.json", b"{}");
+    assert!(files.replay(true).is_err());
+    assert_eq!(files.bytes("out.safetensors"), b"precious");
+    assert_eq!(files.names(), ["config.json", "out.safetensors", "trace.safetensors"]);
+
+    files.write("config.json", ADAM.as_bytes());
+    let same = files.run(&["--out", &files.path("trace.safetensors"), "--cpu"]);
+    assert!(same.expect_err("it is the trace").ends_with("that is the trace; write elsewhere"));
+    let nowhere = files.run(&["--out", &files.path("no/such/place"), "--cpu"]);
+    assert!(nowhere.expect_err("no such directory").contains("cannot write there"));
+    let directory = files.run(&["--out", &files.path(""), "--cpu"]);
+    assert!(directory.expect_err("a directory").ends_with("is a directory; name a file"));
+    assert!(files.replay(true).is_ok(), "an old result is replaced");
+}

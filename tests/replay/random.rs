@@ -1,0 +1,114 @@
+//! Random configs and traces: whatever comes in, replay succeeds or says why not. It never panics.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::files::{Files, Tensor, tensor};
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => (0.0..1.0f64).prop_map(|x| json!(x)),
+        2 => any::<f64>().prop_map(|x| json!(x)),
+        2 => any::<bool>().prop_map(|x| json!(x)),
+        1 => any::<i64>().prop_map(|x| json!(x)),
+        1 => Just(Value::Null),
+        1 => ".{0,6}".prop_map(|x| json!(x)),
+        3 => prop::collection::vec(0.0..1.1f64, 0..4).prop_map(|x| json!(x)),
+        1 => Just(json!({"a": [1, {"b": null}]})),
+    ]
+}
+
+fn config() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "lr",
+        "betas",
+        "eps",
+        "eps_root",
+        "amsgrad",
+        "weight_decay",
+        "decoupled",
+        "maximize",
+        "alpha",
+        "momentum",
+        "centered",
+        "dampening",
+        "nesterov",
+        "lr_decay",
+        "",
+        "unknown",
+    ]);
+    let name = prop::sample::select(vec!["adam", "rmsprop", "sgd", "adagrad", "lion"]);
+    let object =
+        (name, prop::collection::btree_map(key, value(), 0..5)).prop_map(|(name, keys)| {
+            let mut object = json!(keys);
+            object["optimizer"] = json!(name);
+            object.to_string()
+        });
+    prop_oneof![8 => object, 1 => ".{0,40}"]
+}
+
+/// Mostly well-formed traces of strange numbers.
+fn trace() -> impl Strategy<Value = BTreeMap<String, Tensor>> {
+    let number = prop_oneof![any::<f32>(), -1.0..1.0f32, Just(f32::NAN), Just(f32::INFINITY)];
+    let shape = prop::collection::vec(0usize..5, 0..4);
+    let one = (shape, 0usize..4, prop::collection::vec(number, 1..9));
+    (prop::collection::vec(one, 0..4), 0usize..4, 0..8u8).prop_map(|(all, steps, odd)| {
+        let mut trace = BTreeMap::new();
+        for (i, (shape, own_steps, pool)) in all.into_iter().enumerate() {
+            let steps = if odd == 0 { own_steps } else { steps };
+            // Mostly without empty dimensions, which are an error of their own.
+            let shape: Vec<usize> =
+                shape.into_iter().map(|n| if odd == 1 { n } else { n + 1 }).collect();
+            let numbers = |len: usize| pool.iter().copied().cycle().take(len).collect::<Vec<_>>();
+            let len: usize = shape.iter().product();
+            trace.insert(format!("param.p{i}"), tensor(&shape, &numbers(len)));
+            let grads = [&[steps][..], &shape].concat();
+            let name = if odd == 2 { format!("grads.p{i}") } else { format!("grad.p{i}") };
+            trace.insert(name, tensor(&grads, &numbers(steps * len)));
+        }
+        trace
+    })
+}
+
+/// Replays without a panic; a failure has a message, leaves no result and no other file.
+fn check(files: &Files, cpu: bool) {
+    let names = files.names();
+    match files.replay(cpu) {
+        Ok(out) => assert!(!out.tensors.is_empty()),
+        Err(message) => {
+            assert!(!message.is_empty());
+            assert_eq!(files.names(), names, "{message}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_config_and_trace_on_the_cpu(config in config(), trace in trace()) {
+        check(&Files::new(&trace, &config), true);
+    }
+
+    #[test]
+    fn any_damage_to_a_trace(at in 0usize..600, byte in any::<u8>(), cut in 0usize..600) {
+        let files = Files::new(&crate::trace(), crate::ADAM);
+        let mut bytes = files.bytes("trace.safetensors");
+        let len = bytes.len();
+        bytes[at % len] = byte;
+        bytes.truncate(len - cut.saturating_sub(300) % len);
+        files.write("trace.safetensors", &bytes);
+        check(&files, true);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_config_and_trace_on_the_gpu(config in config(), trace in trace()) {
+        check(&Files::new(&trace, &config), false);
+    }
+}
