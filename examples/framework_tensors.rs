@@ -24,7 +24,7 @@ fn main() -> Result<(), Error> {
     let gpu = Gpu::headless()?;
     println!("{}", gpu.describe());
     // Weights and, at first, gradients share a page: that is allowed as long as they do not overlap.
-    let pages = [gpu.zeros("page 0", 4096), gpu.zeros("page 1", 4096)];
+    let pages = [gpu.zeros("page 0", 4096)?, gpu.zeros("page 1", 4096)?];
     let weight = Tensor { page: &pages[0], offset: 256, size: 4000 };
     let bias = Tensor { page: &pages[0], offset: 4352, size: 40 };
 

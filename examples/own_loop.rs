@@ -15,8 +15,8 @@ fn main() -> Result<(), Error> {
     let device = &gpu.device;
 
     // Slope and offset in one arena; their gradients in another.
-    let params = gpu.upload("params", &[0.0, 0.0]);
-    let grads = gpu.zeros("grads", 2);
+    let params = gpu.upload("params", &[0.0, 0.0])?;
+    let grads = gpu.zeros("grads", 2)?;
     let module = device.create_shader_module(wgpu::include_wgsl!("own_loop.wgsl"));
     let gradient = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some("gradient"),

@@ -154,6 +154,19 @@ pub enum Error {
         conflict: &'static str,
     },
 
+    /// A rule from outside this crate keeps more state or needs more scalars than a kernel can have.
+    #[error("rule `{rule}` has {has} {what}, a kernel at most {most}; split the rule")]
+    RuleTooLarge {
+        /// The rule.
+        rule: &'static str,
+        /// `slots` or `scalars`.
+        what: &'static str,
+        /// How many it has.
+        has: usize,
+        /// How many it may have.
+        most: usize,
+    },
+
     /// A group's new rule keeps other state than the parameters in it have.
     #[error(
         "group {group}: rule `{old}` keeps {old_slots}, rule `{new}` {new_slots}; add a group for the new rule instead"
@@ -200,6 +213,15 @@ pub enum Error {
     Kernel {
         /// The rule.
         rule: &'static str,
+        /// The device's words.
+        message: String,
+    },
+
+    /// The device has no room left.
+    #[error("the device has no room for {what}: {message}")]
+    OutOfMemory {
+        /// What was to be allocated.
+        what: String,
         /// The device's words.
         message: String,
     },

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::number::Evaluate;
-use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd, check_non_negative};
+use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd};
+use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_non_negative};
 
 /// What a group of parameters is updated by. Cheap to clone.
 ///
@@ -101,8 +102,16 @@ impl Group {
     /// # Errors
     /// The first that is not, by name.
     pub fn check(&self) -> Result<(), Error> {
-        check_non_negative(self.rule.name(), "lr", self.lr)?;
-        check_non_negative(self.rule.name(), "weight_decay", self.weight_decay)?;
+        let rule = self.rule.name();
+        let sizes = [
+            ("slots", self.rule.slots().len(), MAX_SLOTS),
+            ("scalars", self.rule.scalar_names().len(), MAX_SCALARS),
+        ];
+        if let Some((what, has, most)) = sizes.into_iter().find(|(_, has, most)| has > most) {
+            return Err(Error::RuleTooLarge { rule, what, has, most });
+        }
+        check_non_negative(rule, "lr", self.lr)?;
+        check_non_negative(rule, "weight_decay", self.weight_decay)?;
         self.rule.check()
     }
 

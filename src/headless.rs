@@ -1,8 +1,6 @@
 //! A device without a window, and numbers to it and back: for programs, tests and the command, not
 //! for a training loop that has its own device.
 
-use wgpu::util::DeviceExt;
-
 use crate::error::Error;
 use crate::optimizer::Optimizer;
 use crate::view::{ELEMENT, View};
@@ -87,22 +85,36 @@ impl Gpu {
     }
 
     /// A new buffer with these numbers, usable as parameter or gradient and for copies.
-    pub fn upload(&self, label: &str, numbers: &[f32]) -> wgpu::Buffer {
-        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some(label),
-            contents: bytemuck::cast_slice(numbers),
-            usage: USAGE,
-        })
+    ///
+    /// # Errors
+    /// If the device allows no buffer as large, or has no room for it.
+    pub fn upload(&self, label: &str, numbers: &[f32]) -> Result<wgpu::Buffer, Error> {
+        let buffer = self.zeros(label, numbers.len() as u64)?;
+        self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(numbers));
+        Ok(buffer)
     }
 
     /// A new buffer of `len` elements, all zero, with the same usages.
-    pub fn zeros(&self, label: &str, len: u64) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+    ///
+    /// # Errors
+    /// If the device allows no buffer as large, or has no room for it.
+    pub fn zeros(&self, label: &str, len: u64) -> Result<wgpu::Buffer, Error> {
+        let what = format!("buffer `{label}`");
+        let (size, has) = (len.saturating_mul(ELEMENT), self.device.limits().max_buffer_size);
+        if size > has {
+            return Err(Error::Limit { limit: "max_buffer_size", has, what, needs: size });
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
-            size: len * ELEMENT,
+            size,
             usage: USAGE,
             mapped_at_creation: false,
-        })
+        });
+        match pollster::block_on(scope.pop()) {
+            Some(error) => Err(Error::OutOfMemory { what, message: error.to_string() }),
+            None => Ok(buffer),
+        }
     }
 
     /// Records one step, submits it alone, and waits for nothing.

@@ -11,7 +11,7 @@ use wgpu::util::DeviceExt;
 use crate::claims::{Claims, Taken};
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
-use crate::kernel::{BLOCK, Kernels};
+use crate::kernel::{BLOCK, Kernels, now};
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
 use crate::rule::{At, Rule};
@@ -264,7 +264,7 @@ impl Optimizer {
 
     /// [`Optimizer::step`] inside a compute pass that is already open.
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) {
-        self.prepare();
+        self.make_ready();
         self.groups.iter_mut().for_each(|steps| steps.taken += 1);
         let launches = self.launches.as_deref().unwrap_or_default();
         if launches.is_empty() {
@@ -283,7 +283,23 @@ impl Optimizer {
 
     /// Allocates the state of parameters added since the last step and compiles what they need, so
     /// that the next step does neither. [`Optimizer::step`] does it if need be.
-    pub fn prepare(&mut self) {
+    ///
+    /// # Errors
+    /// If the device has no room for the state; then nothing has changed, and a step would meet the
+    /// device's own error handling. On the web such errors arrive later, there.
+    pub fn prepare(&mut self) -> Result<(), Error> {
+        let (with_state, pages) = (self.with_state, self.pages.len());
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        self.make_ready();
+        let Some(Some(error)) = now(scope.pop()) else { return Ok(()) };
+        self.pages.truncate(pages);
+        self.params[with_state..].iter_mut().for_each(|param| param.state = None);
+        self.with_state = with_state;
+        self.launches = None;
+        Err(Error::OutOfMemory { what: "the state".to_owned(), message: error.to_string() })
+    }
+
+    fn make_ready(&mut self) {
         if self.launches.is_none() {
             self.allocate();
             self.launches = Some(self.plan());
@@ -292,7 +308,7 @@ impl Optimizer {
 
     /// How many dispatches a step takes: for looking into a slow one.
     pub fn dispatches(&mut self) -> usize {
-        self.prepare();
+        self.make_ready();
         self.launches.as_ref().map_or(0, Vec::len)
     }
 
@@ -301,12 +317,12 @@ impl Optimizer {
     /// It stays valid as long as the optimizer.
     ///
     /// # Errors
-    /// If there is no such parameter, or its rule keeps no such slot.
+    /// If there is no such parameter, its rule keeps no such slot, or the device has no room for it.
     pub fn state(&mut self, name: &str, slot: &str) -> Result<View, Error> {
         let Some(&index) = self.names.get(name) else {
             return Err(self.unknown_param(&format!("`{name}`")));
         };
-        self.allocate();
+        self.prepare()?;
         let param = &self.params[index];
         let rule = self.rule_of(param);
         let at = rule.slots().iter().position(|s| *s == slot);

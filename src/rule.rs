@@ -20,8 +20,8 @@ use crate::number::{Number, OneStep, Trajectory};
 /// The most slots of state a rule can keep: what fits WebGPU's default of 8 storage buffers.
 pub const MAX_SLOTS: usize = 3;
 
-/// The most scalars a rule can have, so that a group's block fits 256 bytes.
-pub const MAX_SCALARS: usize = 60;
+/// The most scalars a rule can have, so that a group's block has 256 bytes.
+pub const MAX_SCALARS: usize = 59;
 
 /// Which step it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +70,8 @@ pub trait Rule: Oracle + Debug + Send + Sync + 'static {
     /// The field's name in lower case: `"adam"`.
     fn name(&self) -> &'static str;
 
-    /// WGSL that declares `struct Hyper` and `fn direction`; `shaders/README.md` has the contract.
+    /// WGSL that declares `struct Hyper`, `HYPER_LENGTH` and `fn direction`; `shaders/README.md` has
+    /// the contract, and [`verify_group`](crate::verify::verify_group) tells whether it is kept.
     fn wgsl(&self) -> &'static str;
 
     /// The state kept for each element, in slot order, under PyTorch's names. At most [`MAX_SLOTS`].

@@ -103,8 +103,8 @@ pub fn verify_group(gpu: &Gpu, group: &Group) -> Result<Row, Error> {
     let what = std::iter::once("param").chain(group.rule.slots().iter().copied());
     let worst = what.map(|what| Worst { what: what.to_owned(), ..Worst::default() }).collect();
     let mut row = Row { group: group.label(), compared: 0, unbounded: 0, worst, strays: 0 };
-    run(gpu, group, Layout::small(gpu), STEPS[0], &mut row)?;
-    run(gpu, group, Layout::long(gpu), STEPS[1], &mut row)?;
+    run(gpu, group, Layout::small(gpu)?, STEPS[0], &mut row)?;
+    run(gpu, group, Layout::long(gpu)?, STEPS[1], &mut row)?;
     Ok(row)
 }
 

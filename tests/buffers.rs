@@ -32,8 +32,8 @@ fn every_length_and_phase() {
     let gpu = gpu();
     for len in [1, 2, 3, 4, 5, 6, 7, 8, 255, 256, 1023, 1024, 1025, 4099] {
         for (param_at, grad_at) in [(0, 0), (1, 1), (3, 3), (0, 1), (2, 3), (63, 65)] {
-            let param = gpu.upload("param", &numbers(len + 70, len + 1));
-            let grad = gpu.upload("grad", &numbers(len + 70, len + 2));
+            let param = ok(gpu.upload("param", &numbers(len + 70, len + 1)));
+            let grad = ok(gpu.upload("grad", &numbers(len + 70, len + 2)));
             let param = View::f32(&param).range(param_at..param_at + len);
             let grad = View::f32(&grad).range(grad_at..grad_at + len);
             let worst = worst_after(gpu, &Group::adam(1e-2), &param, &grad, 3);
@@ -63,8 +63,8 @@ fn bindings_of_four_kibibytes_give_the_same_bits() {
     };
     let small = ok(Gpu::with_limits(gpu().adapter.clone(), small));
     let results = [gpu(), &small].map(|gpu| {
-        let params = gpu.upload("params", &numbers(30_000, 1));
-        let grads = gpu.upload("grads", &numbers(30_000, 2));
+        let params = ok(gpu.upload("params", &numbers(30_000, 1)));
+        let grads = ok(gpu.upload("grads", &numbers(30_000, 2)));
         let mut optimizer = Optimizer::new(&gpu.device);
         let groups = [Group::adam(1e-2), Group::adamw(1e-3).maximize(true)];
         let groups = groups.map(|group| ok(optimizer.add_group(group)));
@@ -90,7 +90,7 @@ fn thousands_of_views_of_an_arena_take_two_dispatches() {
     const VIEWS: u64 = 3000;
     let total: u64 = (0..VIEWS).map(|i| 1 + i % 97).sum();
     let (before, g) = (numbers(total, 3), numbers(total, 4));
-    let (params, grads) = (gpu.upload("params", &before), gpu.upload("grads", &g));
+    let (params, grads) = (ok(gpu.upload("params", &before)), ok(gpu.upload("grads", &g)));
     let mut optimizer = Optimizer::new(&gpu.device);
     let groups: Vec<Group> = (0..10)
         .map(|i| Group::adam(1e-4 * f64::from(i + 1)).weight_decay(f64::from(i) / 50.0))
@@ -121,7 +121,7 @@ fn thousands_of_views_of_an_arena_take_two_dispatches() {
 fn parameters_and_gradients_in_one_buffer() {
     let gpu = gpu();
     let all = numbers(5000, 5);
-    let page = gpu.upload("page", &all);
+    let page = ok(gpu.upload("page", &all));
     let view = |from: u64, len: u64| View::f32(&page).range(from..from + len);
     let worst = worst_after(gpu, &Group::rmsprop(1e-2), &view(10, 1500), &view(2002, 1500), 2);
     assert!(worst <= 1.0, "{worst} bounds off");
@@ -133,7 +133,7 @@ fn parameters_and_gradients_in_one_buffer() {
 /// A buffer of `len` numbers with a period, and the same of gradients.
 fn periodic(gpu: &Gpu, len: u64, period: u64, seed: u64) -> wgpu_optim::wgpu::Buffer {
     let pattern = numbers(period, seed);
-    let buffer = gpu.zeros("periodic", len);
+    let buffer = ok(gpu.zeros("periodic", len));
     for at in (0..len).step_by(period as usize) {
         let part = &pattern[..period.min(len - at) as usize];
         gpu.queue.write_buffer(&buffer, at * 4, bytemuck::cast_slice(part));

@@ -211,7 +211,10 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
         let buffers: Vec<_> = traced
             .iter()
             .map(|t| {
-                (gpu.upload("param", &f32s(&t.param)), gpu.zeros("grad", t.param.len() as u64))
+                (
+                    ok(gpu.upload("param", &f32s(&t.param))),
+                    ok(gpu.zeros("grad", t.param.len() as u64)),
+                )
             })
             .collect();
         let loaded = |x: &f64| Trajectory::loaded(*x as f32);

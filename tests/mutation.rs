@@ -133,7 +133,7 @@ fn bias_of_v(rule: impl Rule) -> f64 {
     const LEN: u64 = 256;
     let gpu = gpu();
     let pool = common::numbers(LEN + 4 * STEPS, 7);
-    let (w, g) = (gpu.zeros("w", LEN), gpu.upload("g", &pool));
+    let (w, g) = (ok(gpu.zeros("w", LEN)), ok(gpu.upload("g", &pool)));
     let grad = |t: u64| View::f32(&g).range(4 * t..4 * t + LEN);
     let mut optimizer = Optimizer::new(&gpu.device);
     let group = ok(optimizer.add_group(Group::new(1e-3, rule)));
@@ -159,6 +159,51 @@ fn the_lower_half_of_beta_keeps_a_long_average_unbiased() {
     let (with, without) = (bias_of_v(Adam::default()), bias_of_v(without));
     println!("after 3 000 steps v is {with:.1e} off, with a β of f32 {without:.1e}");
     assert!(with < 1e-6 && without > 1e-5);
+}
+
+#[test]
+fn a_rule_that_is_too_large_is_refused() {
+    /// More state than a kernel binds.
+    #[derive(Debug)]
+    struct Large;
+
+    impl Formula for Large {
+        fn direction<N: Number>(&self, g: N, _: &mut [N], _: At) -> N {
+            g
+        }
+    }
+
+    impl Rule for Large {
+        fn name(&self) -> &'static str {
+            "large"
+        }
+
+        fn wgsl(&self) -> &'static str {
+            ""
+        }
+
+        fn slots(&self) -> &'static [&'static str] {
+            &["a", "b", "c", "d"]
+        }
+
+        fn switches(&self) -> Vec<(&'static str, bool)> {
+            Vec::new()
+        }
+
+        fn scalar_names(&self) -> &'static [&'static str] {
+            &[]
+        }
+
+        fn scalars(&self, _: At, _: &mut [f64]) {}
+
+        fn check(&self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    let error = Optimizer::new(&gpu().device).add_group(Group::new(1e-3, Large));
+    let message = error.expect_err("it must be refused").to_string();
+    assert_eq!(message, "rule `large` has 4 slots, a kernel at most 3; split the rule");
 }
 
 #[test]

@@ -18,8 +18,8 @@ struct Setup {
 impl Setup {
     fn new() -> Self {
         let gpu = gpu();
-        let params = gpu.upload("params", &numbers(3 * LEN, 1));
-        let grads = gpu.upload("grads", &numbers(3 * LEN, 2));
+        let params = ok(gpu.upload("params", &numbers(3 * LEN, 1)));
+        let grads = ok(gpu.upload("grads", &numbers(3 * LEN, 2)));
         let mut optimizer = Optimizer::new(&gpu.device);
         let adam = ok(optimizer.add_group(Group::adamw(1e-3)));
         let rmsprop = RmsProp { momentum: 0.9, ..RmsProp::keras() };
@@ -109,7 +109,7 @@ fn nothing_is_submitted_by_a_step() {
 fn a_parameter_added_later_counts_its_own_steps() {
     let gpu = gpu();
     let (w, g) = (numbers(8, 1), numbers(8, 2));
-    let buffers = || (gpu.upload("w", &w), gpu.upload("g", &g));
+    let buffers = || (ok(gpu.upload("w", &w)), ok(gpu.upload("g", &g)));
     let ((early, early_grad), (late, late_grad), (alone, alone_grad)) =
         (buffers(), buffers(), buffers());
     let mut optimizer = Optimizer::new(&gpu.device);
@@ -132,9 +132,11 @@ fn a_parameter_added_later_counts_its_own_steps() {
 #[test]
 fn a_gradient_may_move_from_step_to_step() {
     let gpu = gpu();
-    let grads: Vec<_> = (0..4).map(|seed| gpu.upload("grad", &numbers(LEN + 1, seed))).collect();
-    let (moving, fixed) = (gpu.upload("w", &numbers(LEN, 9)), gpu.upload("w", &numbers(LEN, 9)));
-    let one = gpu.zeros("grad", LEN);
+    let grads: Vec<_> =
+        (0..4).map(|seed| ok(gpu.upload("grad", &numbers(LEN + 1, seed)))).collect();
+    let (moving, fixed) =
+        (ok(gpu.upload("w", &numbers(LEN, 9))), ok(gpu.upload("w", &numbers(LEN, 9))));
+    let one = ok(gpu.zeros("grad", LEN));
     let group = || Group::rmsprop(1e-2);
     let (mut a, mut b) = (Optimizer::new(&gpu.device), Optimizer::new(&gpu.device));
     let (a_group, b_group) = (ok(a.add_group(group())), ok(b.add_group(group())));
@@ -161,7 +163,7 @@ fn a_gradient_may_move_from_step_to_step() {
 fn the_rule_of_a_group_may_change_if_its_state_does_not() {
     let gpu = gpu();
     let (before, g) = (numbers(4, 1), numbers(4, 2));
-    let (w, grad) = (gpu.upload("w", &before), gpu.upload("g", &g));
+    let (w, grad) = (ok(gpu.upload("w", &before)), ok(gpu.upload("g", &g)));
     let mut optimizer = Optimizer::new(&gpu.device);
     let start = Group::sgd(0.1).rule(Sgd { momentum: 0.9, ..Sgd::default() });
     let group = ok(optimizer.add_group(start));
@@ -181,8 +183,8 @@ fn the_rule_of_a_group_may_change_if_its_state_does_not() {
 #[test]
 fn state_is_found_by_its_pytorch_name_before_and_after_steps() {
     let gpu = gpu();
-    let w = gpu.upload("w", &[1.0, 2.0, 3.0]);
-    let g = gpu.upload("g", &[0.5, -0.25, 0.0]);
+    let w = ok(gpu.upload("w", &[1.0, 2.0, 3.0]));
+    let g = ok(gpu.upload("g", &[0.5, -0.25, 0.0]));
     let mut optimizer = Optimizer::new(&gpu.device);
     let amsgrad = Adam { amsgrad: true, ..Adam::default() };
     let group = ok(optimizer.add_group(Group::new(1e-3, amsgrad.clone())));

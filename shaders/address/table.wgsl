@@ -3,8 +3,10 @@
 // x, y, z: the first parameter, gradient and state; w: block of scalars << 16 | length in `real`s.
 @group(0) @binding(1) var<storage, read> chunks: array<vec4<u32>>;
 
+// 256 bytes, by members that exist: GLSL cannot express `@size`, and naga drops it there.
 struct Block {
-    @size(256) scalars: Scalars,
+    scalars: Scalars,
+    padding: array<f32, 60u - HYPER_LENGTH>,
 }
 @group(1) @binding(0) var<storage, read> blocks: array<Block>;
 

@@ -5,6 +5,7 @@
 
 const SUM = 0u;
 
+const HYPER_LENGTH = 3u;
 struct Hyper {
     scale: f32, // 1 / (1 + (t − 1) η), the learning rate's decay
     eps_root: f32,

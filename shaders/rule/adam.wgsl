@@ -11,6 +11,7 @@ const EXP_AVG = 0u;
 const EXP_AVG_SQ = 1u;
 const MAX_EXP_AVG_SQ = 2u;
 
+const HYPER_LENGTH = 10u;
 struct Hyper {
     beta1: f32,
     beta1_low: f32, // what f32 leaves of β₁

@@ -13,6 +13,7 @@ const SQUARE_AVG = 0u;
 const GRAD_AVG = 1u;
 override MOMENTUM_BUFFER: u32 = 1u + u32(CENTERED);
 
+const HYPER_LENGTH = 8u;
 struct Hyper {
     alpha: f32,
     alpha_low: f32, // what f32 leaves of α

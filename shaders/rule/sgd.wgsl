@@ -8,6 +8,7 @@ override NESTEROV: bool = false;
 
 const MOMENTUM_BUFFER = 0u;
 
+const HYPER_LENGTH = 3u;
 struct Hyper {
     momentum: f32,
     momentum_low: f32, // what f32 leaves of μ

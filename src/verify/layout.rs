@@ -36,28 +36,28 @@ const GAP: f32 = -7.25e-11;
 
 impl Layout {
     /// Every kind of place, with few elements each.
-    pub(super) fn small(gpu: &Gpu) -> Self {
+    pub(super) fn small(gpu: &Gpu) -> Result<Self, Error> {
         let mut layout = Self { spots: Vec::new(), buffers: Vec::new() };
         for len in [1, 2, 3, 4, 5, 255, 1023] {
-            layout.own(gpu, len, 0);
+            layout.own(gpu, len, 0)?;
         }
-        layout.own(gpu, 130, 3);
-        layout.arena(gpu);
-        layout.shared(gpu);
-        layout
+        layout.own(gpu, 130, 3)?;
+        layout.arena(gpu)?;
+        layout.shared(gpu)?;
+        Ok(layout)
     }
 
     /// One view past 65 536 elements that starts off a 16-byte boundary.
-    pub(super) fn long(gpu: &Gpu) -> Self {
+    pub(super) fn long(gpu: &Gpu) -> Result<Self, Error> {
         let mut layout = Self { spots: Vec::new(), buffers: Vec::new() };
-        layout.own(gpu, 65_537, 1);
-        layout
+        layout.own(gpu, 65_537, 1)?;
+        Ok(layout)
     }
 
-    fn buffer(&mut self, gpu: &Gpu, len: u64) -> wgpu::Buffer {
-        let buffer = gpu.zeros("wgpu-optim verify", len);
+    fn buffer(&mut self, gpu: &Gpu, len: u64) -> Result<wgpu::Buffer, Error> {
+        let buffer = gpu.zeros("wgpu-optim verify", len)?;
         self.buffers.push(buffer.clone());
-        buffer
+        Ok(buffer)
     }
 
     fn add(&mut self, name: String, param: View, grad: View) {
@@ -66,17 +66,18 @@ impl Layout {
     }
 
     /// A parameter in a buffer of its own, `offset` elements in.
-    fn own(&mut self, gpu: &Gpu, len: u64, offset: u64) {
-        let (param, grad) = (self.buffer(gpu, offset + len), self.buffer(gpu, offset + len));
+    fn own(&mut self, gpu: &Gpu, len: u64, offset: u64) -> Result<(), Error> {
+        let (param, grad) = (self.buffer(gpu, offset + len)?, self.buffer(gpu, offset + len)?);
         let range = offset..offset + len;
         let (param, grad) = (View::f32(&param).range(range.clone()), View::f32(&grad).range(range));
         self.add(format!("own {len}"), param, grad);
+        Ok(())
     }
 
     /// Views of one buffer with gaps between them; gradients in another buffer, at the parameters'
     /// phase of 16 bytes or not.
-    fn arena(&mut self, gpu: &Gpu) {
-        let (params, grads) = (self.buffer(gpu, 8192), self.buffer(gpu, 8192));
+    fn arena(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        let (params, grads) = (self.buffer(gpu, 8192)?, self.buffer(gpu, 8192)?);
         let (mut at, mut grad_at) = (1, 5);
         for (i, len) in [1, 2, 3, 4, 5, 7, 64, 255, 1023, 1024, 2500].into_iter().enumerate() {
             grad_at += if i % 3 == 2 { 1 } else { (at + 8 - grad_at % 4) % 4 };
@@ -86,15 +87,17 @@ impl Layout {
             at += len + i as u64 % 5;
             grad_at += len + 2;
         }
+        Ok(())
     }
 
     /// Parameters and gradients in one buffer.
-    fn shared(&mut self, gpu: &Gpu) {
-        let buffer = self.buffer(gpu, 1500);
+    fn shared(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        let buffer = self.buffer(gpu, 1500)?;
         let view = |at: u64, len| View::f32_at(&buffer, at * ELEMENT, len);
         self.add("shared 300".to_owned(), view(3, 300), view(307, 300));
         self.add("shared 77".to_owned(), view(610, 77), view(700, 77));
         self.add("shared 220".to_owned(), view(1024, 220), view(1280, 220));
+        Ok(())
     }
 
     /// The state of every spot, in `slots`' order.

@@ -93,6 +93,7 @@ fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<
         upload(gpu, param, |each| trace.read_param(i, each))?;
         checked()?;
     }
+    optimizer.prepare()?;
     let mut in_flight = 0;
     let bar = progress(trace.steps, "replay");
     for step in 0..trace.steps {
@@ -144,34 +145,35 @@ fn catch_errors(device: &wgpu::Device) -> Arc<Mutex<Option<String>>> {
 /// A place for every parameter and for its gradient, each at a multiple of 16 bytes.
 fn allocate(gpu: &Gpu, trace: &Trace) -> Result<Vec<(View, View)>, Error> {
     let most = gpu.device.limits().max_buffer_size;
-    let mut views = Vec::new();
-    let mut arena: Vec<(u64, u64)> = Vec::new();
-    let mut used = 0;
-    let mut close =
-        |arena: &mut Vec<(u64, u64)>, used: &mut u64| {
-            let [params, grads] = ["params", "grads"]
-                .map(|label| (!arena.is_empty()).then(|| gpu.zeros(label, *used / 4)));
-            if let (Some(params), Some(grads)) = (params, grads) {
-                views.extend(arena.drain(..).map(|(at, len)| {
-                    (View::f32_at(&params, at, len), View::f32_at(&grads, at, len))
-                }));
-            }
-            *used = 0;
-        };
+    // Where each tensor goes: which arena, and at which byte of it.
+    let (mut places, mut sizes) = (Vec::new(), Vec::new());
     for tensor in &trace.tensors {
         let bytes = tensor.len * 4;
         if bytes > most {
             let what = format!("parameter `{}`", tensor.name);
             return Err(Error::Limit { limit: "max_buffer_size", has: most, what, needs: bytes });
         }
-        if used + bytes > ARENA.min(most) {
-            close(&mut arena, &mut used);
+        let at = sizes.last().map_or(0, |size: &u64| size.next_multiple_of(16));
+        match sizes.last_mut() {
+            Some(size) if at + bytes <= ARENA.min(most) => {
+                *size = at + bytes;
+                places.push((sizes.len() - 1, at));
+            }
+            _ => {
+                sizes.push(bytes);
+                places.push((sizes.len() - 1, 0));
+            }
         }
-        arena.push((used, tensor.len));
-        used = (used + bytes).next_multiple_of(16).min(most);
     }
-    close(&mut arena, &mut used);
-    Ok(views)
+    let buffers = |label: &str| -> Result<Vec<wgpu::Buffer>, Error> {
+        sizes.iter().map(|size| gpu.zeros(label, size / 4)).collect()
+    };
+    let (params, grads) = (buffers("params")?, buffers("grads")?);
+    let views = trace.tensors.iter().zip(places).map(|(tensor, (arena, at))| {
+        let view = |buffers: &[wgpu::Buffer]| View::f32_at(&buffers[arena], at, tensor.len);
+        (view(&params), view(&grads))
+    });
+    Ok(views.collect())
 }
 
 /// Writes what `read` reads into a view.
