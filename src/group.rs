@@ -112,6 +112,7 @@ impl Group {
         }
         check_non_negative(rule, "lr", self.lr)?;
         check_non_negative(rule, "weight_decay", self.weight_decay)?;
+        check_non_negative(rule, "lr × weight_decay", self.lr * self.weight_decay)?;
         self.rule.check()
     }
 

@@ -190,6 +190,7 @@ fn hyper_parameters() {
         (Group::sgd(f64::INFINITY), format!("`sgd`: lr is inf; it must be {non_negative}")),
         (Group::sgd(1e39), format!("`sgd`: lr is {}; it must be {non_negative}", 1e39)),
         (Group::adamw(1e-3).weight_decay(-0.1), format!("`adam`: weight_decay is -0.1; it must be {non_negative}")),
+        (Group::adamw(1e38).weight_decay(1e2), format!("`adam`: lr × weight_decay is {}; it must be {non_negative}", 1e38 * 1e2)),
         (adam(Adam { betas: [1.0, 0.999], ..Adam::default() }), format!("`adam`: betas[0] is 1; it must be {fraction}")),
         (adam(Adam { betas: [0.9, -0.1], ..Adam::default() }), format!("`adam`: betas[1] is -0.1; it must be {fraction}")),
         (adam(Adam { betas: [0.9, f64::NAN], ..Adam::default() }), format!("`adam`: betas[1] is NaN; it must be {fraction}")),
@@ -249,4 +250,21 @@ fn limits_too_small() {
     for (error, expected) in rows {
         assert_eq!(error, Err(expected));
     }
+}
+
+#[test]
+fn more_groups_than_one_binding_holds() {
+    let limits = Limits { max_storage_buffer_binding_size: 1024, ..Limits::default() };
+    let (device, _queue) = device(limits);
+    let [params, grads] = [(); 2].map(|()| buffer(&device, 1024, BufferUsages::STORAGE));
+    let mut optimizer = Optimizer::new(&device);
+    let mut add = |i: u64| {
+        let group = optimizer.add_group(Group::sgd(0.1))?;
+        let view = |buffer| View::f32(buffer).range(i..i + 1);
+        optimizer.add_param(group, &format!("w{i}"), view(&params), view(&grads))
+    };
+    assert!((0..4).all(|i| add(i).is_ok()), "256 bytes a group");
+    let message = add(4).map_err(|e| e.to_string());
+    let expected = "the device's max_storage_buffer_binding_size is 1024, an optimizer of 5 groups needs 1280; request the adapter's own limits when creating the device";
+    assert_eq!(message.err().as_deref(), Some(expected));
 }

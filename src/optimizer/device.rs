@@ -59,7 +59,7 @@ pub(super) fn check(limits: &wgpu::Limits, rule: &dyn Rule) -> Result<(), Error>
 
 /// Whether the device can bind this many blocks of scalars at once.
 pub(super) fn check_blocks(limits: &wgpu::Limits, blocks: u64) -> Result<(), Error> {
-    let what = || format!("{blocks} groups");
+    let what = || format!("an optimizer of {blocks} groups");
     let has = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     if blocks * BLOCK > has {
         let limit = "max_storage_buffer_binding_size";
