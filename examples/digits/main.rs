@@ -1,0 +1,101 @@
+//! Trains a small network on handwritten digits, forward and backward in WGSL, with SGD, RMSProp and
+//! ADAM over five decades of learning rate, and shows how much the rate matters to each of them.
+//!
+//! ```text
+//! cargo run --release --example digits
+//! ```
+//!
+//! Parameters, gradients and the optimizer's state stay on the GPU from the first step of a training
+//! to its last. How the library is used is all in `train` in `sweep.rs`.
+
+mod data;
+mod kernel;
+mod network;
+mod options;
+mod plot;
+mod random;
+mod report;
+mod sweep;
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use wgpu_optim::headless::Gpu;
+
+use data::{Digits, Schedule};
+use network::Network;
+use options::{Options, USAGE};
+use sweep::{OPTIMIZERS, half_decades, sweep};
+
+/// What may go wrong is told, not handled.
+pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// Images in a mini-batch.
+const BATCH: usize = 32;
+
+/// How much of the held-out images ADAM must recognize at its best rate.
+const GOAL: f64 = 0.96;
+
+/// All randomness there is: which images are held out, their order, and the initial weights.
+const SEED: u64 = 1;
+
+fn main() -> ExitCode {
+    match Options::parse(std::env::args_os().skip(1)).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    if options.help {
+        return Ok(writeln!(out, "{USAGE}")?);
+    }
+    let gpu = Gpu::headless()?;
+    writeln!(out, "{}", gpu.describe())?;
+
+    // Before the work, lest it be in vain.
+    std::fs::create_dir_all(&options.out)
+        .map_err(|e| format!("cannot create the directory {}: {e}", options.out.display()))?;
+    let (epochs, rates) =
+        if options.quick { (12, vec![1e-3, 1e-2, 1e-1]) } else { (20, half_decades(-5, 0)) };
+    let digits = Digits::load(SEED)?;
+    let schedule = Schedule::new(&digits, epochs, BATCH, SEED + 1);
+    let initial = network::initial(SEED + 2);
+    let network = Network::new(&gpu, &digits, &schedule)?;
+    writeln!(
+        out,
+        "{} images to learn from, {} held out; {epochs} epochs in batches of {BATCH}",
+        digits.train.len(),
+        digits.test.len(),
+    )?;
+
+    let trainings = OPTIMIZERS.len() * rates.len();
+    let bar = progress(trainings)?;
+    let start = Instant::now();
+    let all = sweep(&gpu, &network, &schedule, &initial, &rates, || bar.inc(1))?;
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    writeln!(out, "{trainings} trainings in {seconds:.1} s\n\n{}", report::table(&all))?;
+    writeln!(out, "{}\n{}", report::ranges(&all), report::conclusion(&all))?;
+
+    for path in plot::write(&options.out, &all)? {
+        writeln!(out, "wrote {}", path.display())?;
+    }
+    report::check(&all, "ADAM", GOAL)
+}
+
+/// A bar on stderr; indicatif shows none where that is no terminal.
+fn progress(trainings: usize) -> Result<ProgressBar> {
+    let bar = ProgressBar::new(trainings as u64);
+    let template = "{wide_bar} {pos} of {len} trainings, {eta} left";
+    bar.set_style(ProgressStyle::with_template(template)?);
+    bar.enable_steady_tick(Duration::from_millis(250));
+    Ok(bar)
+}

@@ -1,0 +1,40 @@
+//! The small examples run and say what they should; `tests/digits.rs` runs the large one.
+
+use std::process::Command;
+
+/// What an example prints. `cargo test` has built it next to this test.
+fn run(name: &str, arguments: &[&str]) -> String {
+    let test = std::env::current_exe().unwrap_or_else(|e| panic!("{e}"));
+    let profile = test.ancestors().nth(2).unwrap_or(&test);
+    let example = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let done = Command::new(&example).args(arguments).output();
+    let done =
+        done.unwrap_or_else(|e| panic!("{}: {e}; `cargo build --examples`", example.display()));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    said
+}
+
+#[test]
+fn own_loop_fits_its_line() {
+    assert!(run("own_loop", &[]).contains("y = 3.0000 x + -2.0000"));
+}
+
+#[test]
+fn framework_tensors_move() {
+    let said = run("framework_tensors", &[]);
+    // 1 − 0.99¹⁰⁰ of a gradient of ones.
+    assert!(said.contains("square_avg 0.6340"), "{said}");
+}
+
+#[test]
+fn print_kernel_prints_what_it_lists() {
+    let names = run("print_kernel", &[]);
+    assert!(names.lines().count() > 50, "{names}");
+    let wgsl = run("print_kernel", &["adam-AMSGRAD-vec4-table-own"]);
+    assert!(wgsl.contains("fn direction") && wgsl.contains("fn update"), "{wgsl}");
+    let directory = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    run("print_kernel", &["--all", &directory.path().to_string_lossy()]);
+    let written = std::fs::read_dir(directory.path()).map(Iterator::count);
+    assert_eq!(written.unwrap_or(0), names.lines().count());
+}
