@@ -24,6 +24,17 @@ pub enum Error {
         grad: u64,
     },
 
+    /// The CPU engine is given slices of another length than its state has.
+    #[error("the {what} holds {has} elements, the state {state}; make another `Cpu` for it")]
+    StateLength {
+        /// `parameter` or `gradient`.
+        what: &'static str,
+        /// Elements given.
+        has: usize,
+        /// Elements of the state.
+        state: usize,
+    },
+
     /// A buffer lacks a usage it needs.
     #[error(
         "{what}: its buffer was created with usage {usage:?}, which lacks {needs:?}; create it with `usage | {needs:?}`"

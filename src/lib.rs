@@ -9,6 +9,8 @@
 mod claims;
 #[cfg(feature = "cli")]
 pub mod config;
+#[cfg(feature = "cpu")]
+mod cpu;
 mod error;
 mod group;
 #[cfg(feature = "headless")]
@@ -24,6 +26,8 @@ pub mod rule;
 pub mod verify;
 mod view;
 
+#[cfg(feature = "cpu")]
+pub use cpu::{Chunk, Cpu};
 pub use error::Error;
 pub use group::Group;
 pub use number::{Bounded, Number, OneStep, Trajectory};

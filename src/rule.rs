@@ -49,6 +49,9 @@ pub trait Oracle {
     fn one_step(&self, g: OneStep, state: &mut [OneStep], at: At) -> OneStep;
     /// With the bound of many steps.
     fn trajectory(&self, g: Trajectory, state: &mut [Trajectory], at: At) -> Trajectory;
+    /// In f32, many elements at a time.
+    #[cfg(feature = "cpu")]
+    fn fast(&self, chunk: crate::cpu::Chunk<'_>);
 }
 
 impl<F: Formula> Oracle for F {
@@ -62,6 +65,11 @@ impl<F: Formula> Oracle for F {
 
     fn trajectory(&self, g: Trajectory, state: &mut [Trajectory], at: At) -> Trajectory {
         self.direction(g, state, at)
+    }
+
+    #[cfg(feature = "cpu")]
+    fn fast(&self, chunk: crate::cpu::Chunk<'_>) {
+        crate::cpu::step(self, chunk);
     }
 }
 
