@@ -1,0 +1,43 @@
+//! Every kernel as text: the compilers that will meet it accept it, and it declares what the host
+//! binds and writes. No GPU is needed.
+
+mod files;
+mod layout;
+mod order;
+mod spirv;
+mod subject;
+mod tint;
+#[path = "../tools/mod.rs"]
+mod tools;
+
+use std::process::{Command, Stdio};
+
+use wgpu_optim::kernel::kernels;
+
+/// Whether a program can be started.
+fn runs(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}
+
+/// The tests here see every kernel there is.
+#[test]
+fn no_kernel_is_left_out() {
+    let subjects: Vec<String> = subject::all().into_iter().map(|s| s.kernel.name).collect();
+    let kernels: Vec<String> = kernels().into_iter().map(|kernel| kernel.name).collect();
+    assert_eq!(subjects, kernels);
+    assert!(!kernels.is_empty());
+}
+
+/// Every kernel passes naga's validator and can be said in Metal's, Direct3D's and OpenGL's languages.
+#[test]
+fn naga_translates_every_kernel() {
+    for subject in subject::all() {
+        let name = subject.name();
+        let glsl = subject.glsl().unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(glsl.contains("layout(local_size_x = 256"), "{name}");
+        assert!(subject.hlsl().contains("[numthreads(256, 1, 1)]"), "{name}");
+        assert!(subject.msl().contains("kernel void update"), "{name}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Kernels, parsed and validated, with their overrides resolved: what wgpu hands to a backend.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{Module, ShaderStage};
+use wgpu_optim::Rule;
+use wgpu_optim::kernel::{Kernel, kernels_of};
+use wgpu_optim::verify::groups;
+
+/// The workgroup size on a device with WebGPU's default limits.
+pub(crate) const WORKGROUP_SIZE: u32 = 256;
+
+/// The name of every kernel's entry point.
+pub(crate) const ENTRY: &str = "update";
+
+/// A kernel and what naga makes of it.
+pub(crate) struct Subject {
+    pub(crate) kernel: Kernel,
+    pub(crate) rule: Arc<dyn Rule>,
+    /// As written.
+    pub(crate) written: Module,
+    /// With overrides resolved and what is unused left out.
+    pub(crate) module: Module,
+    /// What the validator found out about `module`.
+    pub(crate) info: ModuleInfo,
+}
+
+/// Every kernel of every rule this crate ships, each once, by name.
+pub(crate) fn all() -> Vec<Subject> {
+    let mut kernels: BTreeMap<String, (Kernel, Arc<dyn Rule>)> = BTreeMap::new();
+    for group in groups() {
+        for kernel in kernels_of(&group) {
+            kernels.insert(kernel.name.clone(), (kernel, group.rule.clone()));
+        }
+    }
+    kernels.into_values().map(|(kernel, rule)| Subject::new(kernel, rule)).collect()
+}
+
+impl Subject {
+    fn new(kernel: Kernel, rule: Arc<dyn Rule>) -> Self {
+        let name = &kernel.name;
+        // Nothing that an adapter could lack.
+        let (written, info) = validated(&kernel.wgsl, name, Capabilities::empty());
+        let mut constants: naga::back::PipelineConstants = kernel
+            .switches
+            .iter()
+            .map(|&(switch, on)| (switch.to_owned(), f64::from(u8::from(on))))
+            .collect();
+        constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(WORKGROUP_SIZE));
+        let entry = Some((ShaderStage::Compute, ENTRY));
+        let (module, info) = process_overrides(&written, &info, entry, &constants)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (module, info) = (module.into_owned(), info.into_owned());
+        Self { kernel, rule, written, module, info }
+    }
+
+    /// The name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.kernel.name
+    }
+
+    /// As wgpu's Vulkan backend writes it for a device of this SPIR-V version. Rules of this crate
+    /// go without bounds checks there.
+    pub(crate) fn spirv(&self, version: (u8, u8)) -> Vec<u32> {
+        spirv(&self.module, &self.info, version).unwrap_or_else(|e| panic!("{}: {e}", self.name()))
+    }
+
+    /// In Metal's language.
+    pub(crate) fn msl(&self) -> String {
+        let options = msl::PipelineOptions {
+            entry_point: Some((ShaderStage::Compute, ENTRY.to_owned())),
+            ..Default::default()
+        };
+        let written = msl::write_string(&self.module, &self.info, &Default::default(), &options);
+        written.unwrap_or_else(|e| panic!("{}: {e}", self.name())).0
+    }
+
+    /// In Direct3D's language.
+    pub(crate) fn hlsl(&self) -> String {
+        let mut text = String::new();
+        let entry_point = Some((ShaderStage::Compute, ENTRY.to_owned()));
+        let (options, of_pipeline) =
+            (hlsl::Options::default(), hlsl::PipelineOptions { entry_point });
+        let mut writer = hlsl::Writer::new(&mut text, &options, &of_pipeline);
+        if let Err(e) = writer.write(&self.module, &self.info, None) {
+            panic!("{}: {e}", self.name());
+        }
+        text
+    }
+
+    /// In OpenGL's language.
+    pub(crate) fn glsl(&self) -> Result<String, glsl::Error> {
+        let bindings = self.module.global_variables.iter().filter_map(|(_, global)| global.binding);
+        // OpenGL has no groups: any numbering will do.
+        let options =
+            glsl::Options { binding_map: bindings.zip(0..).collect(), ..Default::default() };
+        let of_pipeline = glsl::PipelineOptions {
+            shader_stage: ShaderStage::Compute,
+            entry_point: ENTRY.to_owned(),
+            multiview: None,
+        };
+        let (mut text, policies) = (String::new(), BoundsCheckPolicies::default());
+        let (module, info) = (&self.module, &self.info);
+        glsl::Writer::new(&mut text, module, info, &options, &of_pipeline, policies)?.write()?;
+        Ok(text)
+    }
+}
+
+/// `wgsl` through naga's parser and its validator.
+pub(crate) fn validated(
+    wgsl: &str,
+    name: &str,
+    capabilities: Capabilities,
+) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(wgsl)
+        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(wgsl)));
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(wgsl)));
+    (module, info)
+}
+
+/// A compute shader as SPIR-V, with the options of wgpu's Vulkan backend.
+pub(crate) fn spirv(
+    module: &Module,
+    info: &ModuleInfo,
+    version: (u8, u8),
+) -> Result<Vec<u32>, spv::Error> {
+    let bindings = module.global_variables.iter().filter_map(|(_, global)| global.binding);
+    let bound = bindings.map(|at| {
+        let (descriptor_set, binding) = (at.group, at.binding);
+        (at, spv::BindingInfo { descriptor_set, binding, binding_array_size: None })
+    });
+    let unchecked = BoundsCheckPolicy::Unchecked;
+    let options = spv::Options {
+        lang_version: version,
+        flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::FORCE_POINT_SIZE,
+        capabilities: Some([spv::Capability::Shader].into_iter().collect()),
+        bounds_check_policies: BoundsCheckPolicies {
+            index: unchecked,
+            buffer: unchecked,
+            image_load: unchecked,
+            binding_array: unchecked,
+        },
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        force_loop_bounding: false,
+        ray_query_initialization_tracking: false,
+        fake_missing_bindings: false,
+        binding_map: bound.collect(),
+        emit_int_div_checks: false,
+        ..Default::default()
+    };
+    let entry_point = ENTRY.to_owned();
+    let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point };
+    spv::write_vec(module, info, &options, Some(&pipeline))
+}
