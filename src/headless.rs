@@ -69,9 +69,22 @@ impl Gpu {
     /// # Errors
     /// If the adapter has less.
     pub fn with_limits(adapter: wgpu::Adapter, limits: wgpu::Limits) -> Result<Self, Error> {
+        Self::with(adapter, limits, wgpu::Features::empty())
+    }
+
+    /// A device of `adapter` with chosen limits and features, as a benchmark's timestamps need.
+    ///
+    /// # Errors
+    /// If the adapter has less.
+    pub fn with(
+        adapter: wgpu::Adapter,
+        limits: wgpu::Limits,
+        features: wgpu::Features,
+    ) -> Result<Self, Error> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-optim"),
             required_limits: limits,
+            required_features: features,
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))

@@ -30,6 +30,16 @@ pub(crate) struct Files {
     pub(crate) width: Width,
     pub(crate) address: Address,
     pub(crate) grads: Grads,
+    pub(crate) body: Body,
+}
+
+/// What a kernel does with what it loads.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Body {
+    /// A step.
+    Update,
+    /// The same traffic with next to no arithmetic: what a step's speed is measured against.
+    Stream,
 }
 
 /// How workgroups find their elements.
@@ -56,7 +66,10 @@ impl Files {
         let grads = [Grads::Own, Grads::Shared];
         widths.into_iter().flat_map(move |width| {
             addresses.into_iter().flat_map(move |address| {
-                grads.into_iter().map(move |grads| Self { width, address, grads })
+                grads.into_iter().flat_map(move |grads| {
+                    let bodies = [Body::Update, Body::Stream];
+                    bodies.into_iter().map(move |body| Self { width, address, grads, body })
+                })
             })
         })
     }
@@ -83,7 +96,10 @@ impl Files {
                 Address::Table => include_str!("../shaders/address/table.wgsl"),
             },
             rule.wgsl(),
-            include_str!("../shaders/kernel/update.wgsl"),
+            match self.body {
+                Body::Update => include_str!("../shaders/kernel/update.wgsl"),
+                Body::Stream => include_str!("../shaders/kernel/stream.wgsl"),
+            },
         ]
         .join("\n")
     }
@@ -105,7 +121,7 @@ fn serving(role: &str, format: &str) -> String {
 /// A kernel as text, to look at or to check with other tools.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own`.
+    /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own-update`.
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
@@ -139,7 +155,8 @@ pub fn kernels() -> Vec<Kernel> {
 
 impl Files {
     fn label(self) -> String {
-        format!("-{:?}-{:?}-{:?}", self.width, self.address, self.grads).to_lowercase()
+        let Self { width, address, grads, body } = self;
+        format!("-{width:?}-{address:?}-{grads:?}-{body:?}").to_lowercase()
     }
 }
 
@@ -224,7 +241,8 @@ impl Kernels {
     /// Builds one kernel of `rule` inside error scopes, so that a rule from outside this crate is
     /// refused when it is given. On the web errors arrive later, as uncaptured ones.
     pub(crate) fn check(&mut self, rule: &dyn Rule) -> Result<(), Error> {
-        let files = Files { width: Width::Vec4, address: Address::Direct, grads: Grads::Own };
+        let (width, address) = (Width::Vec4, Address::Direct);
+        let files = Files { width, address, grads: Grads::Own, body: Body::Update };
         let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         self.build(rule, files);

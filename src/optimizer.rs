@@ -11,7 +11,7 @@ use wgpu::util::DeviceExt;
 use crate::claims::{Claims, Taken};
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
-use crate::kernel::{BLOCK, Kernels, now};
+use crate::kernel::{BLOCK, Body, Kernels, now};
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
 use crate::rule::{At, Rule};
@@ -42,6 +42,7 @@ pub struct Optimizer {
     device: wgpu::Device,
     bounds: Bounds,
     kernels: Kernels,
+    body: Body,
     groups: Vec<Steps>,
     blocks: Vec<Block>,
     params: Vec<Param>,
@@ -88,6 +89,7 @@ impl Optimizer {
             device: device.clone(),
             bounds,
             kernels: Kernels::new(device, bounds),
+            body: Body::Update,
             groups: Vec::new(),
             blocks: Vec::new(),
             params: Vec::new(),
@@ -98,6 +100,13 @@ impl Optimizer {
             launches: None,
             scratch: Vec::new(),
         }
+    }
+
+    /// The yardstick of a benchmark: records the same launches over the same bytes, but each writes
+    /// sums of what it read in place of a step.
+    #[doc(hidden)]
+    pub fn streaming(device: &wgpu::Device) -> Self {
+        Self { body: Body::Stream, ..Self::new(device) }
     }
 
     /// Adds a group of parameters. Groups may have different rules.

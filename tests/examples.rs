@@ -31,7 +31,7 @@ fn framework_tensors_move() {
 fn print_kernel_prints_what_it_lists() {
     let names = run("print_kernel", &[]);
     assert!(names.lines().count() > 50, "{names}");
-    let wgsl = run("print_kernel", &["adam-AMSGRAD-vec4-table-own"]);
+    let wgsl = run("print_kernel", &["adam-AMSGRAD-vec4-table-own-update"]);
     assert!(wgsl.contains("fn direction") && wgsl.contains("fn update"), "{wgsl}");
     let directory = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     run("print_kernel", &["--all", &directory.path().to_string_lossy()]);

@@ -130,7 +130,7 @@ impl Optimizer {
                 false => Grads::Own,
             };
             for launch in plan::launches(pieces, width, self.bounds) {
-                let files = Files { width, address: launch.work.address(), grads };
+                let files = Files { width, address: launch.work.address(), grads, body: self.body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));

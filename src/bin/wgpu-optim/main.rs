@@ -2,6 +2,7 @@
 //! over recorded gradients.
 
 mod adapters;
+mod bench;
 mod output;
 mod replay;
 mod trace;
@@ -53,6 +54,8 @@ enum Command {
         #[arg(long)]
         cpu: bool,
     },
+    /// Measure steps against a kernel that only moves the same bytes, and against the CPU.
+    Bench(bench::Options),
 }
 
 /// What went wrong, in words for the person at the terminal.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Replay { trace, optimizer, out, adapter, cpu } => {
             replay::run(&trace, &optimizer, &out, adapter.as_deref(), cpu)
         }
+        Command::Bench(options) => bench::run(&options),
     };
     match done {
         Ok(code) => code,

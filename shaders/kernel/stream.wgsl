@@ -1,0 +1,20 @@
+// The traffic of `update` and nothing else, one add for each number written: how fast it could be.
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn update(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = locate(workgroup, lane);
+    if !at.inside {
+        return;
+    }
+    let p = load_param(at.param);
+    let g = load_grad(at.grad);
+    load_state(at.state);
+
+    state = State(state[0] + g, state[1] + g, state[2] + g);
+
+    store_state(at.state);
+    store_param(at.param, p + g);
+}

@@ -1,0 +1,180 @@
+//! Taking times.
+
+use std::time::Instant;
+
+use wgpu_optim::Optimizer;
+use wgpu_optim::headless::Gpu;
+use wgpu_optim::wgpu;
+
+use crate::Failure;
+
+/// The most steps of one sample.
+const MOST: u32 = 2000;
+
+/// A device, and how its work is timed.
+pub(crate) struct Clock {
+    pub(crate) gpu: Gpu,
+    timestamps: Option<Timestamps>,
+}
+
+struct Timestamps {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readable: wgpu::Buffer,
+    /// Nanoseconds a tick.
+    period: f64,
+}
+
+impl Clock {
+    /// Of `adapter`, with timestamps if it has them.
+    pub(crate) fn of(adapter: wgpu::Adapter) -> Result<Self, Failure> {
+        let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let limits = adapter.limits();
+        let gpu = Gpu::with(adapter, limits, features)?;
+        let timestamps = (!features.is_empty()).then(|| Timestamps::new(&gpu));
+        Ok(Self { gpu, timestamps })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        if self.timestamps.is_some() { "timestamps" } else { "wall clock" }
+    }
+
+    /// Milliseconds of one step, over `steps` of them.
+    pub(crate) fn gpu_ms(&self, optimizer: &mut Optimizer, steps: u32) -> Result<f64, Failure> {
+        let Gpu { device, queue, .. } = &self.gpu;
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let timestamp_writes =
+            self.timestamps.as_ref().map(|timestamps| wgpu::ComputePassTimestampWrites {
+                query_set: &timestamps.queries,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            });
+        let label = Some("bench");
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
+        (0..steps).for_each(|_| optimizer.record(&mut pass));
+        drop(pass);
+        if let Some(timestamps) = &self.timestamps {
+            timestamps.resolve(&mut encoder);
+        }
+        let commands = encoder.finish();
+        let start = Instant::now();
+        queue.submit([commands]);
+        self.gpu.wait()?;
+        let wall = start.elapsed().as_secs_f64() * 1e3;
+        let all = match &self.timestamps {
+            Some(timestamps) => timestamps.read_ms(&self.gpu)?,
+            None => wall,
+        };
+        Ok(all / f64::from(steps))
+    }
+
+    /// How many steps take at least `ms`. Also warms up.
+    pub(crate) fn enough(&self, optimizer: &mut Optimizer, ms: f64) -> Result<u32, Failure> {
+        let mut steps = 1;
+        loop {
+            let took = self.gpu_ms(optimizer, steps)? * f64::from(steps);
+            if took >= ms || steps >= MOST {
+                return Ok(steps);
+            }
+            let more = (f64::from(steps) * 1.3 * ms / took.max(ms / 50.0)).ceil();
+            steps = (more as u32).clamp(steps + 1, MOST);
+        }
+    }
+}
+
+impl Timestamps {
+    fn new(gpu: &Gpu) -> Self {
+        let Gpu { device, queue, .. } = gpu;
+        let buffer = |usage| {
+            let (label, size) = (Some("timestamps"), 16);
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        Self {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            }),
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            readable: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+            period: f64::from(queue.get_timestamp_period()),
+        }
+    }
+
+    fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, 16);
+    }
+
+    fn read_ms(&self, gpu: &Gpu) -> Result<f64, Failure> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.readable.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver outlives the wait below, unless that fails and reports.
+            let _ = sender.send(result);
+        });
+        gpu.wait()?;
+        receiver.recv()??;
+        let ticks = {
+            let bytes = self.readable.slice(..).get_mapped_range()?;
+            let ticks: Vec<u64> =
+                bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+            ticks[1].saturating_sub(ticks[0])
+        };
+        self.readable.unmap();
+        Ok(ticks as f64 * self.period / 1e6)
+    }
+}
+
+/// Milliseconds of one call, over as many as take at least `enough`.
+pub(crate) fn cpu_ms<E>(enough: f64, mut step: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    let start = Instant::now();
+    let mut steps = 0;
+    loop {
+        step()?;
+        steps += 1;
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        if took >= enough || steps >= MOST {
+            return Ok(took / f64::from(steps));
+        }
+    }
+}
+
+/// Measurements of one thing.
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn push(&mut self, sample: f64) {
+        self.0.push(sample);
+    }
+
+    /// Sample by sample, the ratio to another's taken at the same time.
+    pub(crate) fn over(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
+    }
+
+    fn quantile(&self, at: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        sorted.get((at * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// Half the distance between the quartiles, relative to the median.
+    pub(crate) fn spread(&self) -> f64 {
+        (self.quantile(0.75) - self.quantile(0.25)) / 2.0 / self.median()
+    }
+}
