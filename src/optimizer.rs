@@ -1,20 +1,24 @@
 //! The optimizer: parameters in groups, their state, and the recording of steps.
 
+mod check;
 mod device;
+mod scalars;
 mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use scalars::{Block, Steps, write_scalars};
+
 use wgpu::util::DeviceExt;
 
 use crate::claims::{Claims, Taken};
 use crate::error::Error;
-use crate::group::{DRIVER_SCALARS, Group};
-use crate::kernel::{BLOCK, Body, Kernels, now};
+use crate::group::Group;
+use crate::kernel::{Body, Kernels, now};
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
-use crate::rule::{At, Rule};
+use crate::rule::Rule;
 use crate::view::View;
 
 /// A group of an [`Optimizer`].
@@ -54,22 +58,6 @@ pub struct Optimizer {
     /// What a step records, until a parameter, gradient or rule changes.
     launches: Option<Vec<Recordable>>,
     scratch: Vec<f32>,
-}
-
-/// A group and the steps it has taken.
-#[derive(Debug)]
-struct Steps {
-    group: Group,
-    taken: u64,
-}
-
-/// What shares one set of scalars: a group's parameters that were added at the same step, since bias
-/// correction counts the steps of the *parameter*.
-#[derive(Debug, PartialEq)]
-struct Block {
-    group: usize,
-    /// Steps the group had taken when its parameters were added.
-    born: u64,
 }
 
 #[derive(Debug)]
@@ -148,8 +136,8 @@ impl Optimizer {
         let of_grad = format!("gradient of `{name}`");
         param.check(&what, wgpu::BufferUsages::STORAGE)?;
         grad.check(&of_grad, wgpu::BufferUsages::STORAGE)?;
-        check_lengths(name, &param, &grad)?;
-        check_apart(&what, &param, &of_grad, &grad)?;
+        check::lengths(name, &param, &grad)?;
+        check::apart(&what, &param, &of_grad, &grad)?;
         self.refuse(&what, &param, self.claims.against_param(&param))?;
         self.refuse(&of_grad, &grad, self.claims.against_grad(&grad))?;
         let block = self.block(Block { group: group.0, born: taken })?;
@@ -177,7 +165,7 @@ impl Optimizer {
         }
         let what = format!("gradient of `{name}`");
         grad.check(&what, wgpu::BufferUsages::STORAGE)?;
-        check_lengths(name, view, &grad)?;
+        check::lengths(name, view, &grad)?;
         self.refuse(&what, &grad, self.claims.against_grad(&grad))?;
 
         self.claims.release_grad(param.0, old);
@@ -218,9 +206,9 @@ impl Optimizer {
                 return Err(Error::OtherState {
                     group: id.0,
                     old: old.name(),
-                    old_slots: quoted(old.slots()),
+                    old_slots: check::quoted(old.slots()),
                     new: group.rule.name(),
-                    new_slots: quoted(group.rule.slots()),
+                    new_slots: check::quoted(group.rule.slots()),
                 });
             }
             if old.wgsl() != group.rule.wgsl() {
@@ -341,7 +329,7 @@ impl Optimizer {
                 name: name.to_owned(),
                 rule: rule.name(),
                 slot: slot.to_owned(),
-                known: quoted(rule.slots()),
+                known: check::quoted(rule.slots()),
             }),
         }
     }
@@ -357,7 +345,7 @@ impl Optimizer {
 
     fn unknown_param(&self, name: &str) -> Error {
         let known: Vec<&str> = self.names().collect();
-        Error::UnknownParam { name: name.to_owned(), known: quoted(&known) }
+        Error::UnknownParam { name: name.to_owned(), known: check::quoted(&known) }
     }
 
     /// The error for overlapping something, if there is something.
@@ -371,7 +359,7 @@ impl Optimizer {
                 (format!("the gradient of `{}`", self.params[i].name), &self.params[i].grad)
             }
         };
-        Err(overlap(what, view, other, at))
+        Err(check::overlap(what, view, other, at))
     }
 
     /// The index of a block of scalars, new or not.
@@ -383,53 +371,4 @@ impl Optimizer {
         self.blocks.push(block);
         Ok(self.blocks.len() - 1)
     }
-}
-
-/// The scalars of every block at the step its group has just counted.
-fn write_scalars(groups: &[Steps], blocks: &[Block], into: &mut Vec<f32>) {
-    let stride = BLOCK as usize / size_of::<f32>();
-    into.clear();
-    into.resize(blocks.len() * stride, 0.0);
-    for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
-        let Steps { group, taken } = &groups[block.group];
-        let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
-        let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
-        driver.copy_from_slice(&group.driver_scalars());
-        let own = group.rule.scalar_names().len();
-        group.rule.scalars(At { t: taken - block.born, lr: group.lr }, &mut hyper[..own]);
-        words.iter_mut().zip(scalars).for_each(|(word, scalar)| *word = scalar as f32);
-    }
-}
-
-fn check_lengths(name: &str, param: &View, grad: &View) -> Result<(), Error> {
-    if param.len == grad.len {
-        return Ok(());
-    }
-    Err(Error::LengthMismatch { name: name.to_owned(), param: param.len, grad: grad.len })
-}
-
-fn check_apart(what: &str, param: &View, other: &str, grad: &View) -> Result<(), Error> {
-    let (param_bytes, grad_bytes) = (param.bytes(), grad.bytes());
-    let overlaps = param_bytes.0 < grad_bytes.1 && grad_bytes.0 < param_bytes.1;
-    if param.buffer == grad.buffer && overlaps {
-        return Err(overlap(what, param, format!("the {other}"), grad));
-    }
-    Ok(())
-}
-
-fn overlap(what: &str, view: &View, other: String, at: &View) -> Error {
-    let (bytes, other_bytes) = (view.bytes(), at.bytes());
-    Error::Overlap { what: what.to_owned(), bytes, other, other_bytes }
-}
-
-/// Names for an error: "`a`, `b`", or "nothing"; of very many, the first.
-fn quoted(names: &[&str]) -> String {
-    const MOST: usize = 12;
-    let mut quoted: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
-    match names.len() {
-        0 => quoted.push("nothing".to_owned()),
-        n if n > MOST => quoted.push(format!("… ({n} in all)")),
-        _ => {}
-    }
-    quoted.join(", ")
 }

@@ -1,0 +1,37 @@
+//! A step's scalars, and what shares them.
+
+use crate::group::{DRIVER_SCALARS, Group};
+use crate::kernel::BLOCK;
+use crate::rule::At;
+
+/// A group and the steps it has taken.
+#[derive(Debug)]
+pub(super) struct Steps {
+    pub(super) group: Group,
+    pub(super) taken: u64,
+}
+
+/// What shares one set of scalars: a group's parameters that were added at the same step, since bias
+/// correction counts the steps of the *parameter*.
+#[derive(Debug, PartialEq)]
+pub(super) struct Block {
+    pub(super) group: usize,
+    /// Steps the group had taken when its parameters were added.
+    pub(super) born: u64,
+}
+
+/// The scalars of every block at the step its group has just counted.
+pub(super) fn write_scalars(groups: &[Steps], blocks: &[Block], into: &mut Vec<f32>) {
+    let stride = BLOCK as usize / size_of::<f32>();
+    into.clear();
+    into.resize(blocks.len() * stride, 0.0);
+    for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
+        let Steps { group, taken } = &groups[block.group];
+        let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
+        let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
+        driver.copy_from_slice(&group.driver_scalars());
+        let own = group.rule.scalar_names().len();
+        group.rule.scalars(At { t: taken - block.born, lr: group.lr }, &mut hyper[..own]);
+        words.iter_mut().zip(scalars).for_each(|(word, scalar)| *word = scalar as f32);
+    }
+}
