@@ -176,6 +176,34 @@ fn gradients_given_later() {
 }
 
 #[test]
+fn what_a_gradient_occupied_is_free_once_it_has_moved() {
+    let Setup { mut optimizer, group, grads, params, .. } = setup();
+    let Some(w) = optimizer.param("w") else { panic!("`w` is there") };
+    let (old, grad) = (View::f32(&grads).range(50..60), View::f32(&params).range(200..210));
+    assert!(optimizer.add_param(group, "b", old.clone(), grad.clone()).is_err());
+    assert!(optimizer.set_grad(w, View::f32(&grads).range(156..256)).is_ok());
+    assert_eq!(optimizer.add_param(group, "b", old, grad).map_err(|e| e.to_string()).err(), None);
+}
+
+#[test]
+fn a_long_gradient_is_seen_behind_shorter_ones() {
+    let Setup { mut optimizer, group, grads, device, .. } = setup();
+    let others = buffer(&device, 1024, BufferUsages::STORAGE);
+    // Gradients may overlap each other, so the nearest to start is not the only one to look at.
+    let short = optimizer.add_param(
+        group,
+        "short",
+        View::f32(&others).range(0..1),
+        View::f32(&grads).range(10..11),
+    );
+    assert!(short.is_ok());
+    let (param, grad) = (View::f32(&grads).range(90..95), View::f32(&others).range(10..15));
+    let message = optimizer.add_param(group, "b", param, grad).map_err(|e| e.to_string());
+    let expected = "parameter `b`: its bytes 360..380 overlap bytes 0..400 of the gradient of `w` in the same buffer; a step writes parameters, so give each its own range";
+    assert_eq!(message.err().as_deref(), Some(expected));
+}
+
+#[test]
 #[rustfmt::skip]
 fn hyper_parameters() {
     let adam = |adam: Adam| Group::new(1e-3, adam);

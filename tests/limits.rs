@@ -4,7 +4,7 @@
 mod noop;
 
 use noop::device;
-use wgpu_optim::wgpu::{BufferDescriptor, BufferUsages, Device, Limits, Queue};
+use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits, Queue};
 use wgpu_optim::{Adam, Group, Optimizer, View};
 
 /// Limits of which every one is reached within a few thousand elements.
@@ -22,17 +22,19 @@ fn tiny() -> Limits {
     }
 }
 
+fn buffer(device: &Device, elements: u64) -> Buffer {
+    device.create_buffer(&BufferDescriptor {
+        label: Some("test"),
+        size: elements * 4,
+        usage: BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    })
+}
+
 /// Records a step over views of these lengths in one arena; returns the dispatches.
 fn dispatches((device, _): &(Device, Queue), lengths: &[u64], shift: u64) -> usize {
     let total: u64 = lengths.iter().map(|len| len + 1).sum();
-    let [params, grads] = ["params", "grads"].map(|label| {
-        device.create_buffer(&BufferDescriptor {
-            label: Some(label),
-            size: (total + shift) * 4,
-            usage: BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        })
-    });
+    let [params, grads] = [(); 2].map(|()| buffer(device, total + shift));
     let mut optimizer = Optimizer::new(device);
     let amsgrad = Adam { amsgrad: true, ..Adam::default() };
     let group = optimizer.add_group(Group::new(1e-3, amsgrad)).unwrap_or_else(|e| panic!("{e}"));
@@ -74,6 +76,44 @@ fn many_views_under_tiny_limits() {
         assert!(few <= 2, "{few}");
         assert!(dispatches(&tiny, &lengths, shift) > 20);
     }
+}
+
+#[test]
+fn a_view_off_a_16_byte_boundary_still_goes_by_quadruples() {
+    let (device, queue) = device(Limits::default());
+    // Alone at the second element: three loose elements, then one quadruple.
+    let [params, grads] = [(); 2].map(|()| buffer(&device, 8));
+    let mut optimizer = Optimizer::new(&device);
+    let view = |buffer| View::f32(buffer).range(1..8);
+    let added = optimizer
+        .add_group(Group::adam(1e-3))
+        .and_then(|group| optimizer.add_param(group, "w", view(&params), view(&grads)));
+    assert!(added.is_ok());
+    assert_eq!(optimizer.dispatches(), 2);
+    drop(queue);
+}
+
+#[test]
+fn an_arena_as_large_as_a_buffer_may_be_in_any_order() {
+    let limits = Limits { max_buffer_size: 1 << 16, ..Limits::default() };
+    let (device, queue) = device(limits);
+    let elements = (1_u64 << 16) / 4;
+    let [params, grads] = [(); 2].map(|()| buffer(&device, elements));
+    let orders: [Vec<u64>; 2] = [(0..elements / 32).collect(), (0..elements / 32).rev().collect()];
+    let dispatches = orders.map(|order| {
+        let mut optimizer = Optimizer::new(&device);
+        let group = optimizer.add_group(Group::adam(1e-3)).unwrap_or_else(|e| panic!("{e}"));
+        for i in order {
+            // A gap of one element between any two, first on one side, then on the other.
+            let view = |buffer| View::f32(buffer).range(32 * i + i % 2..32 * i + 31 + i % 2);
+            let added = optimizer.add_param(group, &i.to_string(), view(&params), view(&grads));
+            added.unwrap_or_else(|e| panic!("{e}"));
+        }
+        // The state is as long at most, or wgpu would refuse it here.
+        optimizer.dispatches()
+    });
+    assert_eq!(dispatches[0], dispatches[1], "the order of adding does not matter");
+    drop(queue);
 }
 
 #[test]

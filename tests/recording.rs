@@ -181,6 +181,33 @@ fn the_rule_of_a_group_may_change_if_its_state_does_not() {
 }
 
 #[test]
+fn neighbours_in_an_arena_may_differ_in_their_switches_from_the_start_or_later() {
+    let gpu = gpu();
+    let (before, g) = (numbers(64, 1), numbers(64, 2));
+    let heavy = Sgd { momentum: 0.9, ..Sgd::default() };
+    let nesterov = Sgd { nesterov: true, ..heavy.clone() };
+    for late in [false, true] {
+        let (w, grad) = (ok(gpu.upload("w", &before)), ok(gpu.upload("g", &g)));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        let a = ok(optimizer.add_group(Group::new(0.1, heavy.clone())));
+        let first = if late { heavy.clone() } else { nesterov.clone() };
+        let b = ok(optimizer.add_group(Group::new(0.1, first)));
+        for (i, group) in [a, b, a, b].into_iter().enumerate() {
+            let range = 16 * i as u64..16 * (i as u64 + 1);
+            let view = |buffer| View::f32(buffer).range(range.clone());
+            ok(optimizer.add_param(group, &format!("w{i}"), view(&w), view(&grad)));
+        }
+        optimizer.dispatches();
+        ok(optimizer.set_group(b, Group::new(0.1, nesterov.clone())));
+        gpu.step(&mut optimizer);
+        for (i, after) in read(gpu, &View::f32(&w)).into_iter().enumerate() {
+            let u = if i / 16 % 2 == 0 { g[i] } else { g[i] + 0.9 * g[i] };
+            assert!((after - (before[i] - 0.1 * u)).abs() < 1e-6, "element {i}");
+        }
+    }
+}
+
+#[test]
 fn state_is_found_by_its_pytorch_name_before_and_after_steps() {
     let gpu = gpu();
     let w = ok(gpu.upload("w", &[1.0, 2.0, 3.0]));

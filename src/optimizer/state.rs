@@ -9,8 +9,8 @@ use crate::record::{Bound, Recordable, recordables};
 use crate::rule::Rule;
 use crate::view::{ELEMENT, View};
 
-/// The state of parameters that share a buffer, a kernel and the step they were added before: a
-/// buffer for each slot, with the same layout.
+/// The state of parameters that share a buffer, the names of their slots, and the step they were
+/// added before: a buffer for each slot, with the same layout.
 #[derive(Debug)]
 pub(super) struct Page {
     slots: Vec<wgpu::Buffer>,
@@ -64,28 +64,23 @@ impl Optimizer {
     pub(super) fn allocate(&mut self) {
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate().skip(self.with_state) {
-            let key = (param.param.buffer.clone(), kind(self.rule_of(param)));
+            let key = (param.param.buffer.clone(), self.rule_of(param).slots());
             together.entry(key, Vec::new).push(i);
         }
         self.with_state = self.params.len();
-        let most = self.device.limits().max_buffer_size / ELEMENT;
         for mut members in together.buckets {
+            // In the parameters' order and with at most their gaps: no longer than their buffer.
             members.sort_by_key(|&i| self.params[i].param.offset);
-            let (mut first, mut end) = (0, 0);
-            for at in 0..members.len() {
-                let View { offset, len, .. } = self.params[members[at]].param;
+            let page = self.pages.len();
+            let mut end = 0;
+            for &i in &members {
+                let View { offset, len, .. } = self.params[i].param;
                 // At the parameter's phase of 16 bytes, so that both can be read in quadruples.
-                let phase = offset / ELEMENT % 4;
-                let mut start = next_in_phase(end, phase);
-                if start + len > most {
-                    self.add_page(&members[first..at], end);
-                    (first, start) = (at, phase);
-                }
+                let start = next_in_phase(end, offset / ELEMENT % 4);
+                self.params[i].state = Some(Place { page, at: start });
                 end = start + len;
-                let page = self.pages.len();
-                self.params[members[at]].state = Some(Place { page, at: start });
             }
-            self.add_page(&members[first..], end);
+            self.add_page(&members, end);
         }
     }
 
