@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
 use crate::number::Number;
-use crate::rule::{At, Formula, MAX_SLOTS};
+use crate::rule::{At, Formula, MAX_SLOTS, halves};
 
 /// Elements that one task works on: their parameters, gradients and state fit a core's own cache.
 const CHUNK: usize = 8192;
@@ -153,8 +153,7 @@ impl Number for f32 {
 
     #[inline(always)]
     fn decayed(self, keep: f64, new: Self) -> Self {
-        let high = keep as f32;
-        let low = (keep - f64::from(high)) as f32;
+        let [high, low] = halves(keep).map(|x| x as f32);
         high * self + (low * self + new)
     }
 
@@ -170,6 +169,6 @@ impl Number for f32 {
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.max(other)
+        if other <= self { self } else { other }
     }
 }

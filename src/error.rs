@@ -86,6 +86,26 @@ pub enum Error {
         other_bytes: (u64, u64),
     },
 
+    /// A view of the optimizer's own state.
+    #[error(
+        "{what}: its buffer is the state this optimizer keeps; a step writes that, so give it another buffer"
+    )]
+    OwnState {
+        /// The parameter or gradient.
+        what: String,
+    },
+
+    /// A buffer that the optimizer's device cannot bind: another device's, or one that is destroyed.
+    #[error(
+        "{what}: the optimizer's device cannot bind its buffer, so it is another device's or destroyed; create it on the device given to `Optimizer::new` ({message})"
+    )]
+    ForeignBuffer {
+        /// The parameter or gradient.
+        what: String,
+        /// The device's words.
+        message: String,
+    },
+
     /// Two parameters of one name.
     #[error(
         "parameter `{name}`: this optimizer already has a parameter of that name, of {elements} elements; names address state, so give each its own"
@@ -180,7 +200,7 @@ pub enum Error {
 
     /// A group's new rule keeps other state than the parameters in it have.
     #[error(
-        "group {group}: rule `{old}` keeps {old_slots}, rule `{new}` {new_slots}; add a group for the new rule instead"
+        "group {group}: rule `{old}` keeps {old_slots}, rule `{new}` {new_slots}; parameters keep their state, so add a group for the new rule and new parameters to it"
     )]
     OtherState {
         /// The group.

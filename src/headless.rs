@@ -49,7 +49,7 @@ impl Gpu {
                 Some(name) if !listed.is_empty() => {
                     format!("no adapter is called `{name}`; there are {}", listed.join(", "))
                 }
-                _ => NO_ADAPTER.to_owned(),
+                _ => no_adapter(),
             }));
         };
         Self::on(adapter)
@@ -288,8 +288,14 @@ pub fn describe(info: &wgpu::AdapterInfo) -> String {
 }
 
 /// What to say, and to install, where there is no adapter.
-pub const NO_ADAPTER: &str = "no GPU adapter found, not even a software one. \
-Debian, Ubuntu: apt install mesa-vulkan-drivers. Fedora: dnf install mesa-vulkan-drivers. \
-Arch: pacman -S vulkan-swrast. Alpine: apk add mesa-vulkan-swrast. \
-Windows and macOS have one built in (DX12's WARP, Metal): update the system's graphics driver. \
-If WGPU_BACKEND is set, unset it to try every backend";
+pub fn no_adapter() -> String {
+    let only = std::env::var("WGPU_BACKEND").map_or(String::new(), |value| {
+        format!(" (WGPU_BACKEND is `{value}`; it may name vulkan, metal, dx12 or gl: unset it to try all)")
+    });
+    format!(
+        "no GPU adapter found, not even a software one{only}. \
+        Debian, Ubuntu: apt install mesa-vulkan-drivers. Fedora: dnf install mesa-vulkan-drivers. \
+        Arch: pacman -S vulkan-swrast. Alpine: apk add mesa-vulkan-swrast. \
+        Windows and macOS have one built in (DX12's WARP, Metal): update the system's graphics driver"
+    )
+}

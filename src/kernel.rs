@@ -16,8 +16,8 @@ use crate::rule::{self, Rule};
 /// every device, and `Block` in `shaders/address/table.wgsl` is as large.
 pub(crate) const BLOCK: u64 = 256;
 
-/// Bytes of `Launch` in `shaders/prelude.wgsl`.
-pub(crate) const LAUNCH: u64 = 20;
+/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: its 20 as GLSL rounds them.
+pub(crate) const LAUNCH: u64 = 32;
 
 /// Storage buffers every kernel binds besides the state: parameters, gradients, chunks and scalars.
 pub(crate) const STORAGE_BUFFERS: u32 = 4;
@@ -165,17 +165,7 @@ impl Files {
 pub(crate) struct Kernels {
     device: wgpu::Device,
     bounds: Bounds,
-    /// Group 1, the step's scalars, for `Direct` and for `Table`.
-    steps: [wgpu::BindGroupLayout; 2],
-    pipelines: HashMap<Key, Pipeline>,
-}
-
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Key {
-    files: Files,
-    wgsl: &'static str,
-    switches: Vec<(&'static str, bool)>,
-    slots: usize,
+    pipelines: HashMap<(Files, Kind), Pipeline>,
 }
 
 /// A pipeline and how to bind to it. Handles: cheap to clone.
@@ -188,25 +178,38 @@ pub(crate) struct Pipeline {
 
 impl Kernels {
     pub(crate) fn new(device: &wgpu::Device, bounds: Bounds) -> Self {
-        let step = |ty, has_dynamic_offset| {
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("wgpu-optim step"),
-                entries: &[entry(0, ty, has_dynamic_offset)],
-            })
-        };
-        let steps = [
-            step(wgpu::BufferBindingType::Uniform, true),
-            step(wgpu::BufferBindingType::Storage { read_only: true }, false),
-        ];
-        Self { device: device.clone(), bounds, steps, pipelines: HashMap::new() }
+        Self { device: device.clone(), bounds, pipelines: HashMap::new() }
     }
 
-    /// The layout of group 1 for one way of addressing.
-    pub(crate) fn step_layout(&self, address: Address) -> &wgpu::BindGroupLayout {
-        match address {
-            Address::Direct => &self.steps[0],
-            Address::Table => &self.steps[1],
-        }
+    /// The layout of group 1 for one way of addressing. Wgpu makes one of all that are alike.
+    pub(crate) fn step_layout(&self, address: Address) -> wgpu::BindGroupLayout {
+        let (ty, has_dynamic_offset) = match address {
+            Address::Direct => (wgpu::BufferBindingType::Uniform, true),
+            Address::Table => (wgpu::BufferBindingType::Storage { read_only: true }, false),
+        };
+        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("wgpu-optim step"),
+            entries: &[entry(0, ty, has_dynamic_offset)],
+        })
+    }
+
+    /// What the device has against binding `buffer`.
+    pub(crate) fn unbindable(&self, buffer: &wgpu::Buffer) -> Option<String> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let ty = wgpu::BufferBindingType::Storage { read_only: true };
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("wgpu-optim probe"),
+            entries: &[entry(0, ty, false)],
+        });
+        let size = wgpu::BufferSize::new(4);
+        let resource =
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size });
+        let _ = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("wgpu-optim probe"),
+            layout: &layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource }],
+        });
+        now(scope.pop()).flatten().map(|error| error.to_string())
     }
 
     fn launch_layout(&self, files: Files, slots: usize) -> wgpu::BindGroupLayout {
@@ -228,8 +231,7 @@ impl Kernels {
 
     /// The pipeline of `rule` made of `files`.
     pub(crate) fn get(&mut self, rule: &dyn Rule, files: Files) -> Pipeline {
-        let slots = rule.slots().len();
-        let key = Key { files, wgsl: rule.wgsl(), switches: rule.switches(), slots };
+        let key = (files, Kind::of(rule));
         if let Some(pipeline) = self.pipelines.get(&key) {
             return pipeline.clone();
         }
@@ -238,19 +240,22 @@ impl Kernels {
         pipeline
     }
 
-    /// Builds one kernel of `rule` inside error scopes, so that a rule from outside this crate is
-    /// refused when it is given. On the web errors arrive later, as uncaptured ones.
+    /// Builds every kernel of a rule from outside this crate inside error scopes, so that it is refused
+    /// when it is given. On the web errors arrive later, as uncaptured ones.
     pub(crate) fn check(&mut self, rule: &dyn Rule) -> Result<(), Error> {
-        let (width, address) = (Width::Vec4, Address::Direct);
-        let files = Files { width, address, grads: Grads::Own, body: Body::Update };
-        let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        self.build(rule, files);
-        let errors = [now(internal.pop()), now(invalid.pop())];
-        match errors.into_iter().flatten().flatten().next() {
-            None => Ok(()),
-            Some(error) => Err(Error::Kernel { rule: rule.name(), message: error.to_string() }),
+        if is_ours(rule) {
+            return Ok(());
         }
+        for files in Files::all().filter(|files| files.body == Body::Update) {
+            let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+            let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+            self.build(rule, files);
+            let errors = [now(internal.pop()), now(invalid.pop())];
+            if let Some(error) = errors.into_iter().flatten().flatten().next() {
+                return Err(Error::Kernel { rule: rule.name(), message: error.to_string() });
+            }
+        }
+        Ok(())
     }
 
     fn build(&self, rule: &dyn Rule, files: Files) -> Pipeline {
@@ -260,7 +265,7 @@ impl Kernels {
         let step = self.step_layout(files.address);
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
-            bind_group_layouts: &[Some(&launch), Some(step)],
+            bind_group_layouts: &[Some(&launch), Some(&step)],
             immediate_size: 0,
         });
         let module = module(device, &label, files.wgsl(rule), rule);
@@ -283,6 +288,27 @@ impl Kernels {
     }
 }
 
+/// Whether a rule's kernels are this crate's own.
+fn is_ours(rule: &dyn Rule) -> bool {
+    let entry = rule::ALL.iter().find(|entry| entry.wgsl == rule.wgsl());
+    let same = |ours: &Group| Kind::of(&*ours.rule) == Kind::of(rule);
+    entry.is_some_and(|entry| (entry.variants)().iter().any(same))
+}
+
+/// What decides a rule's kernels.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Kind {
+    wgsl: &'static str,
+    switches: Vec<(&'static str, bool)>,
+    slots: usize,
+}
+
+impl Kind {
+    pub(crate) fn of(rule: &dyn Rule) -> Self {
+        Self { wgsl: rule.wgsl(), switches: rule.switches(), slots: rule.slots().len() }
+    }
+}
+
 /// A shader module, without the bounds checks that some drivers would pay for if all of it is ours.
 #[allow(unsafe_code, reason = "the one audited place")]
 fn module(device: &wgpu::Device, label: &str, wgsl: String, rule: &dyn Rule) -> wgpu::ShaderModule {
@@ -290,7 +316,7 @@ fn module(device: &wgpu::Device, label: &str, wgsl: String, rule: &dyn Rule) -> 
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(wgsl.into()),
     };
-    if !rule::ALL.iter().any(|entry| entry.wgsl == rule.wgsl()) {
+    if !is_ours(rule) {
         return device.create_shader_module(descriptor);
     }
     // SAFETY: no access is out of bounds. `update` touches memory only where `locate` says `inside`,

@@ -34,7 +34,7 @@ pub trait Number:
     #[must_use]
     fn abs(self) -> Self;
 
-    /// The larger of two.
+    /// The larger of two; the other if that is NaN.
     #[must_use]
     fn max(self, other: Self) -> Self;
 }
@@ -81,7 +81,7 @@ impl Number for f64 {
     }
 
     fn max(self, other: Self) -> Self {
-        self.max(other)
+        if other <= self { self } else { other }
     }
 }
 

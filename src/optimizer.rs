@@ -6,7 +6,7 @@ mod scalars;
 mod state;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use scalars::{Block, Steps, write_scalars};
 
@@ -15,34 +15,45 @@ use wgpu::util::DeviceExt;
 use crate::claims::{Claims, Taken};
 use crate::error::Error;
 use crate::group::Group;
-use crate::kernel::{Body, Kernels, now};
+use crate::kernel::{Body, Kernels, Kind, now};
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
 use crate::rule::Rule;
 use crate::view::View;
 
+/// The next optimizer's serial number.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
 /// A group of an [`Optimizer`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct GroupId(usize);
+pub struct GroupId {
+    optimizer: u64,
+    index: usize,
+}
 
 /// A parameter of an [`Optimizer`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ParamId(usize);
+pub struct ParamId {
+    optimizer: u64,
+    index: usize,
+}
 
 /// Updates parameters that live in your buffers, by kernels recorded into your encoder.
 ///
 /// It owns the state (`exp_avg`, …) and nothing else: it submits nothing, waits for nothing, installs
 /// no handlers, and needs no features and only WebGPU's default limits of the device.
 ///
-/// Parameters that lie in one buffer, and their gradients in one buffer, are updated by at most two
-/// dispatches a rule, whatever their number and groups; parameters with buffers of their own by at
-/// most two each. Whole 16-byte quadruples go four elements to an invocation. What is left at either
+/// Parameters that lie in one buffer, with their gradients in one buffer, are updated by at most two
+/// dispatches for each rule and combination of its switches, whatever their number and groups, as
+/// far as one binding reaches; parameters with buffers of their own by at most two each. Whole 16-byte quadruples go four elements to an invocation. What is left at either
 /// end goes one by one, and so does a parameter whose gradient stands at another phase of 16 bytes.
 ///
 /// On one device, driver and set of parameters the results are the same bits from run to run, and
 /// recording any number of steps into one encoder gives the bits of submitting each alone.
 #[derive(Debug)]
 pub struct Optimizer {
+    /// Tells its ids from another optimizer's.
+    serial: u64,
     device: wgpu::Device,
     bounds: Bounds,
     kernels: Kernels,
@@ -74,6 +85,7 @@ impl Optimizer {
     pub fn new(device: &wgpu::Device) -> Self {
         let bounds = device::bounds(&device.limits());
         Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             device: device.clone(),
             bounds,
             kernels: Kernels::new(device, bounds),
@@ -107,19 +119,20 @@ impl Optimizer {
         device::check(&self.device.limits(), &*group.rule)?;
         self.kernels.check(&*group.rule)?;
         self.groups.push(Steps { group, taken: 0 });
-        Ok(GroupId(self.groups.len() - 1))
+        Ok(GroupId { optimizer: self.serial, index: self.groups.len() - 1 })
     }
 
     /// Adds a parameter and its gradient to a group; possible at any time. Its state starts at zero
     /// and its steps count from here, whatever the group's other parameters have behind them.
     ///
     /// Both buffers need `BufferUsages::STORAGE`; they may be the same. Parameters that are added
-    /// before the same step share buffers of state, and with them dispatches: add what you have
-    /// before the first step.
+    /// together share buffers of state, and with them dispatches: add what you have before the first
+    /// [`step`](Optimizer::step), [`state`](Optimizer::state) or [`dispatches`](Optimizer::dispatches).
     ///
     /// # Errors
-    /// A name taken, a view that is empty, unaligned, past its buffer's end or without `STORAGE`,
-    /// lengths that differ, or a parameter that overlaps another parameter or any gradient.
+    /// A name taken, a view that is empty, unaligned, past its buffer's end or without `STORAGE`, a
+    /// buffer of another device or of this optimizer's state, lengths that differ, or a parameter
+    /// that overlaps another parameter or any gradient.
     pub fn add_param(
         &mut self,
         group: GroupId,
@@ -134,13 +147,13 @@ impl Optimizer {
         }
         let what = format!("parameter `{name}`");
         let of_grad = format!("gradient of `{name}`");
-        param.check(&what, wgpu::BufferUsages::STORAGE)?;
-        grad.check(&of_grad, wgpu::BufferUsages::STORAGE)?;
+        self.check_view(&what, &param)?;
+        self.check_view(&of_grad, &grad)?;
         check::lengths(name, &param, &grad)?;
         check::apart(&what, &param, &of_grad, &grad)?;
         self.refuse(&what, &param, self.claims.against_param(&param))?;
         self.refuse(&of_grad, &grad, self.claims.against_grad(&grad))?;
-        let block = self.block(Block { group: group.0, born: taken })?;
+        let block = self.block(Block { group: group.index, born: taken })?;
 
         let index = self.params.len();
         self.claims.claim_param(index, &param);
@@ -148,7 +161,7 @@ impl Optimizer {
         self.names.insert(name.to_owned(), index);
         self.params.push(Param { name: name.to_owned(), block, param, grad, state: None });
         self.launches = None;
-        Ok(ParamId(index))
+        Ok(ParamId { optimizer: self.serial, index })
     }
 
     /// Takes a parameter's gradient from another place from the next step on, as frameworks need
@@ -157,20 +170,22 @@ impl Optimizer {
     /// # Errors
     /// As for the gradient in [`Optimizer::add_param`]; then the old view stays.
     pub fn set_grad(&mut self, param: ParamId, grad: View) -> Result<(), Error> {
-        let Some(Param { name, param: view, grad: old, .. }) = self.params.get(param.0) else {
-            return Err(self.unknown_param(&format!("number {}", param.0)));
+        let index = param.index;
+        let own = (param.optimizer == self.serial).then(|| self.params.get(index)).flatten();
+        let Some(Param { name, param: view, grad: old, .. }) = own else {
+            return Err(self.unknown_param(&format!("number {index} of another optimizer")));
         };
         if *old == grad {
             return Ok(());
         }
         let what = format!("gradient of `{name}`");
-        grad.check(&what, wgpu::BufferUsages::STORAGE)?;
+        self.check_view(&what, &grad)?;
         check::lengths(name, view, &grad)?;
         self.refuse(&what, &grad, self.claims.against_grad(&grad))?;
 
-        self.claims.release_grad(param.0, old);
-        self.claims.claim_grad(param.0, &grad);
-        self.params[param.0].grad = grad;
+        self.claims.release_grad(index, old);
+        self.claims.claim_grad(index, &grad);
+        self.params[index].grad = grad;
         self.launches = None;
         Ok(())
     }
@@ -178,8 +193,10 @@ impl Optimizer {
     /// Sets the learning rate of every group, from the next recorded step on.
     ///
     /// # Errors
-    /// If it is not a finite number, 0 or more; then every group keeps its own.
+    /// If it is not a finite f32 number, 0 or more, or is not with some group's weight decay; then
+    /// every group keeps its own.
     pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
+        Group::sgd(lr).check()?;
         for steps in &self.groups {
             steps.group.clone().lr(lr).check()?;
         }
@@ -201,23 +218,22 @@ impl Optimizer {
     pub fn set_group(&mut self, id: GroupId, group: Group) -> Result<(), Error> {
         group.check()?;
         let old = &self.steps_of(id)?.group.rule;
-        if !Arc::ptr_eq(old, &group.rule) {
-            if old.slots() != group.rule.slots() {
+        if Kind::of(&**old) != Kind::of(&*group.rule) {
+            let used = self.params.iter().any(|param| self.blocks[param.block].group == id.index);
+            if used && old.slots() != group.rule.slots() {
                 return Err(Error::OtherState {
-                    group: id.0,
+                    group: id.index,
                     old: old.name(),
                     old_slots: check::quoted(old.slots()),
                     new: group.rule.name(),
                     new_slots: check::quoted(group.rule.slots()),
                 });
             }
-            if old.wgsl() != group.rule.wgsl() {
-                device::check(&self.device.limits(), &*group.rule)?;
-                self.kernels.check(&*group.rule)?;
-            }
+            device::check(&self.device.limits(), &*group.rule)?;
+            self.kernels.check(&*group.rule)?;
             self.launches = None;
         }
-        self.groups[id.0].group = group;
+        self.groups[id.index].group = group;
         Ok(())
     }
 
@@ -239,7 +255,8 @@ impl Optimizer {
 
     /// A parameter by name.
     pub fn param(&self, name: &str) -> Option<ParamId> {
-        self.names.get(name).copied().map(ParamId)
+        let index = *self.names.get(name)?;
+        Some(ParamId { optimizer: self.serial, index })
     }
 
     /// The names of all parameters, in the order they were added.
@@ -334,9 +351,23 @@ impl Optimizer {
         }
     }
 
+    /// Whether a step could bind `view`.
+    fn check_view(&self, what: &str, view: &View) -> Result<(), Error> {
+        view.check(what, wgpu::BufferUsages::STORAGE)?;
+        let what = || what.to_owned();
+        if let Some(message) = self.kernels.unbindable(&view.buffer) {
+            return Err(Error::ForeignBuffer { what: what(), message });
+        }
+        if self.pages.iter().any(|page| page.holds(&view.buffer)) {
+            return Err(Error::OwnState { what: what() });
+        }
+        Ok(())
+    }
+
     fn steps_of(&self, id: GroupId) -> Result<&Steps, Error> {
         let groups = self.groups.len();
-        self.groups.get(id.0).ok_or(Error::UnknownGroup { group: id.0, groups })
+        let own = (id.optimizer == self.serial).then(|| self.groups.get(id.index)).flatten();
+        own.ok_or(Error::UnknownGroup { group: id.index, groups })
     }
 
     fn rule_of(&self, param: &Param) -> &dyn Rule {

@@ -75,7 +75,8 @@ impl Tables {
             Work::Direct { at, length, .. } => (*at, *length),
             Work::Table { chunks } => ([0; 3], chunks.len() as u32),
         };
-        let place = self.push(bytemuck::cast_slice(&[at[0], at[1], at[2], length, row]));
+        let words = [at[0], at[1], at[2], length, row, 0, 0, 0];
+        let place = self.push(bytemuck::cast_slice(&words));
         let chunks = match &launch.work {
             Work::Direct { .. } => None,
             Work::Table { chunks } => {
@@ -154,7 +155,7 @@ impl StepScalars {
             launches.iter().any(|launch| launch.address == address).then(|| {
                 device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some("wgpu-optim step"),
-                    layout: kernels.step_layout(address),
+                    layout: &kernels.step_layout(address),
                     entries: &[entry(0, scalars, 0, size)],
                 })
             })

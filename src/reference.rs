@@ -10,7 +10,7 @@ use crate::number::Evaluate;
 /// use wgpu_optim::{Group, Reference};
 ///
 /// let mut w = Reference::new(&Group::adam(1e-3), &[1.0, -2.0])?;
-/// w.step(&[0.5, -0.25]);
+/// w.step(&[0.5, -0.25])?;
 /// assert!((w.param()[0] - 0.999).abs() < 1e-12); // Adam's first step is lr, whatever the gradient
 /// assert_eq!(w.state("exp_avg").unwrap()[0], (1.0 - 0.9) * 0.5);
 /// # Ok::<(), wgpu_optim::Error>(())
@@ -49,8 +49,16 @@ impl<N: Evaluate> Reference<N> {
         Ok(Self { group: group.clone(), param: param.to_vec(), state, t: 0 })
     }
 
-    /// One step. `grad` is as long as the parameter; what is missing or beyond is not looked at.
-    pub fn step(&mut self, grad: &[N]) {
+    /// One step.
+    ///
+    /// # Errors
+    /// If `grad` is not as long as the parameter; then nothing has changed.
+    pub fn step(&mut self, grad: &[N]) -> Result<(), Error> {
+        let (param, grads) = (self.param.len() as u64, grad.len() as u64);
+        if param != grads {
+            let name = "reference".to_owned();
+            return Err(Error::LengthMismatch { name, param, grad: grads });
+        }
         self.t += 1;
         let slots = self.group.rule.slots().len();
         let mut none: [N; 0] = [];
@@ -61,6 +69,7 @@ impl<N: Evaluate> Reference<N> {
             };
             *p = self.group.update(*p, g, state, self.t);
         }
+        Ok(())
     }
 
     /// Another learning rate from the next step on.

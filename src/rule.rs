@@ -133,9 +133,14 @@ pub mod rules {
 /// Every rule this crate ships, one row each, simplest first: `verify`, the tests and the command walk it.
 pub const ALL: &[Entry] = &[sgd::ENTRY, adagrad::ENTRY, rmsprop::ENTRY, adam::ENTRY];
 
-/// Both halves of a scalar that the kernel takes as `x` and `x_low`.
+/// Both halves of a factor that the kernel takes as `x` and `x_low`. The first lies below `x`, so that
+/// the second is above 0 and an infinite average stays infinite: inf − inf and 0 · inf would be NaN.
 pub(crate) fn halves(x: f64) -> [f64; 2] {
-    let high = f64::from(x as f32);
+    let nearest = x as f32;
+    let high = match f64::from(nearest) < x || x == 0.0 {
+        true => f64::from(nearest),
+        false => f64::from(nearest.next_down()),
+    };
     [high, x - high]
 }
 

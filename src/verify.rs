@@ -41,8 +41,10 @@ impl Report {
 /// What came of one group: a rule with its options.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The rule and the options that are not at their defaults.
+    /// The rule, its switches and its kind of weight decay; several rows may share it.
     pub group: String,
+    /// The rule with all its options.
+    pub rule: String,
     /// Numbers compared: elements × steps × (1 + slots).
     pub compared: u64,
     /// Of those, the numbers of which WGSL promises nothing, as after a division by a subnormal.
@@ -102,7 +104,8 @@ pub fn groups() -> Vec<Group> {
 pub fn verify_group(gpu: &Gpu, group: &Group) -> Result<Row, Error> {
     let what = std::iter::once("param").chain(group.rule.slots().iter().copied());
     let worst = what.map(|what| Worst { what: what.to_owned(), ..Worst::default() }).collect();
-    let mut row = Row { group: group.label(), compared: 0, unbounded: 0, worst, strays: 0 };
+    let rule = format!("{:?}", group.rule);
+    let mut row = Row { group: group.label(), rule, compared: 0, unbounded: 0, worst, strays: 0 };
     run(gpu, group, Layout::small(gpu)?, STEPS[0], &mut row)?;
     run(gpu, group, Layout::long(gpu)?, STEPS[1], &mut row)?;
     Ok(row)

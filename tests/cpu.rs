@@ -18,7 +18,7 @@ fn every_rule_is_within_its_bounds() {
         for t in 0..3 {
             let grad = numbers(LEN as u64, 2 + t);
             ok(cpu.step(&mut param, &grad));
-            expected.step(&grad.iter().map(loaded).collect::<Vec<_>>());
+            ok(expected.step(&grad.iter().map(loaded).collect::<Vec<_>>()));
         }
         let worst = |bounds: &[Trajectory], numbers: &[f32]| {
             assert_eq!(bounds.len(), numbers.len());

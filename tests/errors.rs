@@ -113,7 +113,7 @@ fn names_groups_and_slots() {
     let other = Optimizer::new(&device).add_group(Group::sgd(0.1));
     let second =
         optimizer.add_group(Group::sgd(0.1)).and_then(|_| optimizer.add_group(Group::sgd(0.1)));
-    let (Ok(_), Ok(second)) = (other, second) else { panic!("groups") };
+    let Ok(second) = second else { panic!("groups") };
     let mut elsewhere = Optimizer::new(&device);
     let rows = [
         (
@@ -123,6 +123,14 @@ fn names_groups_and_slots() {
         (
             elsewhere.add_param(second, "b", param, grad).err(),
             "no group 2; this optimizer has 0, and a `GroupId` is of use only to the optimizer that returned it",
+        ),
+        (
+            Optimizer::new(&device).group(group).map(|_| ()).err(),
+            "no group 0; this optimizer has 0, and a `GroupId` is of use only to the optimizer that returned it",
+        ),
+        (
+            other.and_then(|id| optimizer.group(id).map(|_| ())).err(),
+            "no group 0; this optimizer has 3, and a `GroupId` is of use only to the optimizer that returned it",
         ),
         (
             elsewhere.group(second).map(|_| ()).err(),
@@ -136,11 +144,11 @@ fn names_groups_and_slots() {
         ),
         (
             optimizer.set_group(group, Group::rmsprop(1e-3)).err(),
-            "group 0: rule `adam` keeps `exp_avg`, `exp_avg_sq`, rule `rmsprop` `square_avg`; add a group for the new rule instead",
+            "group 0: rule `adam` keeps `exp_avg`, `exp_avg_sq`, rule `rmsprop` `square_avg`; parameters keep their state, so add a group for the new rule and new parameters to it",
         ),
         (
             optimizer.set_lr(f64::NAN).err(),
-            "`adam`: lr is NaN; it must be a finite f32 number, 0 or more",
+            "`sgd`: lr is NaN; it must be a finite f32 number, 0 or more",
         ),
     ];
     for (error, expected) in rows {
@@ -183,6 +191,29 @@ fn what_a_gradient_occupied_is_free_once_it_has_moved() {
     assert!(optimizer.add_param(group, "b", old.clone(), grad.clone()).is_err());
     assert!(optimizer.set_grad(w, View::f32(&grads).range(156..256)).is_ok());
     assert_eq!(optimizer.add_param(group, "b", old, grad).map_err(|e| e.to_string()).err(), None);
+}
+
+#[test]
+fn buffers_that_cannot_be_bound() {
+    let Setup { device, mut optimizer, group, grads, .. } = setup();
+    let state = optimizer.state("w", "exp_avg").unwrap_or_else(|e| panic!("{e}"));
+    let free = View::f32(&grads).range(120..220);
+    let message = optimizer.add_param(group, "b", state.clone(), free.clone());
+    assert_eq!(
+        message.map_err(|e| e.to_string()).err().as_deref(),
+        Some(
+            "parameter `b`: its buffer is the state this optimizer keeps; a step writes that, so give it another buffer"
+        )
+    );
+    let Some(w) = optimizer.param("w") else { panic!("`w` is there") };
+    assert!(matches!(optimizer.set_grad(w, state), Err(Error::OwnState { .. })));
+
+    let gone = buffer(&device, 1024, BufferUsages::STORAGE);
+    gone.destroy();
+    let gone = optimizer.add_param(group, "b", View::f32(&gone).range(0..100), free);
+    let message = gone.map_err(|e| e.to_string()).err().unwrap_or_default();
+    let expected = "parameter `b`: the optimizer's device cannot bind its buffer, so it is another device's or destroyed; create it on the device given to `Optimizer::new` (";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]

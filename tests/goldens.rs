@@ -173,7 +173,7 @@ fn the_reference_agrees_with_its_origin() {
             let rows = expected[&format!("param.{name}")].chunks(param.len());
             for (t, row) in rows.enumerate() {
                 ok(reference.set_lr(expected["lr"][added + t]));
-                reference.step(&grads[added + t]);
+                ok(reference.step(&grads[added + t]));
                 for (i, (x, y)) in reference.param().iter().zip(row).enumerate() {
                     // Both are f64, rounded in another order; what cancels is of the size of `param`.
                     let largest = param[i].abs().max(1e-2);
@@ -237,7 +237,7 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
                 let grads = f32s(&t.grads[step]);
                 gpu.queue.write_buffer(grad, 0, bytemuck::cast_slice(&grads));
                 ok(bound.set_lr(*lr));
-                bound.step(&t.grads[step].iter().map(loaded).collect::<Vec<_>>());
+                ok(bound.step(&t.grads[step].iter().map(loaded).collect::<Vec<_>>()));
             }
             gpu.step(&mut optimizer);
             for ((t, (param, _)), bound) in traced.iter().zip(&buffers).zip(&bounds) {

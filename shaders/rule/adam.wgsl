@@ -31,7 +31,8 @@ fn direction(g: real, hyper: Hyper) -> real {
     var v = decayed(state[EXP_AVG_SQ], hyper.beta2, hyper.beta2_low, hyper.gain2 * g * g);
     state[EXP_AVG_SQ] = v;
     if AMSGRAD {
-        v = max(state[MAX_EXP_AVG_SQ], v);
+        let largest = state[MAX_EXP_AVG_SQ];
+        v = select(v, largest, v <= largest); // the maximum, but of NaN a NaN
         state[MAX_EXP_AVG_SQ] = v;
     }
     return hyper.m_scale * m / (sqrt(hyper.v_scale * v + hyper.eps_root) + hyper.eps);

@@ -44,6 +44,18 @@ pub(super) fn check(limits: &wgpu::Limits, rule: &dyn Rule) -> Result<(), Error>
     )?;
     at_least("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size, binding)?;
     at_least("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size, BLOCK)?;
+    for (limit, has, needs) in [
+        ("max_bind_groups", limits.max_bind_groups, 2),
+        ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group, storage as u32 + 1),
+        ("max_uniform_buffers_per_shader_stage", limits.max_uniform_buffers_per_shader_stage, 2),
+        (
+            "max_dynamic_uniform_buffers_per_pipeline_layout",
+            limits.max_dynamic_uniform_buffers_per_pipeline_layout,
+            1,
+        ),
+    ] {
+        at_least(limit, has.into(), needs.into())?;
+    }
     at_least(
         "max_compute_invocations_per_workgroup",
         limits.max_compute_invocations_per_workgroup.into(),

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Optimizer, Param};
-use crate::kernel::{Files, Grads, Pipeline};
+use crate::kernel::{Files, Grads, Kind, Pipeline};
 use crate::plan::{self, Launch, Piece};
 use crate::record::{Bound, Recordable, recordables};
-use crate::rule::Rule;
 use crate::view::{ELEMENT, View};
 
 /// The state of parameters that share a buffer, the names of their slots, and the step they were
@@ -25,17 +24,15 @@ pub(super) struct Place {
 }
 
 impl Page {
+    /// Whether `buffer` is one of these.
+    pub(super) fn holds(&self, buffer: &wgpu::Buffer) -> bool {
+        self.slots.contains(buffer)
+    }
+
     /// What `slot` holds of a parameter of `len` elements.
     pub(super) fn view(&self, slot: usize, place: &Place, len: u64) -> View {
         View::f32_at(&self.slots[slot], place.at * ELEMENT, len)
     }
-}
-
-/// What decides a kernel: its WGSL, switches and slots.
-type Kind = (&'static str, Vec<(&'static str, bool)>, &'static [&'static str]);
-
-fn kind(rule: &dyn Rule) -> Kind {
-    (rule.wgsl(), rule.switches(), rule.slots())
 }
 
 /// Things gathered by a key, in order of the first of each.
@@ -111,7 +108,7 @@ impl Optimizer {
             let piece = Piece { at, len: param.param.len, block: param.block as u32 };
             for (width, piece) in piece.split() {
                 let buffers = (param.param.buffer.clone(), param.grad.buffer.clone(), place.page);
-                let key = (width, kind(self.rule_of(param)), buffers);
+                let key = (width, Kind::of(self.rule_of(param)), buffers);
                 together.entry(key, || (width, i, Vec::new())).2.push(piece);
             }
         }

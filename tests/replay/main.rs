@@ -63,8 +63,8 @@ fn gpu_and_reference_agree_with_the_library() {
         let exact: Vec<f64> = param.iter().map(|x| f64::from(*x)).collect();
         let mut reference = common::ok(Reference::new(&group, &exact));
         for grad in f32s(&trace[&format!("grad.{name}")].bytes).chunks(param.len()) {
-            bounds.step(&grad.iter().map(loaded).collect::<Vec<_>>());
-            reference.step(&grad.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+            common::ok(bounds.step(&grad.iter().map(loaded).collect::<Vec<_>>()));
+            common::ok(reference.step(&grad.iter().map(|x| f64::from(*x)).collect::<Vec<_>>()));
         }
         let key = format!("param.{name}");
         assert_eq!(cpu.tensors[&key].f64s(), reference.param());
@@ -221,6 +221,13 @@ fn nothing_is_written_and_nothing_lost_if_anything_is_wrong() {
     assert!(same.expect_err("it is the trace").ends_with("that is the trace; write elsewhere"));
     let nowhere = files.run(&["--out", &files.path("no/such/place"), "--cpu"]);
     assert!(nowhere.expect_err("no such directory").contains("cannot write there"));
+    let slash = files.run(&["--out", &files.path("new/"), "--cpu"]);
+    assert!(slash.expect_err("a directory").ends_with("is a directory; name a file"));
+    #[cfg(unix)]
+    {
+        let null = files.run(&["--out", "/dev/null", "--cpu"]);
+        assert!(null.expect_err("a device").ends_with("no ordinary file; name another"));
+    }
     let directory = files.run(&["--out", &files.path(""), "--cpu"]);
     assert!(directory.expect_err("a directory").ends_with("is a directory; name a file"));
     assert!(files.replay(true).is_ok(), "an old result is replaced");

@@ -89,7 +89,7 @@ fn loads_come_first(accesses: &[Access]) -> bool {
 /// `update` loads everything before it stores anything, each number once.
 #[test]
 fn loads_come_before_stores() {
-    for subject in subject::all() {
+    for subject in subject::steps() {
         let name = subject.name();
         let accesses = accesses(&subject.module);
         assert!(loads_come_first(&accesses), "{name}: {accesses:?}");
@@ -111,7 +111,7 @@ fn loads_come_before_stores() {
 /// A rule sees registers only: `direction` and what it calls use no binding.
 #[test]
 fn direction_touches_no_binding() {
-    for subject in subject::all() {
+    for subject in subject::steps() {
         let Subject { module, info, .. } = &subject;
         let of_name = |(_, f): &(_, &Function)| f.name.as_deref() == Some("direction");
         let Some((direction, _)) = module.functions.iter().find(of_name) else {

@@ -30,6 +30,11 @@ pub(crate) struct Subject {
     pub(crate) info: ModuleInfo,
 }
 
+/// The kernels that take a step; the others only move its bytes, and use neither rule nor scalars.
+pub(crate) fn steps() -> impl Iterator<Item = Subject> {
+    all().into_iter().filter(|subject| subject.name().ends_with("-update"))
+}
+
 /// Every kernel of every rule this crate ships, each once, by name.
 pub(crate) fn all() -> Vec<Subject> {
     let mut kernels: BTreeMap<String, (Kernel, Arc<dyn Rule>)> = BTreeMap::new();

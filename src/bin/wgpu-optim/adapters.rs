@@ -2,7 +2,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use wgpu_optim::headless::{NO_ADAPTER, adapters, is_software};
+use wgpu_optim::headless::{adapters, is_software, no_adapter};
 use wgpu_optim::wgpu;
 
 use crate::Failure;
@@ -17,7 +17,7 @@ pub(crate) fn run(as_json: bool) -> Result<ExitCode, Failure> {
         write!(out, "{}", table(&adapters))?;
     }
     if adapters.is_empty() {
-        return Err(NO_ADAPTER.into());
+        return Err(no_adapter().into());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -72,11 +72,18 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // Whoever read our output has seen enough.
+        Err(failure) if is_broken_pipe(&*failure) => ExitCode::from(2),
         Err(failure) => {
             eprintln!("wgpu-optim: {failure}");
             ExitCode::from(2)
         }
     }
+}
+
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let io = failure.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The adapter called `name`, or the one that the environment names, or the best.

@@ -17,7 +17,7 @@ use crate::{Failure, gpu, progress};
 /// Parameters are packed into buffers of up to this many bytes, so that small ones share dispatches.
 const ARENA: u64 = 64 << 20;
 
-/// Bytes of gradients that may be on their way to the device before the next wait.
+/// Bytes that may be on their way to the device before the next wait.
 const IN_FLIGHT: u64 = 256 << 20;
 
 pub(crate) fn run(
@@ -52,7 +52,7 @@ fn on_cpu(mut trace: Trace, group: &Group, output: Output) -> Result<ExitCode, F
         for (i, reference) in references.iter_mut().enumerate() {
             grads.clear();
             trace.read_grad(i, step, |bytes| grads.extend(numbers(bytes)))?;
-            reference.step(&grads);
+            reference.step(&grads)?;
         }
         bar.inc(1);
     }
@@ -93,6 +93,8 @@ fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<
         upload(gpu, param, |each| trace.read_param(i, each))?;
         checked()?;
     }
+    gpu.queue.submit([]);
+    gpu.wait()?;
     optimizer.prepare()?;
     let mut in_flight = 0;
     let bar = progress(trace.steps, "replay");
@@ -182,11 +184,20 @@ fn upload(
     view: &View,
     read: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut at = view.offset;
+    let (mut at, mut in_flight) = (view.offset, 0);
+    let mut waited = Ok(());
     read(&mut |bytes| {
         gpu.queue.write_buffer(&view.buffer, at, bytes);
         at += bytes.len() as u64;
-    })
+        in_flight += bytes.len() as u64;
+        if in_flight >= IN_FLIGHT && waited.is_ok() {
+            // What is written waits in memory for the next submission.
+            gpu.queue.submit([]);
+            waited = gpu.wait();
+            in_flight = 0;
+        }
+    })?;
+    Ok(waited?)
 }
 
 /// A tensor of the result.
@@ -241,24 +252,37 @@ impl safetensors::View for Tensor<'_> {
 /// The result's file: written beside its place and moved there when it is whole.
 struct Output {
     path: std::path::PathBuf,
-    directory: tempfile::TempDir,
+    parent: std::path::PathBuf,
 }
 
 impl Output {
     /// Finds out early whether it can be written.
     fn new(path: &Path) -> Result<Self, Failure> {
-        if path.is_dir() {
-            return Err(format!("{}: is a directory; name a file", path.display()).into());
+        let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        // Through a link, so that what it points to is replaced and not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(named(&"is a directory; name a file").into());
+        }
+        if path.exists() && !path.is_file() {
+            return Err(named(&"is there and no ordinary file; name another").into());
         }
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let directory = tempfile::Builder::new()
-            .prefix(".wgpu-optim-")
-            .tempdir_in(parent)
-            .map_err(|e| format!("{}: cannot write there: {e}", parent.display()))?;
-        Ok(Self { path: path.to_owned(), directory })
+        let parent = parent.to_owned();
+        let output = Self { path, parent };
+        output.directory()?;
+        Ok(output)
+    }
+
+    /// A directory of our own beside the result's place.
+    fn directory(&self) -> Result<tempfile::TempDir, Failure> {
+        let made = tempfile::Builder::new().prefix(".wgpu-optim-").tempdir_in(&self.parent);
+        Ok(made.map_err(|e| {
+            format!("{}: cannot write there: {e}; name a file elsewhere", self.parent.display())
+        })?)
     }
 
     fn write(self, tensors: Vec<(String, Tensor<'_>)>, steps: u64) -> Result<ExitCode, Failure> {
@@ -272,12 +296,13 @@ impl Output {
         steps: u64,
         went_well: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<ExitCode, Failure> {
-        let whole = self.directory.path().join("out.safetensors");
+        let directory = self.directory()?;
+        let whole = directory.path().join("out.safetensors");
         let metadata = HashMap::from([("steps".to_owned(), steps.to_string())]);
         safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
         went_well()?;
         // A temporary file is its owner's alone; a result is as any file this user makes.
-        let ordinary = std::fs::File::create(self.directory.path().join("ordinary"))?;
+        let ordinary = std::fs::File::create(directory.path().join("ordinary"))?;
         std::fs::set_permissions(&whole, ordinary.metadata()?.permissions())?;
         std::fs::rename(&whole, &self.path).map_err(|e| format!("{}: {e}", self.path.display()))?;
         Ok(ExitCode::SUCCESS)

@@ -53,6 +53,9 @@ impl Trace {
         let all: BTreeMap<String, &TensorInfo> = metadata.tensors().into_iter().collect();
         for (key, info) in &all {
             let Some(name) = key.strip_prefix("param.") else { continue };
+            if name.is_empty() {
+                return Err("`param.` names no parameter; name it `param.<name>`".into());
+            }
             let Some(grad) = all.get(&format!("grad.{name}")) else {
                 return Err(format!("`{key}` has no `grad.{name}`; record one gradient a step"));
             };
@@ -88,7 +91,7 @@ impl Trace {
                 grad_at: data_at + grad.data_offsets.0 as u64,
             });
         }
-        check_names(all.keys(), &tensors)?;
+        check_names(&all)?;
         let Some((steps, _)) = steps else {
             return Err(
                 "it holds no parameter; name tensors `param.<name>` and `grad.<name>`".into()
@@ -173,25 +176,15 @@ fn check_dtype(key: &str, info: &TensorInfo) -> Result<(), String> {
 }
 
 /// Every tensor must be a parameter or the gradient of one.
-fn check_names<'a>(
-    keys: impl Iterator<Item = &'a String>,
-    tensors: &[Tensor],
-) -> Result<(), String> {
-    for key in keys {
-        let known = match key.split_once('.') {
-            Some(("param", _)) => true,
+fn check_names(all: &BTreeMap<String, &TensorInfo>) -> Result<(), String> {
+    for key in all.keys() {
+        match key.split_once('.') {
+            Some(("param", _)) => {}
+            Some(("grad", name)) if all.contains_key(&format!("param.{name}")) => {}
             Some(("grad", name)) => {
-                if !tensors.iter().any(|tensor| tensor.name == name) {
-                    return Err(format!(
-                        "`{key}` has no `param.{name}`; record its initial values"
-                    ));
-                }
-                true
+                return Err(format!("`{key}` has no `param.{name}`; record its initial values"));
             }
-            _ => false,
-        };
-        if !known {
-            return Err(format!("`{key}` is neither `param.<name>` nor `grad.<name>`"));
+            _ => return Err(format!("`{key}` is neither `param.<name>` nor `grad.<name>`")),
         }
     }
     Ok(())

@@ -43,5 +43,5 @@ fn table(report: &Report) -> String {
 /// Where a failed row was worst.
 fn details(row: &Row) -> String {
     let wrong = row.worst.iter().filter(|worst| worst.ratio > 1.0);
-    wrong.map(|worst| format!("{}: {} of {}\n", row.group, worst.what, worst.place)).collect()
+    wrong.map(|worst| format!("{}: {} of {}\n", row.rule, worst.what, worst.place)).collect()
 }
