@@ -216,11 +216,14 @@ impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
     }
 
     fn decayed(self, keep: f64, new: Self) -> Self {
-        // Two halves hold 48 bits of `keep`, which is exact here. The kernel also rounds
-        // `keep_low · old + new`, by at most half an ulp of `new`: the whole ulps counted here for
-        // the product, for `new` and for the sum leave room for that.
-        let Self { value, error } = Self::rounded(keep * self.value, keep * self.error, 1.0);
-        if keep == 0.0 { new } else { Self { value, error } + new }
+        if keep == 0.0 {
+            return new;
+        }
+        // Two halves hold 48 bits of `keep`, which is exact here. The kernel adds in any case, as even
+        // `new` of 0 meets the lower half. That it also rounds `keep_low · old + new`, by half an ulp
+        // of `new` at most, fits into the whole ulps counted for the product, `new` and the sum.
+        let old = Self::rounded(keep * self.value, keep * self.error, 1.0);
+        Self::rounded(old.value + new.value, old.error + new.error, 1.0)
     }
 
     fn sqrt(self) -> Self {
