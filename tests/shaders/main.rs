@@ -27,7 +27,8 @@ fn no_kernel_is_left_out() {
     let subjects: Vec<String> = subject::all().into_iter().map(|s| s.kernel.name).collect();
     let kernels: Vec<String> = kernels().into_iter().map(|kernel| kernel.name).collect();
     assert_eq!(subjects, kernels);
-    assert!(!kernels.is_empty());
+    // Half of them take steps, half only move the bytes of one.
+    assert!(!kernels.is_empty() && subject::steps().count() * 2 == kernels.len());
 }
 
 /// Every kernel passes naga's validator and can be said in Metal's, Direct3D's and OpenGL's languages.
