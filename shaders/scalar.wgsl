@@ -1,2 +1,3 @@
 // What one invocation works on: one element, where four neighbours do not stand on a 16-byte boundary.
 alias real = f32;
+alias real_bits = u32;

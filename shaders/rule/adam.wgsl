@@ -31,8 +31,10 @@ fn direction(g: real, hyper: Hyper) -> real {
     var v = decayed(state[EXP_AVG_SQ], hyper.beta2, hyper.beta2_low, hyper.gain2 * g * g);
     state[EXP_AVG_SQ] = v;
     if AMSGRAD {
-        let largest = state[MAX_EXP_AVG_SQ];
-        v = select(v, largest, v <= largest); // the maximum, but of NaN a NaN
+        // As integers: numbers of 0 and more are in the same order, and a NaN is above them all, where
+        // a maximum of floats may drop it.
+        let largest = bitcast<real_bits>(state[MAX_EXP_AVG_SQ]);
+        v = bitcast<real>(max(largest, bitcast<real_bits>(v)));
         state[MAX_EXP_AVG_SQ] = v;
     }
     return hyper.m_scale * m / (sqrt(hyper.v_scale * v + hyper.eps_root) + hyper.eps);
