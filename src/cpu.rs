@@ -126,6 +126,8 @@ pub(crate) fn step<F: Formula>(formula: &F, chunk: Chunk<'_>) {
 #[inline(always)]
 fn lanes<F: Formula, const SLOTS: usize>(formula: &F, chunk: Chunk<'_>) {
     let Chunk { param, grad, state, scalars: [lr, decay, l2, grad_scale], at } = chunk;
+    // A copy of our own, which no store through a slice can change: what follows from it is invariant.
+    let formula = formula.clone();
     let len = param.len();
     let grad = &grad[..len];
     let mut rest = state;

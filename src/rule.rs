@@ -33,8 +33,9 @@ pub struct At {
 }
 
 /// The formula, as the paper has it, generic over the arithmetic: the reference, and the error
-/// bound of the comparison with it, are this one text.
-pub trait Formula {
+/// bound of the comparison with it, are this one text. `Clone`, so that a loop can hold the options in
+/// registers.
+pub trait Formula: Clone {
     /// The direction for one element. `state` has one number a slot, in the order of
     /// [`Rule::slots`], and is updated.
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N;
@@ -135,6 +136,7 @@ pub const ALL: &[Entry] = &[sgd::ENTRY, adagrad::ENTRY, rmsprop::ENTRY, adam::EN
 
 /// Both halves of a factor that the kernel takes as `x` and `x_low`. The first lies below `x`, so that
 /// the second is above 0 and an infinite average stays infinite: inf − inf and 0 · inf would be NaN.
+#[inline]
 pub(crate) fn halves(x: f64) -> [f64; 2] {
     let nearest = x as f32;
     let high = match f64::from(nearest) < x || x == 0.0 {

@@ -11,7 +11,7 @@ use wgpu_optim::{
 };
 
 /// A rule with other WGSL than its own formula's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Mutant<R> {
     rule: R,
     wgsl: &'static str,
@@ -164,7 +164,7 @@ fn the_lower_half_of_beta_keeps_a_long_average_unbiased() {
 #[test]
 fn a_rule_that_is_too_large_is_refused() {
     /// More state than a kernel binds.
-    #[derive(Debug)]
+    #[derive(Clone, Debug)]
     struct Large;
 
     impl Formula for Large {

@@ -41,6 +41,8 @@ impl Adagrad {
 }
 
 impl Formula for Adagrad {
+    // Into the CPU engine's loop, which is vectorized only as one piece.
+    #[inline(always)]
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let sum = &mut state[0];
         *sum = *sum + g * g;

@@ -58,17 +58,21 @@ impl Adam {
     }
 
     /// 1 / (1 − βᵗ) for both β.
+    #[inline]
     fn corrections(&self, t: u64) -> [f64; 2] {
         self.betas.map(|beta| 1.0 / (1.0 - beta.powf(t as f64)))
     }
 
     /// ε outside the root, as it counts at step `t`.
+    #[inline]
     fn eps_at(&self, t: u64) -> f64 {
         if self.eps_hat { self.eps * self.corrections(t)[1].sqrt() } else { self.eps }
     }
 }
 
 impl Formula for Adam {
+    // Into the CPU engine's loop, which is vectorized only as one piece.
+    #[inline(always)]
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let [beta1, beta2] = self.betas;
         let m = state[0].decayed(beta1, N::scalar(1.0 - beta1) * g);

@@ -74,6 +74,8 @@ impl RmsProp {
 }
 
 impl Formula for RmsProp {
+    // Into the CPU engine's loop, which is vectorized only as one piece.
+    #[inline(always)]
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let gain = N::scalar(1.0 - self.alpha);
         let s = state[0].decayed(self.alpha, gain * g * g);

@@ -31,6 +31,8 @@ impl Default for Sgd {
 }
 
 impl Formula for Sgd {
+    // Into the CPU engine's loop, which is vectorized only as one piece.
+    #[inline(always)]
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
         let [b] = state else { return g };
         let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
