@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::Error;
@@ -165,6 +166,9 @@ impl Files {
 pub(crate) struct Kernels {
     device: wgpu::Device,
     bounds: Bounds,
+    /// Group 1, the step's scalars, for `Direct` and for `Table`. Made when first needed, since a
+    /// device with too small limits is refused by `add_group`, not before.
+    steps: [OnceLock<wgpu::BindGroupLayout>; 2],
     pipelines: HashMap<(Files, Kind), Pipeline>,
 }
 
@@ -178,18 +182,25 @@ pub(crate) struct Pipeline {
 
 impl Kernels {
     pub(crate) fn new(device: &wgpu::Device, bounds: Bounds) -> Self {
-        Self { device: device.clone(), bounds, pipelines: HashMap::new() }
+        Self {
+            device: device.clone(),
+            bounds,
+            steps: Default::default(),
+            pipelines: HashMap::new(),
+        }
     }
 
-    /// The layout of group 1 for one way of addressing. Wgpu makes one of all that are alike.
-    pub(crate) fn step_layout(&self, address: Address) -> wgpu::BindGroupLayout {
-        let (ty, has_dynamic_offset) = match address {
-            Address::Direct => (wgpu::BufferBindingType::Uniform, true),
-            Address::Table => (wgpu::BufferBindingType::Storage { read_only: true }, false),
+    /// The layout of group 1 for one way of addressing.
+    pub(crate) fn step_layout(&self, address: Address) -> &wgpu::BindGroupLayout {
+        let (at, ty, has_dynamic_offset) = match address {
+            Address::Direct => (0, wgpu::BufferBindingType::Uniform, true),
+            Address::Table => (1, wgpu::BufferBindingType::Storage { read_only: true }, false),
         };
-        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("wgpu-optim step"),
-            entries: &[entry(0, ty, has_dynamic_offset)],
+        self.steps[at].get_or_init(|| {
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("wgpu-optim step"),
+                entries: &[entry(0, ty, has_dynamic_offset)],
+            })
         })
     }
 
@@ -265,7 +276,7 @@ impl Kernels {
         let step = self.step_layout(files.address);
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
-            bind_group_layouts: &[Some(&launch), Some(&step)],
+            bind_group_layouts: &[Some(&launch), Some(step)],
             immediate_size: 0,
         });
         let module = module(device, &label, files.wgsl(rule), rule);

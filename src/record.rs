@@ -155,7 +155,7 @@ impl StepScalars {
             launches.iter().any(|launch| launch.address == address).then(|| {
                 device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some("wgpu-optim step"),
-                    layout: &kernels.step_layout(address),
+                    layout: kernels.step_layout(address),
                     entries: &[entry(0, scalars, 0, size)],
                 })
             })
