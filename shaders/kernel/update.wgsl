@@ -9,10 +9,12 @@ fn update(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = locate(workgroup, lane);
+    // Before the branch, where every invocation agrees on them: behind it, a compiler must expect any
+    // of them to have left, and may fetch each scalar for each lane.
+    let step = scalars_of(at);
     if !at.inside {
         return;
     }
-    let step = scalars_of(at);
     let p = load_param(at.param);
     let loaded = load_grad(at.grad);
     load_state(at.state);

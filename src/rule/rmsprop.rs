@@ -77,26 +77,32 @@ impl Formula for RmsProp {
     // Into the CPU engine's loop, which is vectorized only as one piece.
     #[inline(always)]
     fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+        // Taken apart by place, so that where the number of slots is known no access is checked.
+        let [square_avg, rest @ ..] = state else { return g };
         let gain = N::scalar(1.0 - self.alpha);
-        let s = state[0].decayed(self.alpha, gain * g * g);
-        state[0] = s;
+        let s = square_avg.decayed(self.alpha, gain * g * g);
+        *square_avg = s;
 
         let mut variance = s;
-        if self.centered {
-            let a = state[1].decayed(self.alpha, gain * g);
-            state[1] = a;
+        if self.centered
+            && let Some(grad_avg) = rest.first_mut()
+        {
+            let a = grad_avg.decayed(self.alpha, gain * g);
+            *grad_avg = a;
             variance = (s - a * a).abs();
         }
 
         let root = (variance + N::scalar(self.eps_root)).sqrt();
         let u = g / (root + N::scalar(self.eps));
-        if self.momentum == 0.0 {
-            return u;
+        if self.momentum != 0.0
+            && let Some(buffer) = rest.last_mut()
+        {
+            let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
+            let b = buffer.decayed(self.momentum, N::scalar(inner_lr) * u);
+            *buffer = b;
+            return b;
         }
-        let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
-        let buffer = &mut state[if self.centered { 2 } else { 1 }];
-        *buffer = buffer.decayed(self.momentum, N::scalar(inner_lr) * u);
-        *buffer
+        u
     }
 }
 
