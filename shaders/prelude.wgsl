@@ -18,6 +18,7 @@ struct Launch {
     state: u32,  //   and its state
     length: u32, // `direct`: `real`s; `table`: chunks
     row: u32,    // workgroups in a row of the grid: 65 535 are not enough
+    shift: u32,  // `table` only: 2^shift workgroups share a chunk
 }
 
 // Where one invocation finds its numbers.

@@ -17,7 +17,7 @@ use crate::rule::{self, Rule};
 /// every device, and `Block` in `shaders/address/table.wgsl` is as large.
 pub(crate) const BLOCK: u64 = 256;
 
-/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: its 20 as GLSL rounds them.
+/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: its 24 as GLSL rounds them.
 pub(crate) const LAUNCH: u64 = 32;
 
 /// Storage buffers every kernel binds besides the state: parameters, gradients, chunks and scalars.

@@ -23,6 +23,8 @@ mod record;
 mod reference;
 pub mod rule;
 #[cfg(feature = "headless")]
+pub mod timing;
+#[cfg(feature = "headless")]
 pub mod verify;
 mod view;
 

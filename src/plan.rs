@@ -1,7 +1,8 @@
 //! Which launches a step takes: pure arithmetic on offsets, no GPU in it.
 //!
-//! A view becomes one [`Piece`] of whole 16-byte quadruples and up to two of loose elements. Pieces of
-//! the same buffers are gathered into [`Launch`]es whose bindings respect the device's limits.
+//! Views that adjoin become one [`Piece`], which falls into whole 16-byte quadruples and up to three
+//! loose elements at either end. Pieces of the same buffers are gathered into [`Launch`]es whose
+//! bindings respect the device's limits.
 
 use std::ops::Range;
 
@@ -58,8 +59,13 @@ impl Piece {
         Self { at: self.at.map(|at| at + from), len, ..self }
     }
 
+    /// Whether `next` goes on where this ends: one launch cannot tell the two from one piece.
+    fn adjoins(self, next: Self) -> bool {
+        self.block == next.block && self.at.map(|at| at + self.len) == next.at
+    }
+
     /// What can be done in quadruples, and what cannot.
-    pub(crate) fn split(self) -> impl Iterator<Item = (Width, Self)> {
+    fn split(self) -> impl Iterator<Item = (Width, Self)> {
         let phase = self.at[0] % QUAD;
         let in_phase = self.at.iter().all(|at| at % QUAD == phase);
         let head = if in_phase { ((QUAD - phase) % QUAD).min(self.len) } else { self.len };
@@ -78,6 +84,7 @@ impl Piece {
 /// One dispatch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Launch {
+    pub(crate) width: Width,
     /// The bytes to bind of the parameters, the gradients and the state.
     pub(crate) bindings: [Range<u64>; ROLES],
     pub(crate) work: Work,
@@ -90,25 +97,43 @@ pub(crate) struct Launch {
 pub(crate) enum Work {
     /// `shaders/address/direct.wgsl`
     Direct { at: [u32; ROLES], length: u32, block: u32 },
-    /// `shaders/address/table.wgsl`
-    Table { chunks: Vec<[u32; 4]> },
+    /// `shaders/address/table.wgsl`; each chunk is for `1 << shift` workgroups.
+    Table { chunks: Vec<[u32; 4]>, shift: u32 },
 }
 
-/// The launches that cover `pieces`, all of one width and in the same buffers.
-pub(crate) fn launches(mut pieces: Vec<Piece>, width: Width, bounds: Bounds) -> Vec<Launch> {
+/// The launches that cover `pieces`, all in the same buffers.
+pub(crate) fn launches(mut pieces: Vec<Piece>, bounds: Bounds) -> Vec<Launch> {
     pieces.sort_by_key(|piece| piece.at);
+    pieces.dedup_by(|next, piece| {
+        let one = piece.adjoins(*next);
+        if one {
+            piece.len += next.len;
+        }
+        one
+    });
+    let of = |width| {
+        let parts = pieces.iter().flat_map(|piece| piece.split());
+        parts.filter(move |(of, _)| *of == width).map(|(_, part)| part)
+    };
+    let mut launches = windows(of(Width::Vec4), Width::Vec4, bounds);
+    launches.extend(windows(of(Width::Scalar), Width::Scalar, bounds));
+    launches
+}
+
+/// The launches that cover `pieces`, in as few bindings as they fit.
+fn windows(pieces: impl Iterator<Item = Piece>, width: Width, bounds: Bounds) -> Vec<Launch> {
     let mut launches = Vec::new();
     let mut window: Vec<Piece> = Vec::new();
     let mut span = Span::EMPTY;
     let mut chunks = 0;
-    for piece in pieces.into_iter().flat_map(|piece| cut(piece, width, bounds)) {
+    for piece in pieces.flat_map(|piece| cut(piece, width, bounds)) {
         let wider = span.with(piece);
-        let more = chunks + piece.chunks(width, bounds);
+        let more = chunks + piece.chunks(width, bounds, 0);
         let fits = wider.fits(bounds) && more <= max_chunks(bounds);
         if !fits && !window.is_empty() {
             launches.push(launch(&window, span, width, bounds));
             window.clear();
-            (span, chunks) = (Span::EMPTY.with(piece), piece.chunks(width, bounds));
+            (span, chunks) = (Span::EMPTY.with(piece), piece.chunks(width, bounds, 0));
         } else {
             (span, chunks) = (wider, more);
         }
@@ -142,10 +167,28 @@ fn max_grid(bounds: Bounds) -> u64 {
     bounds.workgroups.saturating_mul(bounds.workgroups)
 }
 
+/// The most that `Table`'s shift can be: chunks of 16 workgroups.
+const MAX_SHIFT: u32 = 4;
+
+/// Elements of a chunk.
+fn chunk(width: Width, bounds: Bounds, shift: u32) -> u64 {
+    (width.elements() * bounds.invocations) << shift
+}
+
 impl Piece {
-    fn chunks(self, width: Width, bounds: Bounds) -> u64 {
-        self.len.div_ceil(width.elements() * bounds.invocations)
+    fn chunks(self, width: Width, bounds: Bounds, shift: u32) -> u64 {
+        self.len.div_ceil(chunk(width, bounds, shift))
     }
+}
+
+/// How long chunks may be: the longer, the smaller the table, and the more workgroups at the ends of
+/// pieces find nothing to do. A quarter more of those costs little, each ends at once.
+fn shift(pieces: &[Piece], width: Width, bounds: Bounds) -> u32 {
+    let workgroups =
+        |shift| pieces.iter().map(|piece| piece.chunks(width, bounds, shift)).sum::<u64>() << shift;
+    let needed = workgroups(0);
+    let most = (needed + needed / 4).min(max_grid(bounds));
+    (1..=MAX_SHIFT).rev().find(|&shift| workgroups(shift) <= most).unwrap_or(0)
 }
 
 /// The elements from the first to the last that some pieces touch, in each buffer.
@@ -189,20 +232,21 @@ fn launch(pieces: &[Piece], span: Span, width: Width, bounds: Bounds) -> Launch 
     };
     if let &[piece] = pieces {
         let work = Work::Direct { at: place(piece), length: reals(piece.len), block: piece.block };
-        let grid = grid(piece.chunks(width, bounds), bounds);
-        return Launch { bindings, work, grid };
+        let grid = grid(piece.chunks(width, bounds, 0), bounds);
+        return Launch { width, bindings, work, grid };
     }
-    let chunk = width.elements() * bounds.invocations;
+    let shift = shift(pieces, width, bounds);
+    let chunk = chunk(width, bounds, shift);
     let mut chunks = Vec::new();
     for piece in pieces {
-        for i in 0..piece.chunks(width, bounds) {
+        for i in 0..piece.chunks(width, bounds, shift) {
             let part = piece.part(i * chunk, chunk.min(piece.len - i * chunk));
             let [param, grad, state] = place(part);
             chunks.push([param, grad, state, part.block << 16 | reals(part.len)]);
         }
     }
-    let grid = grid(chunks.len() as u64, bounds);
-    Launch { bindings, work: Work::Table { chunks }, grid }
+    let grid = grid((chunks.len() as u64) << shift, bounds);
+    Launch { width, bindings, work: Work::Table { chunks, shift }, grid }
 }
 
 /// The smallest grid of at least `workgroups`, in rows as long as the device allows.

@@ -71,15 +71,15 @@ struct Place {
 impl Tables {
     fn add(&mut self, launch: &Launch) -> Place {
         let [row, _] = launch.grid;
-        let (at, length) = match &launch.work {
-            Work::Direct { at, length, .. } => (*at, *length),
-            Work::Table { chunks } => ([0; 3], chunks.len() as u32),
+        let (at, length, shift) = match &launch.work {
+            Work::Direct { at, length, .. } => (*at, *length, 0),
+            Work::Table { chunks, shift } => ([0; 3], chunks.len() as u32, *shift),
         };
-        let words = [at[0], at[1], at[2], length, row, 0, 0, 0];
+        let words = [at[0], at[1], at[2], length, row, shift, 0, 0];
         let place = self.push(bytemuck::cast_slice(&words));
         let chunks = match &launch.work {
             Work::Direct { .. } => None,
-            Work::Table { chunks } => {
+            Work::Table { chunks, .. } => {
                 let bytes: &[u8] = bytemuck::cast_slice(chunks);
                 Some((self.push(bytes), bytes.len() as u64))
             }

@@ -19,7 +19,7 @@ const LR: f32 = 0.5;
 
 /// Runs the kernel `name` of plain SGD over parameters of 0 and gradients of 1, bound whole.
 /// Returns how often each element was stepped.
-fn steps(name: &str, launch: [u32; 5], chunks: &[[u32; 4]], grid: [u32; 2]) -> Vec<f32> {
+fn steps(name: &str, launch: [u32; 6], chunks: &[[u32; 4]], grid: [u32; 2]) -> Vec<f32> {
     let gpu = gpu();
     let device = &gpu.device;
     let Some(kernel) = kernels().into_iter().find(|kernel| kernel.name == name) else {
@@ -82,9 +82,9 @@ fn once(ranges: &[(usize, usize)]) -> Vec<f32> {
 #[test]
 fn a_direct_launch_ends_where_it_says() {
     // From the 16th element, 100 quadruples, by two rows of one workgroup: one would do.
-    let counts = steps("sgd-vec4-direct-own-update", [4, 4, 0, 100, 1], &[], [1, 2]);
+    let counts = steps("sgd-vec4-direct-own-update", [4, 4, 0, 100, 1, 0], &[], [1, 2]);
     assert_eq!(counts, once(&[(16, 416)]));
-    let counts = steps("sgd-scalar-direct-own-update", [7, 7, 0, 300, 2], &[], [2, 2]);
+    let counts = steps("sgd-scalar-direct-own-update", [7, 7, 0, 300, 2, 0], &[], [2, 2]);
     assert_eq!(counts, once(&[(7, 307)]));
 }
 
@@ -92,8 +92,15 @@ fn a_direct_launch_ends_where_it_says() {
 fn a_table_ends_with_its_last_chunk_and_a_chunk_with_its_last_element() {
     // Two chunks of the launch's, and one behind them that is not.
     let chunks = [[0, 0, 0, 10], [20, 20, 0, 256], [300, 300, 0, 256]];
-    let counts = steps("sgd-vec4-table-own-update", [0, 0, 0, 2, 2], &chunks, [2, 2]);
+    let counts = steps("sgd-vec4-table-own-update", [0, 0, 0, 2, 2, 0], &chunks, [2, 2]);
     assert_eq!(counts, once(&[(0, 40), (80, 1104)]));
-    let counts = steps("sgd-scalar-table-own-update", [0, 0, 0, 2, 1], &chunks, [1, 4]);
+    let counts = steps("sgd-scalar-table-own-update", [0, 0, 0, 2, 1, 0], &chunks, [1, 4]);
     assert_eq!(counts, once(&[(0, 10), (20, 276)]));
+    // A chunk for four workgroups, of which it takes three; grid and table end together or do not.
+    let chunks = [[0, 0, 0, 600], [620, 620, 0, 300], [1000, 1000, 0, 1024]];
+    for grid in [[8, 1], [3, 3]] {
+        let launch = [0, 0, 0, 2, grid[0], 2];
+        let counts = steps("sgd-scalar-table-own-update", launch, &chunks, grid);
+        assert_eq!(counts, once(&[(0, 600), (620, 920)]));
+    }
 }

@@ -106,23 +106,22 @@ impl Optimizer {
             let Some(place) = param.state else { continue };
             let at = [param.param.offset / ELEMENT, param.grad.offset / ELEMENT, place.at];
             let piece = Piece { at, len: param.param.len, block: param.block as u32 };
-            for (width, piece) in piece.split() {
-                let buffers = (param.param.buffer.clone(), param.grad.buffer.clone(), place.page);
-                let key = (width, Kind::of(self.rule_of(param)), buffers);
-                together.entry(key, || (width, i, Vec::new())).2.push(piece);
-            }
+            let buffers = (param.param.buffer.clone(), param.grad.buffer.clone(), place.page);
+            let key = (Kind::of(self.rule_of(param)), buffers);
+            together.entry(key, || (i, Vec::new())).1.push(piece);
         }
         // One pipeline's launches follow each other.
         let mut launches = Buckets::new();
-        for (width, of, pieces) in together.buckets {
+        for (of, pieces) in together.buckets {
             let param = &self.params[of];
             let rule = self.groups[self.blocks[param.block].group].group.rule.clone();
             let grads = match param.param.buffer == param.grad.buffer {
                 true => Grads::Shared,
                 false => Grads::Own,
             };
-            for launch in plan::launches(pieces, width, self.bounds) {
-                let files = Files { width, address: launch.work.address(), grads, body: self.body };
+            for launch in plan::launches(pieces, self.bounds) {
+                let (width, address) = (launch.width, launch.work.address());
+                let files = Files { width, address, grads, body: self.body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));

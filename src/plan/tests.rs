@@ -7,9 +7,10 @@ const DEFAULT: Bounds =
 const TINY: Bounds = Bounds { binding: 1024, alignment: 256, workgroups: 3, invocations: 8 };
 
 /// Runs launches as the shaders do and returns every (param, grad, state, block) they touch.
-fn touched(launches: &[Launch], width: Width, bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
+fn touched(launches: &[Launch], bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
     let mut all = Vec::new();
     for launch in launches {
+        let width = launch.width;
         let [x, y] = launch.grid.map(u64::from);
         assert!(x >= 1 && y >= 1 && x <= bounds.workgroups && y <= bounds.workgroups);
         for bytes in &launch.bindings {
@@ -34,12 +35,12 @@ fn touched(launches: &[Launch], width: Width, bounds: Bounds) -> Vec<([u64; ROLE
                 assert!(u64::from(*length) <= x * y * bounds.invocations);
                 (0..u64::from(*length)).for_each(|i| visit(*at, i, *block));
             }
-            Work::Table { chunks } => {
-                assert!(chunks.len() as u64 <= x * y);
+            Work::Table { chunks, shift } => {
+                assert!((chunks.len() as u64) << shift <= x * y);
                 assert!(chunks.len() as u64 * 16 <= bounds.binding);
                 for &[param, grad, state, last] in chunks {
-                    assert!(u64::from(last & 0xffff) <= bounds.invocations);
                     let length = u64::from(last & 0xffff);
+                    assert!(length <= bounds.invocations << shift);
                     (0..length).for_each(|i| visit([param, grad, state], i, last >> 16));
                 }
             }
@@ -54,12 +55,7 @@ fn check(views: &[Piece], bounds: Bounds) {
         .iter()
         .flat_map(|view| (0..view.len).map(|i| (view.at.map(|at| at + i), view.block)))
         .collect();
-    let mut actual = Vec::new();
-    for width in [Width::Vec4, Width::Scalar] {
-        let pieces = views.iter().flat_map(|view| view.split());
-        let pieces = pieces.filter(|(w, _)| *w == width).map(|(_, piece)| piece).collect();
-        actual.extend(touched(&launches(pieces, width, bounds), width, bounds));
-    }
+    let mut actual = touched(&launches(views.to_vec(), bounds), bounds);
     expected.sort_unstable();
     actual.sort_unstable();
     assert_eq!(actual, expected);
@@ -100,25 +96,47 @@ proptest! {
 #[test]
 fn one_aligned_view_is_one_direct_launch() {
     let view = Piece { at: [64, 128, 0], len: 1 << 20, block: 0 };
-    let pieces: Vec<_> = view.split().collect();
-    assert_eq!(pieces, [(Width::Vec4, view)]);
-    let launches = launches(vec![view], Width::Vec4, DEFAULT);
+    let launches = launches(vec![view], DEFAULT);
     assert_eq!(launches.len(), 1);
+    assert_eq!(launches[0].width, Width::Vec4);
     assert!(matches!(launches[0].work, Work::Direct { length: 262_144, .. }));
+}
+
+/// Views of these lengths and blocks, one after the other without gaps.
+fn packed(views: impl IntoIterator<Item = (u64, u32)>) -> Vec<Piece> {
+    let mut at = 0;
+    let piece = |(len, block)| {
+        let piece = Piece { at: [at; ROLES], len, block };
+        at += len;
+        piece
+    };
+    views.into_iter().map(piece).collect()
 }
 
 #[test]
 fn ten_thousand_views_of_an_arena_are_two_launches() {
-    let mut at = 0;
-    let views = (0..10_000).map(|i| {
-        let piece = Piece { at: [at, at, at], len: 1 + i % 97, block: (i % 7) as u32 };
-        at += piece.len;
-        piece
-    });
-    let pieces: Vec<_> = views.flat_map(Piece::split).collect();
-    for width in [Width::Vec4, Width::Scalar] {
-        let pieces = pieces.iter().filter(|(w, _)| *w == width).map(|(_, piece)| *piece);
-        assert_eq!(launches(pieces.collect(), width, DEFAULT).len(), 1);
+    let views = packed((0..10_000).map(|i| (1 + i % 97, (i % 7) as u32)));
+    let launches = launches(views, DEFAULT);
+    let widths: Vec<_> = launches.iter().map(|launch| launch.width).collect();
+    assert_eq!(widths, [Width::Vec4, Width::Scalar]);
+}
+
+#[test]
+fn adjoining_views_of_one_block_are_one_piece() {
+    let one = launches(packed((0..1000).map(|i| (1 + i % 97, 0))), DEFAULT);
+    let whole = launches(packed([((0..1000).map(|i| 1 + i % 97).sum(), 0)]), DEFAULT);
+    assert_eq!(one, whole);
+}
+
+#[test]
+fn long_views_share_a_row_of_the_table_among_workgroups_and_short_ones_do_not() {
+    for (len, shift) in [(8192, 3), (1 << 18, 4), (1000, 0), (3000, 0), (5000, 1)] {
+        let launches = launches(packed((0..64).map(|i| (len, i % 2))), DEFAULT);
+        let Work::Table { chunks, shift: found } = &launches[0].work else {
+            panic!("{len}: {:?}", launches[0].work)
+        };
+        assert_eq!(*found, shift, "{len}");
+        assert_eq!(chunks.len() as u64, 64 * len.div_ceil(1024 << shift), "{len}");
     }
 }
 
@@ -126,7 +144,7 @@ fn ten_thousand_views_of_an_arena_are_two_launches() {
 fn more_workgroups_than_one_row_holds() {
     let view = Piece { at: [0; ROLES], len: 65_536 * 1024, block: 0 };
     let bounds = Bounds { binding: 1 << 30, ..DEFAULT };
-    let launches = launches(vec![view], Width::Vec4, bounds);
+    let launches = launches(vec![view], bounds);
     assert_eq!(launches.len(), 1);
     assert_eq!(launches[0].grid, [65_535, 2]);
 }
@@ -134,15 +152,17 @@ fn more_workgroups_than_one_row_holds() {
 #[test]
 fn a_view_longer_than_a_binding_is_cut() {
     let view = Piece { at: [1, 5, 1], len: 40_000_000, block: 0 };
-    let body = view.split().find(|(width, _)| *width == Width::Vec4).unwrap().1;
-    let launches = launches(vec![body], Width::Vec4, DEFAULT);
-    assert_eq!(launches.len(), 2);
-    let covered: u64 = launches
-        .iter()
-        .map(|launch| match launch.work {
-            Work::Direct { length, .. } => u64::from(length) * QUAD,
-            Work::Table { .. } => unreachable!(),
-        })
-        .sum();
-    assert_eq!(covered, body.len);
+    let launches = launches(vec![view], DEFAULT);
+    let lengths = launches.iter().map(|launch| match &launch.work {
+        Work::Direct { length, .. } => (launch.width, u64::from(*length) * launch.width.elements()),
+        Work::Table { .. } => panic!("{launch:?}"),
+    });
+    let lengths: Vec<_> = lengths.collect();
+    // What a binding of 128 MiB that starts one alignment early can hold, the rest, and the ends.
+    let most = (128 << 20 >> 2) - 64;
+    let body = 40_000_000 - 4;
+    assert_eq!(
+        lengths,
+        [(Width::Vec4, most), (Width::Vec4, body - most), (Width::Scalar, 3), (Width::Scalar, 1)]
+    );
 }

@@ -47,10 +47,17 @@ impl Layout {
         Ok(layout)
     }
 
-    /// One view past 65 536 elements that starts off a 16-byte boundary.
+    /// A view past 65 536 elements that starts off a 16-byte boundary; and two views side by side, long
+    /// enough for several workgroups to share a row of their launch's table.
     pub(super) fn long(gpu: &Gpu) -> Result<Self, Error> {
         let mut layout = Self { spots: Vec::new(), buffers: Vec::new() };
         layout.own(gpu, 65_537, 1)?;
+        let (params, grads) = (layout.buffer(gpu, 16_004)?, layout.buffer(gpu, 16_004)?);
+        for range in [3..9003, 9003..16_004] {
+            let name = format!("neighbour {}", range.end - range.start);
+            let param = View::f32(&params).range(range.clone());
+            layout.add(name, param, View::f32(&grads).range(range));
+        }
         Ok(layout)
     }
 

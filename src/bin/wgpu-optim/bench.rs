@@ -1,7 +1,6 @@
 //! How fast a step is: against a kernel that only moves the same bytes, and against the CPU.
 
 mod plot;
-mod time;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,10 +8,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use wgpu_optim::headless::{Gpu, is_software};
+use wgpu_optim::timing::{Clock, Samples, cpu_ms as time_cpu};
 use wgpu_optim::{Cpu, Group, Optimizer, View, rule};
 
 use crate::{Failure, progress};
-use time::{Clock, Samples};
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -146,11 +145,12 @@ fn measure(
     let mut cpu = Cpu::new(group, elements as usize)?;
 
     let steps = clock.enough(&mut step, enough)?;
-    let [mut step_ms, mut stream_ms, mut cpu1_ms, mut cpu_ms] = [(); 4].map(|()| Samples::new());
+    let [mut step_ms, mut stream_ms, mut cpu1_ms, mut cpu_ms] =
+        [(); 4].map(|()| Samples::default());
     for _ in 0..rounds {
         step_ms.push(clock.gpu_ms(&mut step, steps)?);
         stream_ms.push(clock.gpu_ms(&mut stream, steps)?);
-        let mut on_cpu = || time::cpu_ms(enough, || cpu.step(&mut param, &grad));
+        let mut on_cpu = || time_cpu(enough, || cpu.step(&mut param, &grad));
         cpu1_ms.push(one.install(&mut on_cpu)?);
         cpu_ms.push(on_cpu()?);
     }

@@ -1,22 +1,23 @@
-//! Taking times.
+//! Timing recorded steps, on the GPU's own clock where it has one: for benchmarks.
 
 use std::time::Instant;
 
-use wgpu_optim::Optimizer;
-use wgpu_optim::headless::Gpu;
-use wgpu_optim::wgpu;
-
-use crate::Failure;
+use crate::error::Error;
+use crate::headless::Gpu;
+use crate::optimizer::Optimizer;
 
 /// The most steps of one sample.
 const MOST: u32 = 2000;
 
 /// A device, and how its work is timed.
-pub(crate) struct Clock {
-    pub(crate) gpu: Gpu,
+#[derive(Debug)]
+pub struct Clock {
+    /// The device: the adapter's own limits and, if there are such, timestamps.
+    pub gpu: Gpu,
     timestamps: Option<Timestamps>,
 }
 
+#[derive(Debug)]
 struct Timestamps {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
@@ -27,7 +28,10 @@ struct Timestamps {
 
 impl Clock {
     /// Of `adapter`, with timestamps if it has them.
-    pub(crate) fn of(adapter: wgpu::Adapter) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// If the adapter refuses a device.
+    pub fn of(adapter: wgpu::Adapter) -> Result<Self, Error> {
         let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         let limits = adapter.limits();
         let gpu = Gpu::with(adapter, limits, features)?;
@@ -35,12 +39,16 @@ impl Clock {
         Ok(Self { gpu, timestamps })
     }
 
-    pub(crate) fn name(&self) -> &'static str {
+    /// `timestamps`, or `wall clock`: from submitting to having waited.
+    pub fn name(&self) -> &'static str {
         if self.timestamps.is_some() { "timestamps" } else { "wall clock" }
     }
 
-    /// Milliseconds of one step, over `steps` of them.
-    pub(crate) fn gpu_ms(&self, optimizer: &mut Optimizer, steps: u32) -> Result<f64, Failure> {
+    /// Milliseconds of one step, over `steps` of them in one pass. Submits, and waits.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn gpu_ms(&self, optimizer: &mut Optimizer, steps: u32) -> Result<f64, Error> {
         let Gpu { device, queue, .. } = &self.gpu;
         let mut encoder = device.create_command_encoder(&Default::default());
         let timestamp_writes =
@@ -69,8 +77,11 @@ impl Clock {
         Ok(all / f64::from(steps))
     }
 
-    /// How many steps take at least `ms`. Also warms up.
-    pub(crate) fn enough(&self, optimizer: &mut Optimizer, ms: f64) -> Result<u32, Failure> {
+    /// How many steps take at least `ms` milliseconds, 2000 at most. Also warms up.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn enough(&self, optimizer: &mut Optimizer, ms: f64) -> Result<u32, Error> {
         let mut steps = 1;
         loop {
             let took = self.gpu_ms(optimizer, steps)? * f64::from(steps);
@@ -112,16 +123,20 @@ impl Timestamps {
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, 16);
     }
 
-    fn read_ms(&self, gpu: &Gpu) -> Result<f64, Failure> {
+    fn read_ms(&self, gpu: &Gpu) -> Result<f64, Error> {
+        let failed = |e: &dyn std::fmt::Display| Error::Readback {
+            what: "timestamps".to_owned(),
+            message: e.to_string(),
+        };
         let (sender, receiver) = std::sync::mpsc::channel();
         self.readable.slice(..).map_async(wgpu::MapMode::Read, move |result| {
             // The receiver outlives the wait below, unless that fails and reports.
             let _ = sender.send(result);
         });
         gpu.wait()?;
-        receiver.recv()??;
+        receiver.recv().map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
         let ticks = {
-            let bytes = self.readable.slice(..).get_mapped_range()?;
+            let bytes = self.readable.slice(..).get_mapped_range().map_err(|e| failed(&e))?;
             let ticks: Vec<u64> =
                 bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
             ticks[1].saturating_sub(ticks[0])
@@ -132,7 +147,10 @@ impl Timestamps {
 }
 
 /// Milliseconds of one call, over as many as take at least `enough`.
-pub(crate) fn cpu_ms<E>(enough: f64, mut step: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+///
+/// # Errors
+/// The call's first.
+pub fn cpu_ms<E>(enough: f64, mut step: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
     let start = Instant::now();
     let mut steps = 0;
     loop {
@@ -146,19 +164,18 @@ pub(crate) fn cpu_ms<E>(enough: f64, mut step: impl FnMut() -> Result<(), E>) ->
 }
 
 /// Measurements of one thing.
-pub(crate) struct Samples(Vec<f64>);
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<f64>);
 
 impl Samples {
-    pub(crate) fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    pub(crate) fn push(&mut self, sample: f64) {
+    /// One more.
+    pub fn push(&mut self, sample: f64) {
         self.0.push(sample);
     }
 
     /// Sample by sample, the ratio to another's taken at the same time.
-    pub(crate) fn over(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
 
@@ -169,12 +186,13 @@ impl Samples {
         sorted.get((at * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
     }
 
-    pub(crate) fn median(&self) -> f64 {
+    /// The one in the middle; NaN of none.
+    pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
     /// Half the distance between the quartiles, relative to the median.
-    pub(crate) fn spread(&self) -> f64 {
+    pub fn spread(&self) -> f64 {
         (self.quantile(0.75) - self.quantile(0.25)) / 2.0 / self.median()
     }
 }
