@@ -164,23 +164,29 @@ impl StepScalars {
     }
 }
 
-/// Records launches. Those of one pipeline should follow each other.
+/// Records launches. Those of one pipeline should follow each other: what is bound already is not
+/// bound again, which with many launches is much of what recording costs.
 pub(crate) fn record(
     pass: &mut wgpu::ComputePass<'_>,
     launches: &[Recordable],
     scalars: &StepScalars,
 ) {
-    let mut current = None;
+    let (mut pipeline, mut block) = (None, None);
     for launch in launches {
-        if current != Some(&launch.pipeline) {
+        if pipeline != Some(&launch.pipeline) {
             pass.set_pipeline(&launch.pipeline);
-            current = Some(&launch.pipeline);
+            pipeline = Some(&launch.pipeline);
+        }
+        if block != Some((launch.address, launch.scalars)) {
+            match launch.address {
+                Address::Direct => {
+                    pass.set_bind_group(1, scalars.direct.as_ref(), &[launch.scalars])
+                }
+                Address::Table => pass.set_bind_group(1, scalars.table.as_ref(), &[]),
+            }
+            block = Some((launch.address, launch.scalars));
         }
         pass.set_bind_group(0, &launch.launch, &[]);
-        match launch.address {
-            Address::Direct => pass.set_bind_group(1, scalars.direct.as_ref(), &[launch.scalars]),
-            Address::Table => pass.set_bind_group(1, scalars.table.as_ref(), &[]),
-        }
         pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
     }
 }

@@ -1,0 +1,56 @@
+//! What the benches share: a device, and parameters in it.
+
+use wgpu_optim::headless::Gpu;
+use wgpu_optim::timing::Clock;
+use wgpu_optim::{Error, Group, Optimizer, View};
+
+/// Where parameters and their gradients lie.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "not every bench has both")]
+pub(crate) enum Place {
+    /// All parameters in one buffer, all gradients in another.
+    Arena,
+    /// Two buffers for each parameter.
+    Own,
+}
+
+/// A benchmark has nothing to go on with.
+pub(crate) fn ok<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The best adapter, said aloud.
+pub(crate) fn clock() -> Clock {
+    let clock = ok(Clock::of(ok(Gpu::headless()).adapter));
+    println!("{}, timed by {}", clock.gpu.describe(), clock.name());
+    clock
+}
+
+/// Adds `params` tensors of `len` elements, dealt out to as many groups as `groups` says.
+pub(crate) fn fill(
+    mut optimizer: Optimizer,
+    gpu: &Gpu,
+    (place, params, len): (Place, u64, u64),
+    (group, groups): (&Group, u64),
+) -> Result<Optimizer, Error> {
+    let shared = match place {
+        Place::Arena => {
+            Some((gpu.zeros("params", params * len)?, gpu.zeros("grads", params * len)?))
+        }
+        Place::Own => None,
+    };
+    let ids = (0..groups).map(|_| optimizer.add_group(group.clone()));
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
+    for i in 0..params {
+        let (param, grad) = match &shared {
+            Some((params, grads)) => {
+                let range = i * len..(i + 1) * len;
+                (View::f32(params).range(range.clone()), View::f32(grads).range(range))
+            }
+            None => (View::f32(&gpu.zeros("param", len)?), View::f32(&gpu.zeros("grad", len)?)),
+        };
+        optimizer.add_param(ids[(i % groups) as usize], &format!("w{i}"), param, grad)?;
+    }
+    optimizer.prepare()?;
+    Ok(optimizer)
+}
