@@ -1,0 +1,256 @@
+//! Other ways to write the kernels: small edits of their WGSL, compiled beside the original.
+//!
+//! They are here to be measured, not to be shipped, so the library needs no switches for them. An edit
+//! that does not find what it edits is an error.
+
+use std::path::Path;
+
+use wgpu_optim::kernel::Kernel;
+
+use crate::family::FAMILIES;
+use crate::module::{Checks, Module, WORKGROUP_SIZE, module};
+use crate::subject::{Addressing, Results, Subject, compile, steps};
+use crate::table::Table;
+
+/// The kernels that are varied.
+const KERNELS: [&str; 4] = [
+    "adam-vec4-direct-own-update",
+    "adam-vec4-table-own-update",
+    "rmsprop-vec4-direct-own-update",
+    "sgd-MOMENTUM-vec4-direct-own-update",
+];
+
+/// One way to write one kernel.
+struct Variant {
+    kernel: &'static str,
+    name: &'static str,
+    wgsl: String,
+    workgroup: u32,
+    checks: Checks,
+    /// `real`s to an invocation.
+    reals: u32,
+}
+
+/// Where `shaders/kernel/update.wgsl` sends the outside invocations away, and what comes before and
+/// behind.
+const START: &str = "    let at = locate(workgroup, lane);\n";
+const EXIT: &str = "    if !at.inside {\n        return;\n    }\n";
+const STORE: &str = "    store_state(at.state);\n";
+
+/// What addressing says of an invocation's place.
+const SIGNATURE: &str = "fn locate(workgroup: vec3<u32>, lane: u32";
+const INDEX: &str =
+    "    let i = (workgroup.y * launch.row + workgroup.x) * WORKGROUP_SIZE + lane;\n";
+const DIRECT: &str =
+    "    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, i < launch.length);";
+const TABLE: &str =
+    "    return Place(chunk.x + lane, chunk.y + lane, chunk.z + lane, chunk.w >> 16u, inside);";
+
+/// Roots and divisions, and a reciprocal root in their place: another formula, since ε moves under it.
+const ROOTS: [(&str, &str); 2] = [
+    (
+        "m / (sqrt(hyper.v_scale * v + hyper.eps_root) + hyper.eps)",
+        "m * inverseSqrt(hyper.v_scale * v + (hyper.eps_root + hyper.eps))",
+    ),
+    (
+        "g / (sqrt(variance + hyper.eps_root) + hyper.eps)",
+        "g * inverseSqrt(variance + (hyper.eps_root + hyper.eps))",
+    ),
+];
+
+/// Compiles every variant for every family: a table for each.
+pub(crate) fn compare(icd: &Path) -> Result<Vec<(Results, Table)>, String> {
+    let steps = steps()?;
+    let mut variants = Vec::new();
+    for name in KERNELS {
+        let subject = steps.iter().find(|subject| subject.name() == name);
+        let subject = subject.ok_or_else(|| format!("{name}: no such kernel"))?;
+        variants.push((subject, of_kernel(name, subject)?));
+    }
+    let modules = (variants.iter())
+        .flat_map(|(subject, all)| all.iter().map(|variant| variant.module(subject)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let all: Vec<Variant> = variants.into_iter().flat_map(|(_, all)| all).collect();
+    let results = compile(icd, &FAMILIES, &modules)?;
+    let with_table = |results: Results| {
+        let table = table(&all, &results);
+        (results, table)
+    };
+    Ok(results.into_iter().map(with_table).collect())
+}
+
+/// The variants that make sense for a kernel, itself first.
+fn of_kernel(kernel: &'static str, subject: &Subject) -> Result<Vec<Variant>, String> {
+    let written = &subject.kernel.wgsl;
+    let (workgroup, checks) = (WORKGROUP_SIZE, Checks::Unchecked);
+    let variant = |name, wgsl: String| Variant { kernel, name, wgsl, workgroup, checks, reals: 1 };
+    let same = |name| variant(name, written.clone());
+
+    let mut all = vec![same("as shipped")];
+    if subject.addressing == Addressing::Direct {
+        for (name, reals) in [("2 vec4s", 2), ("4 vec4s", 4)] {
+            all.push(Variant { reals, ..variant(name, several(written, reals)?) });
+        }
+        for (name, workgroup) in [("workgroups of 64", 64), ("workgroups of 128", 128)] {
+            all.push(Variant { workgroup, ..same(name) });
+        }
+        let uniform = "@group(1) @binding(0) var<uniform>";
+        let storage = "@group(1) @binding(0) var<storage, read>";
+        all.push(variant("scalars in storage", edited(written, uniform, storage)?));
+    }
+    all.push(Variant { checks: Checks::Restrict, ..same("bounds checked") });
+    for (old, new) in ROOTS {
+        if written.contains(old) {
+            all.push(variant("reciprocal root", edited(written, old, new)?));
+        }
+    }
+    let uniform = "@group(0) @binding(0) var<uniform>";
+    all.push(variant("launch in immediates", edited(written, uniform, "var<immediate>")?));
+    all.push(variant("loads before the branch", loads_first(written, subject.addressing)?));
+    Ok(all)
+}
+
+/// `wgsl` with `new` for `old`, which has to be there exactly once.
+fn edited(wgsl: &str, old: &str, new: &str) -> Result<String, String> {
+    match wgsl.matches(old).count() {
+        1 => Ok(wgsl.replace(old, new)),
+        count => Err(format!("a variant edits what is there {count} times, not once: {old}")),
+    }
+}
+
+/// Outside invocations load the last `real` of their run, compute with the others, and leave only then.
+/// Latency and throughput of this one do not compare with the others': see `Figures`.
+fn loads_first(wgsl: &str, addressing: Addressing) -> Result<String, String> {
+    let (place, index, last) = match addressing {
+        Addressing::Direct => (DIRECT, "+ i", "min(i, launch.length - 1u)"),
+        Addressing::Table => (TABLE, "+ lane", "min(lane, (chunk.w & 0xffffu) - 1u)"),
+    };
+    let clamped = format!("    let at = {last};\n{}", place.replace(index, "+ at"));
+    let wgsl = edited(wgsl, place, &clamped)?;
+    let wgsl = edited(&wgsl, EXIT, "")?;
+    edited(&wgsl, STORE, &format!("{EXIT}{STORE}"))
+}
+
+/// Several `real`s to an invocation, a workgroup apart, so that neighbours still load neighbours. All
+/// of them are inside, or none: another launch has to take what is left over.
+fn several(wgsl: &str, reals: u32) -> Result<String, String> {
+    let each = |lines: &[&str]| -> String {
+        (0..reals).map(|part| lines.concat().replace('#', &part.to_string())).collect()
+    };
+    // The kernel's own statements, with each part's own names.
+    let load = [
+        "    let p_# = load_param(at_#.param);\n",
+        "    let loaded_# = load_grad(at_#.grad);\n",
+        "    load_state(at_#.state);\n",
+    ];
+    let compute = [
+        "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n",
+        "    let u_# = direction(g_#, step.hyper);\n",
+    ];
+    let store = [
+        "    store_state(at_#.state);\n",
+        "    store_param(at_#.param, p_# - (step.lr * u_# + step.decay * p_#));\n",
+    ];
+    for line in load.iter().chain(&compute).chain(&store) {
+        edited(wgsl, &line.replace("_#", ""), "")?;
+    }
+    let exit = EXIT.replace("at.", &format!("at_{}.", reals - 1));
+    let body = [
+        each(&["    let at_# = locate(workgroup, lane, #u);\n"]),
+        "    let step = scalars_of(at_0);\n".to_owned(),
+        exit,
+        each(&[&load[..], &["    let old_# = state;\n"]].concat()),
+        each(&[&["    state = old_#;\n"], &compute[..], &["    let new_# = state;\n"]].concat()),
+        each(&[&["    state = new_#;\n"], &store[..]].concat()),
+        "}\n".to_owned(),
+    ];
+    // The entry point is what a kernel ends with.
+    let (before, _) = wgsl.split_once(START).ok_or("a variant finds no start of the kernel")?;
+    let wgsl = format!("{before}{}", body.concat());
+    let wgsl = edited(&wgsl, SIGNATURE, &format!("{SIGNATURE}, part: u32"))?;
+    let workgroup = "(workgroup.y * launch.row + workgroup.x)";
+    let index = INDEX.replace(workgroup, &format!("({workgroup} * {reals}u + part)"));
+    edited(&wgsl, INDEX, &index)
+}
+
+impl Variant {
+    fn full_name(&self) -> String {
+        format!("{}/{}", self.kernel.replace("-own-update", ""), self.name)
+    }
+
+    fn module(&self, subject: &Subject) -> Result<Module, String> {
+        let name = self.full_name();
+        let kernel = Kernel { name, wgsl: self.wgsl.clone(), ..subject.kernel.clone() };
+        module(&kernel, self.workgroup, self.checks)
+    }
+}
+
+/// What one family makes of the variants.
+fn table(variants: &[Variant], results: &Results) -> Table {
+    let head = vec![
+        "kernel",
+        "variant",
+        "VGPRs",
+        "waves",
+        "instrs",
+        "latency",
+        "inv. thr.",
+        "a vec4",
+        "change",
+        "loads in flight",
+        "KiB a SIMD",
+    ];
+    let mut shipped = 0.0;
+    let mut rows = Vec::new();
+    for variant in variants {
+        let Some(built) = results.kernels.get(&variant.full_name()) else { continue };
+        let figures = &built.figures;
+        let a_vec4 = figures.inverse_throughput as f64 / f64::from(variant.reals);
+        if variant.name == "as shipped" {
+            shipped = a_vec4;
+        }
+        let in_flight = figures.code.in_flight;
+        // 16 bytes to each lane.
+        let kib = figures.waves * results.family.lanes_a_wave() * u64::from(in_flight) / 64;
+        rows.push(vec![
+            variant.kernel.replace("-own-update", ""),
+            variant.name.to_owned(),
+            figures.vgprs.to_string(),
+            figures.waves.to_string(),
+            figures.code.instructions.to_string(),
+            figures.latency.to_string(),
+            figures.inverse_throughput.to_string(),
+            format!("{a_vec4:.0}"),
+            format!("{:+.0} %", (a_vec4 / shipped - 1.0) * 100.0),
+            in_flight.to_string(),
+            kib.to_string(),
+        ]);
+    }
+    Table { head, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every edit applies to the kernels as they are, and every result is valid.
+    #[test]
+    fn every_variant_compiles() -> Result<(), String> {
+        let steps = steps()?;
+        for name in KERNELS {
+            let subject = steps.iter().find(|subject| subject.name() == name).ok_or(name)?;
+            for variant in of_kernel(name, subject)? {
+                let module = variant.module(subject);
+                let module = module.map_err(|e| format!("{}: {e}", variant.full_name()))?;
+                assert!(!module.spirv.is_empty());
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_edit_applies_once_or_fails() {
+        assert_eq!(edited("a b", "b", "c").as_deref(), Ok("a c"));
+        assert!(edited("a b", "x", "c").is_err() && edited("b b", "b", "c").is_err());
+    }
+}
