@@ -13,7 +13,7 @@ mod table;
 mod variants;
 mod vulkan;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -134,21 +134,28 @@ fn figures(options: &FiguresOptions) -> Result<(), String> {
         println!("{}\n", of_family(results).text(options.markdown));
         print_assembly(results, |_| options.asm);
     }
-    if let Some(path) = &options.json {
-        let all: Vec<_> = results
-            .iter()
-            .flat_map(|results| {
-                results.kernels.iter().map(|(name, built)| {
-                    let Results { family, driver, .. } = results;
-                    let (family, figures) = (family.name(), &built.figures);
-                    serde_json::json!({ "kernel": name, "family": family, "driver": driver, "figures": figures })
-                })
-            })
-            .collect();
-        let json = serde_json::to_string_pretty(&all).map_err(|e| e.to_string())?;
-        std::fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))?;
+    match &options.json {
+        Some(path) => write_json(path, &results),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Every figure of every kernel: an object each.
+fn write_json(path: &Path, results: &[Results]) -> Result<(), String> {
+    let of_family = |results: &Results| {
+        let object = |(name, built): (&String, &Built)| {
+            serde_json::json!({
+                "kernel": name,
+                "family": results.family.name(),
+                "driver": results.driver,
+                "figures": built.figures,
+            })
+        };
+        results.kernels.iter().map(object).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = results.iter().flat_map(of_family).collect();
+    let json = serde_json::to_string_pretty(&all).map_err(|e| e.to_string())?;
+    std::fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn of_family(results: &Results) -> Table {
@@ -164,8 +171,8 @@ fn of_family(results: &Results) -> Table {
         "spills",
         "scratch",
         "16 B loads",
-        "stores",
-        "others",
+        "16 B stores",
+        "narrower",
         "branches",
         "copies",
         "scalar waits",
