@@ -9,8 +9,8 @@ const VGPRS: u64 = 64;
 /// The only branch: around everything, for the invocations past the end.
 const BRANCHES: [&str; 1] = ["s_cbranch_execz"];
 
-/// Words of `Launch` that are read: all five, or length and row.
-const LAUNCH: [u32; 2] = [5, 2];
+/// Words of `Launch` fetched: five for direct; for a table three, by a load of four.
+const LAUNCH: [u32; 2] = [5, 4];
 
 /// Words of a chunk, which only a table has.
 const CHUNK: u32 = 4;

@@ -37,14 +37,12 @@ const START: &str = "    let at = locate(workgroup, lane);\n";
 const EXIT: &str = "    if !at.inside {\n        return;\n    }\n";
 const STORE: &str = "    store_state(at.state);\n";
 
-/// What addressing says of an invocation's place.
+/// What `shaders/address/direct.wgsl` says of an invocation's place.
 const SIGNATURE: &str = "fn locate(workgroup: vec3<u32>, lane: u32";
 const INDEX: &str =
     "    let i = (workgroup.y * launch.row + workgroup.x) * WORKGROUP_SIZE + lane;\n";
-const DIRECT: &str =
+const PLACE: &str =
     "    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, i < launch.length);";
-const TABLE: &str =
-    "    return Place(chunk.x + lane, chunk.y + lane, chunk.z + lane, chunk.w >> 16u, inside);";
 
 /// Roots and divisions, and a reciprocal root in their place: another formula, since ε moves under it.
 const ROOTS: [(&str, &str); 2] = [
@@ -97,6 +95,7 @@ fn of_kernel(kernel: &'static str, subject: &Subject) -> Result<Vec<Variant>, St
         let uniform = "@group(1) @binding(0) var<uniform>";
         let storage = "@group(1) @binding(0) var<storage, read>";
         all.push(variant("scalars in storage", edited(written, uniform, storage)?));
+        all.push(variant("loads before the branch", loads_first(written)?));
     }
     all.push(Variant { checks: Checks::Restrict, ..same("bounds checked") });
     for (old, new) in ROOTS {
@@ -106,7 +105,6 @@ fn of_kernel(kernel: &'static str, subject: &Subject) -> Result<Vec<Variant>, St
     }
     let uniform = "@group(0) @binding(0) var<uniform>";
     all.push(variant("launch in immediates", edited(written, uniform, "var<immediate>")?));
-    all.push(variant("loads before the branch", loads_first(written, subject.addressing)?));
     Ok(all)
 }
 
@@ -120,13 +118,9 @@ fn edited(wgsl: &str, old: &str, new: &str) -> Result<String, String> {
 
 /// Outside invocations load the last `real` of their run, compute with the others, and leave only then.
 /// Latency and throughput of this one do not compare with the others': see `Figures`.
-fn loads_first(wgsl: &str, addressing: Addressing) -> Result<String, String> {
-    let (place, index, last) = match addressing {
-        Addressing::Direct => (DIRECT, "+ i", "min(i, launch.length - 1u)"),
-        Addressing::Table => (TABLE, "+ lane", "min(lane, (chunk.w & 0xffffu) - 1u)"),
-    };
-    let clamped = format!("    let at = {last};\n{}", place.replace(index, "+ at"));
-    let wgsl = edited(wgsl, place, &clamped)?;
+fn loads_first(wgsl: &str) -> Result<String, String> {
+    let clamp = "    let at = min(i, launch.length - 1u);\n";
+    let wgsl = edited(wgsl, PLACE, &format!("{clamp}{}", PLACE.replace("+ i", "+ at")))?;
     let wgsl = edited(&wgsl, EXIT, "")?;
     edited(&wgsl, STORE, &format!("{EXIT}{STORE}"))
 }
