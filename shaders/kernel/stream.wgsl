@@ -15,6 +15,6 @@ fn update(
 
     state = State(state[0] + g, state[1] + g, state[2] + g);
 
-    store_state(at.state);
     store_param(at.param, p + g);
+    store_state(at.state);
 }

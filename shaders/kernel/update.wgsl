@@ -22,6 +22,6 @@ fn update(
     let g = step.grad_scale * loaded + step.l2 * p;
     let u = direction(g, step.hyper);
 
-    store_state(at.state);
     store_param(at.param, p - (step.lr * u + step.decay * p));
+    store_state(at.state);
 }
