@@ -5,14 +5,18 @@
 
 use std::process::ExitCode;
 
-use wgpu_optim::kernel::kernels;
+use wgpu_optim::kernel::{Kernel, control_kernels, kernels};
+
+fn all() -> Vec<Kernel> {
+    kernels().into_iter().chain(control_kernels()).collect()
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => kernels().iter().for_each(|kernel| println!("{}", kernel.name)),
+        [] => all().iter().for_each(|kernel| println!("{}", kernel.name)),
         ["--all", directory] => {
-            for kernel in kernels() {
+            for kernel in all() {
                 let path = format!("{directory}/{}.wgsl", kernel.name);
                 if let Err(error) = std::fs::write(&path, kernel.wgsl) {
                     eprintln!("{path}: {error}");
@@ -20,7 +24,7 @@ fn main() -> ExitCode {
                 }
             }
         }
-        [name] => match kernels().into_iter().find(|kernel| kernel.name == *name) {
+        [name] => match all().into_iter().find(|kernel| kernel.name == *name) {
             Some(kernel) => println!("{}", kernel.wgsl),
             None => {
                 eprintln!("no kernel `{name}`; run without arguments for a list");

@@ -1,15 +1,7 @@
 // What every kernel shares. A `real` is what one invocation works on: vec4<f32> or f32.
 
 override WORKGROUP_SIZE: u32 = 256u;
-
-// One step of one group. The host computes these in f64 and rounds each of them once.
-struct Scalars {
-    lr: f32,         // what the direction is multiplied by
-    decay: f32,      // lr · λ of decoupled weight decay, otherwise 0
-    l2: f32,         // λ of an L2 penalty, otherwise 0
-    grad_scale: f32, // 1, or −1 to maximize
-    hyper: Hyper,    // the rule's own
-}
+override WORKGROUP_SPAN: u32 = WORKGROUP_SIZE; // `real`s a workgroup works on
 
 // What one launch covers, in `real`s counted from the start of each binding.
 struct Launch {
@@ -27,18 +19,6 @@ struct Place {
     grad: u32,
     state: u32,
     scalars: u32, // `table` only: which block of scalars
+    part: u32,    // which of the workgroups that share its launch (`direct`) or its chunk (`table`)
     inside: bool, // false past the end: nothing may be touched
-}
-
-// The slots of one `real`, in registers. The driver loads them all before the rule runs and stores
-// them all after it: behind the first store, no compiler may move another load up.
-const MAX_SLOTS = 3u;
-alias State = array<real, MAX_SLOTS>;
-var<private> state: State;
-
-// What remains of an old value, plus what is new: keep · old + new. The host's f64 `keep` comes in
-// two halves, because f32 alone misses it by up to 3e-8, and 1 / (1 − keep) multiplies that: a
-// settled average at β = 0.999 would be off by 1.3e-5.
-fn decayed(old: real, keep: f32, keep_low: f32, new_part: real) -> real {
-    return keep * old + (keep_low * old + new_part);
 }

@@ -1,3 +1,11 @@
 // What one invocation works on: one element, where four neighbours do not stand on a 16-byte boundary.
 alias real = f32;
 alias real_bits = u32;
+
+fn total(x: real) -> f32 {
+    return x;
+}
+
+fn highest(x: real_bits) -> u32 {
+    return x;
+}

@@ -54,7 +54,7 @@ impl Cpu {
         }
         self.t += 1;
         let at = At { t: self.t, lr: self.group.lr };
-        let scalars = self.group.driver_scalars().map(|x| x as f32);
+        let scalars = self.group.driver_scalars(None).map(|x| x as f32);
         let rule = &*self.group.rule;
         let slots = rule.slots().len();
         let chunks = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
@@ -125,7 +125,8 @@ pub(crate) fn step<F: Formula>(formula: &F, chunk: Chunk<'_>) {
 /// A loop that the compiler vectorizes: all scalars are invariant, all slices as long as each other.
 #[inline(always)]
 fn lanes<F: Formula, const SLOTS: usize>(formula: &F, chunk: Chunk<'_>) {
-    let Chunk { param, grad, state, scalars: [lr, decay, l2, grad_scale], at } = chunk;
+    let Chunk { param, grad, state, scalars, at } = chunk;
+    let [lr, decay, l2, grad_scale, ..] = scalars;
     // A copy of our own, which no store through a slice can change: what follows from it is invariant.
     let formula = formula.clone();
     let len = param.len();

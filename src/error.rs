@@ -163,6 +163,17 @@ pub enum Error {
         must: &'static str,
     },
 
+    /// An option of [`Control`](crate::Control) out of its range.
+    #[error("`{option}` is {value}; it must be {must}")]
+    Control {
+        /// The option.
+        option: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it must be.
+        must: &'static str,
+    },
+
     /// Nothing keeps the division from 0 / 0.
     #[error(
         "`{rule}`: eps is {eps} and eps_root is {eps_root}, so a gradient of 0 would be divided by 0; make one of them at least 1.2e-38, the smallest normal f32"

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::control::Control;
 use crate::error::Error;
 use crate::number::Evaluate;
 use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd};
@@ -116,19 +117,22 @@ impl Group {
         self.rule.check()
     }
 
-    /// The driver's scalars, in f64, in the order of `Scalars` in `shaders/prelude.wgsl`.
-    pub(crate) fn driver_scalars(&self) -> [f64; DRIVER_SCALARS] {
+    /// The driver's scalars, in f64, in the order of `Scalars` in `shaders/step.wgsl`. Without `control`,
+    /// gradients are as they should be, or `shaders/control/prepare.wgsl` sees to it.
+    pub(crate) fn driver_scalars(&self, control: Option<&Control>) -> [f64; DRIVER_SCALARS] {
         let (decay, l2) = match self.decoupled {
             true => (self.lr * self.weight_decay, 0.0),
             false => (0.0, self.weight_decay),
         };
-        let grad_scale = if self.maximize { -1.0 } else { 1.0 };
-        [self.rule.outer_lr(self.lr), decay, l2, grad_scale]
+        let sign = if self.maximize { -1.0 } else { 1.0 };
+        let scale = control.map_or(1.0, |control| control.loss_scale.initial());
+        let clip = control.and_then(|control| control.clip_value).unwrap_or(0.0) * scale;
+        [self.rule.outer_lr(self.lr), decay, l2, sign / scale, clip, 0.0, 0.0, 0.0]
     }
 
     /// One element's step: `shaders/kernel/update.wgsl` in the arithmetic of `N`. Returns the parameter.
     pub(crate) fn update<N: Evaluate>(&self, p: N, loaded: N, state: &mut [N], t: u64) -> N {
-        let [lr, decay, l2, grad_scale] = self.driver_scalars().map(N::scalar);
+        let [lr, decay, l2, grad_scale, ..] = self.driver_scalars(None).map(N::scalar);
         let g = grad_scale * loaded + l2 * p;
         let u = N::direction(&*self.rule, g, state, At { t, lr: self.lr });
         p - (lr * u + decay * p)
@@ -136,4 +140,4 @@ impl Group {
 }
 
 /// How many [`Group::driver_scalars`] there are.
-pub(crate) const DRIVER_SCALARS: usize = 4;
+pub(crate) const DRIVER_SCALARS: usize = 8;

@@ -3,10 +3,15 @@
 //! A kernel is its files joined, nothing more; `shaders/README.md` says what each file declares and
 //! needs. Variation is by *which* files and by `override`.
 
+mod control;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
+
+pub use control::control_kernels;
+pub(crate) use control::{ControlKernels, EACH, Norm};
 
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
@@ -39,6 +44,8 @@ pub(crate) struct Files {
 pub(crate) enum Body {
     /// A step.
     Update,
+    /// A step that first limits each gradient's magnitude.
+    Clip,
     /// The same traffic with next to no arithmetic: what a step's speed is measured against.
     Stream,
 }
@@ -68,7 +75,7 @@ impl Files {
         widths.into_iter().flat_map(move |width| {
             addresses.into_iter().flat_map(move |address| {
                 grads.into_iter().flat_map(move |grads| {
-                    let bodies = [Body::Update, Body::Stream];
+                    let bodies = [Body::Update, Body::Clip, Body::Stream];
                     bodies.into_iter().map(move |body| Self { width, address, grads, body })
                 })
             })
@@ -78,11 +85,9 @@ impl Files {
     /// The kernel of `rule` made of these files.
     fn wgsl(self, rule: &dyn Rule) -> String {
         [
-            match self.width {
-                Width::Vec4 => include_str!("../shaders/vec4.wgsl"),
-                Width::Scalar => include_str!("../shaders/scalar.wgsl"),
-            },
+            self.width.wgsl(),
             include_str!("../shaders/prelude.wgsl"),
+            include_str!("../shaders/step.wgsl"),
             &serving("param", include_str!("../shaders/format/f32.wgsl")),
             include_str!("../shaders/access/param.wgsl"),
             &serving("grad", include_str!("../shaders/format/f32.wgsl")),
@@ -92,17 +97,46 @@ impl Files {
             },
             &serving("state", include_str!("../shaders/format/f32.wgsl")),
             STATE[rule.slots().len()],
+            self.address.wgsl(),
             match self.address {
-                Address::Direct => include_str!("../shaders/address/direct.wgsl"),
-                Address::Table => include_str!("../shaders/address/table.wgsl"),
+                Address::Direct => include_str!("../shaders/scalars/direct.wgsl"),
+                Address::Table => include_str!("../shaders/scalars/table.wgsl"),
             },
             rule.wgsl(),
+            include_str!("../shaders/clip.wgsl"),
             match self.body {
-                Body::Update => include_str!("../shaders/kernel/update.wgsl"),
+                Body::Update | Body::Clip => include_str!("../shaders/kernel/update.wgsl"),
                 Body::Stream => include_str!("../shaders/kernel/stream.wgsl"),
             },
         ]
         .join("\n")
+    }
+
+    /// The values of the kernel's `override` switches.
+    fn switches(self, rule: &dyn Rule) -> Vec<(&'static str, bool)> {
+        let mut switches = rule.switches();
+        if self.body == Body::Clip {
+            switches.push(("CLIP_VALUE", true));
+        }
+        switches
+    }
+}
+
+impl Width {
+    fn wgsl(self) -> &'static str {
+        match self {
+            Self::Vec4 => include_str!("../shaders/vec4.wgsl"),
+            Self::Scalar => include_str!("../shaders/scalar.wgsl"),
+        }
+    }
+}
+
+impl Address {
+    fn wgsl(self) -> &'static str {
+        match self {
+            Self::Direct => include_str!("../shaders/address/direct.wgsl"),
+            Self::Table => include_str!("../shaders/address/table.wgsl"),
+        }
     }
 }
 
@@ -126,6 +160,8 @@ pub struct Kernel {
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
+    /// The name of its entry point.
+    pub entry_point: &'static str,
     /// The values of its `override` switches.
     pub switches: Vec<(&'static str, bool)>,
 }
@@ -140,12 +176,13 @@ pub fn kernels_of(group: &Group) -> Vec<Kernel> {
         .map(|files| Kernel {
             name: format!("{}{on}{}", rule.name(), files.label()),
             wgsl: files.wgsl(rule),
-            switches: switches.clone(),
+            entry_point: "update",
+            switches: files.switches(rule),
         })
         .collect()
 }
 
-/// Every kernel this crate can build, each once.
+/// Every kernel of every rule this crate ships, each once.
 pub fn kernels() -> Vec<Kernel> {
     let groups = rule::ALL.iter().flat_map(|entry| (entry.variants)());
     let mut all: Vec<Kernel> = groups.flat_map(|group| kernels_of(&group)).collect();
@@ -257,7 +294,7 @@ impl Kernels {
         if is_ours(rule) {
             return Ok(());
         }
-        for files in Files::all().filter(|files| files.body == Body::Update) {
+        for files in Files::all().filter(|files| files.body != Body::Stream) {
             let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
             self.build(rule, files);
@@ -280,7 +317,7 @@ impl Kernels {
             immediate_size: 0,
         });
         let module = module(device, &label, files.wgsl(rule), rule);
-        let switches = rule.switches();
+        let switches = files.switches(rule);
         let mut constants: Vec<(&str, f64)> =
             switches.iter().map(|&(name, on)| (name, f64::from(u8::from(on)))).collect();
         constants.push(("WORKGROUP_SIZE", self.bounds.invocations as f64));
@@ -320,21 +357,28 @@ impl Kind {
     }
 }
 
-/// A shader module, without the bounds checks that some drivers would pay for if all of it is ours.
-#[allow(unsafe_code, reason = "the one audited place")]
+/// A rule's shader module, without bounds checks if the rule is ours.
 fn module(device: &wgpu::Device, label: &str, wgsl: String, rule: &dyn Rule) -> wgpu::ShaderModule {
-    let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(label),
-        source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-    };
-    if !is_ours(rule) {
-        return device.create_shader_module(descriptor);
+    if is_ours(rule) {
+        return trusted(device, label, wgsl);
     }
-    // SAFETY: no access is out of bounds. `update` touches memory only where `locate` says `inside`,
-    // which is below the launch's or the chunk's length; `plan` computes those from views that
-    // `View::check` has found inside their buffers, and its tests show that every element of a
+    let source = wgpu::ShaderSource::Wgsl(wgsl.into());
+    device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(label), source })
+}
+
+/// A shader module that is all ours, without the bounds checks that some drivers would pay for.
+#[allow(unsafe_code, reason = "the one audited place")]
+fn trusted(device: &wgpu::Device, label: &str, wgsl: String) -> wgpu::ShaderModule {
+    let source = wgpu::ShaderSource::Wgsl(wgsl.into());
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source };
+    // SAFETY: no access is out of bounds. `update` and `norm` touch memory only where `locate` says
+    // `inside`, which is below the launch's or the chunk's length; `plan` computes those from views
+    // that `View::check` has found inside their buffers, and its tests show that every element of a
     // launch lies in its bindings. `chunks` is indexed below the length it was made with, `blocks` by
-    // a block that exists. This crate's rules see registers only, and nothing loops.
+    // a block that exists, `partials` by a number below how many the same plan has counted. This
+    // crate's rules see registers only. The only loops are `norm`'s, over at most `WORKGROUP_SPAN`
+    // elements and from `LANES` down to 0; its workgroup arrays are indexed below `LANES`, which no
+    // workgroup exceeds.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

@@ -9,6 +9,7 @@
 mod claims;
 #[cfg(feature = "cli")]
 pub mod config;
+mod control;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod error;
@@ -28,6 +29,7 @@ pub mod timing;
 pub mod verify;
 mod view;
 
+pub use control::{Control, Controller, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
 pub use cpu::{Chunk, Cpu};
 pub use error::Error;

@@ -1,11 +1,14 @@
 //! The optimizer: parameters in groups, their state, and the recording of steps.
 
 mod check;
+mod control;
 mod device;
+mod ledger;
 mod scalars;
 mod state;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use scalars::{Block, Steps, write_scalars};
@@ -13,6 +16,7 @@ use scalars::{Block, Steps, write_scalars};
 use wgpu::util::DeviceExt;
 
 use crate::claims::{Claims, Taken};
+use crate::control::Control;
 use crate::error::Error;
 use crate::group::Group;
 use crate::kernel::{Body, Kernels, Kind, now};
@@ -69,6 +73,9 @@ pub struct Optimizer {
     /// What a step records, until a parameter, gradient or rule changes.
     launches: Option<Vec<Recordable>>,
     scratch: Vec<f32>,
+    control: Control,
+    /// Once steps have depended on their gradients.
+    ledger: Option<ledger::Ledger>,
 }
 
 #[derive(Debug)]
@@ -99,6 +106,8 @@ impl Optimizer {
             with_state: 0,
             launches: None,
             scratch: Vec::new(),
+            control: Control::default(),
+            ledger: None,
         }
     }
 
@@ -201,6 +210,9 @@ impl Optimizer {
             steps.group.clone().lr(lr).check()?;
         }
         self.groups.iter_mut().for_each(|steps| steps.group.lr = lr);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.forget_rates();
+        }
         Ok(())
     }
 
@@ -232,6 +244,10 @@ impl Optimizer {
             device::check(&self.device.limits(), &*group.rule)?;
             self.kernels.check(&*group.rule)?;
             self.launches = None;
+        }
+        let same_rule = Arc::ptr_eq(&self.groups[id.index].group.rule, &group.rule);
+        if let Some(ledger) = &mut self.ledger {
+            if same_rule { ledger.forget_rates() } else { ledger.forget() }
         }
         self.groups[id.index].group = group;
         Ok(())
@@ -280,11 +296,18 @@ impl Optimizer {
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) {
         self.make_ready();
         self.groups.iter_mut().for_each(|steps| steps.taken += 1);
-        let launches = self.launches.as_deref().unwrap_or_default();
-        if launches.is_empty() {
+        if self.launches.as_deref().unwrap_or_default().is_empty() {
             return;
         }
-        write_scalars(&self.groups, &self.blocks, &mut self.scratch);
+        // The ledger scales gradients itself.
+        let control = self.ledger.is_none().then_some(&self.control);
+        write_scalars(&self.groups, &self.blocks, control, &mut self.scratch);
+        if let Some(mut ledger) = self.ledger.take() {
+            self.record_decided(pass, &mut ledger);
+            self.ledger = Some(ledger);
+            return;
+        }
+        let launches = self.launches.as_deref().unwrap_or_default();
         // A fresh buffer, because a later step recorded into the same encoder has other scalars.
         let scalars = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim scalars"),
@@ -317,6 +340,9 @@ impl Optimizer {
         if self.launches.is_none() {
             self.allocate();
             self.launches = Some(self.plan());
+            if let Some(ledger) = &mut self.ledger {
+                ledger.forget();
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Bounds {
     pub(crate) workgroups: u64,
     /// Invocations of a workgroup.
     pub(crate) invocations: u64,
+    /// `real`s that an invocation works on.
+    pub(crate) each: u64,
 }
 
 /// How many elements an invocation takes.
@@ -96,9 +98,17 @@ pub(crate) struct Launch {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Work {
     /// `shaders/address/direct.wgsl`
-    Direct { at: [u32; ROLES], length: u32, block: u32 },
+    Direct { chunk: Chunk },
     /// `shaders/address/table.wgsl`; each chunk is for `1 << shift` workgroups.
-    Table { chunks: Vec<[u32; 4]>, shift: u32 },
+    Table { chunks: Vec<Chunk>, shift: u32 },
+}
+
+/// A part of a piece, for one or a few workgroups; counted in `real`s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Chunk {
+    pub(crate) at: [u32; ROLES],
+    pub(crate) length: u32,
+    pub(crate) block: u32,
 }
 
 /// The launches that cover `pieces`, all in the same buffers.
@@ -149,7 +159,7 @@ fn windows(pieces: impl Iterator<Item = Piece>, width: Width, bounds: Bounds) ->
 fn cut(piece: Piece, width: Width, bounds: Bounds) -> impl Iterator<Item = Piece> {
     // A binding starts up to one alignment before the piece does.
     let bound = (bounds.binding - bounds.alignment) / ELEMENT / QUAD * QUAD;
-    let dispatched = max_grid(bounds).saturating_mul(bounds.invocations * width.elements());
+    let dispatched = max_grid(bounds).saturating_mul(chunk(width, bounds, 0));
     let most = bound.min(dispatched);
     (0..piece.len.div_ceil(most)).map(move |i| {
         let from = i * most;
@@ -172,7 +182,7 @@ const MAX_SHIFT: u32 = 4;
 
 /// Elements of a chunk.
 fn chunk(width: Width, bounds: Bounds, shift: u32) -> u64 {
-    (width.elements() * bounds.invocations) << shift
+    (width.elements() * bounds.invocations * bounds.each) << shift
 }
 
 impl Piece {
@@ -188,7 +198,9 @@ fn shift(pieces: &[Piece], width: Width, bounds: Bounds) -> u32 {
         |shift| pieces.iter().map(|piece| piece.chunks(width, bounds, shift)).sum::<u64>() << shift;
     let needed = workgroups(0);
     let most = (needed + needed / 4).min(max_grid(bounds));
-    (1..=MAX_SHIFT).rev().find(|&shift| workgroups(shift) <= most).unwrap_or(0)
+    // A table has 16 bits for a chunk's length.
+    let short = |shift| chunk(width, bounds, shift) / width.elements() <= u64::from(u16::MAX);
+    (1..=MAX_SHIFT).rev().find(|&s| workgroups(s) <= most && short(s)).unwrap_or(0)
 }
 
 /// The elements from the first to the last that some pieces touch, in each buffer.
@@ -231,9 +243,9 @@ fn launch(pieces: &[Piece], span: Span, width: Width, bounds: Bounds) -> Launch 
         at
     };
     if let &[piece] = pieces {
-        let work = Work::Direct { at: place(piece), length: reals(piece.len), block: piece.block };
+        let chunk = Chunk { at: place(piece), length: reals(piece.len), block: piece.block };
         let grid = grid(piece.chunks(width, bounds, 0), bounds);
-        return Launch { width, bindings, work, grid };
+        return Launch { width, bindings, work: Work::Direct { chunk }, grid };
     }
     let shift = shift(pieces, width, bounds);
     let chunk = chunk(width, bounds, shift);
@@ -241,8 +253,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, bounds: Bounds) -> Launch 
     for piece in pieces {
         for i in 0..piece.chunks(width, bounds, shift) {
             let part = piece.part(i * chunk, chunk.min(piece.len - i * chunk));
-            let [param, grad, state] = place(part);
-            chunks.push([param, grad, state, part.block << 16 | reals(part.len)]);
+            chunks.push(Chunk { at: place(part), length: reals(part.len), block: part.block });
         }
     }
     let grid = grid((chunks.len() as u64) << shift, bounds);

@@ -3,7 +3,7 @@
 use wgpu::util::DeviceExt;
 
 use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, Pipeline};
-use crate::plan::{Launch, Work};
+use crate::plan::{Chunk, Launch, Work};
 
 /// A launch with everything bound but the step's scalars.
 #[derive(Debug)]
@@ -26,6 +26,14 @@ pub(crate) struct Bound<'a> {
 }
 
 impl Work {
+    /// What it covers, in parts.
+    pub(crate) fn chunks_mut(&mut self) -> &mut [Chunk] {
+        match self {
+            Self::Direct { chunk } => std::slice::from_mut(chunk),
+            Self::Table { chunks, .. } => chunks,
+        }
+    }
+
     pub(crate) fn address(&self) -> Address {
         match self {
             Self::Direct { .. } => Address::Direct,
@@ -34,21 +42,18 @@ impl Work {
     }
 }
 
+impl Chunk {
+    /// As `shaders/address/table.wgsl` reads it.
+    fn row(&self) -> [u32; 4] {
+        let [param, grad, state] = self.at;
+        [param, grad, state, self.block << 16 | self.length]
+    }
+}
+
 /// Makes launches recordable. All their tables go into one buffer.
 pub(crate) fn recordables(device: &wgpu::Device, bound: &[Bound<'_>]) -> Vec<Recordable> {
-    if bound.is_empty() {
-        return Vec::new();
-    }
-    let limits = device.limits();
-    let alignment =
-        limits.min_uniform_buffer_offset_alignment.max(limits.min_storage_buffer_offset_alignment);
-    let mut tables = Tables { bytes: Vec::new(), alignment: alignment as usize };
-    let places: Vec<_> = bound.iter().map(|bound| tables.add(bound.launch)).collect();
-    let tables = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-        label: Some("wgpu-optim launches"),
-        contents: &tables.bytes,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
-    });
+    let (tables, places) = Tables::of(device, bound.iter().map(|bound| bound.launch));
+    let Some(tables) = tables else { return Vec::new() };
     bound
         .iter()
         .zip(places)
@@ -57,22 +62,52 @@ pub(crate) fn recordables(device: &wgpu::Device, bound: &[Bound<'_>]) -> Vec<Rec
 }
 
 /// What `Launch` and `chunks` of each launch are read from.
-struct Tables {
+pub(crate) struct Tables {
     bytes: Vec<u8>,
     alignment: usize,
 }
 
 /// Where a launch's tables are, in bytes.
-struct Place {
+pub(crate) struct Place {
     launch: u64,
     chunks: Option<(u64, u64)>,
 }
 
+impl Place {
+    /// Their bindings.
+    pub(crate) fn entries<'a>(&self, tables: &'a wgpu::Buffer) -> Vec<wgpu::BindGroupEntry<'a>> {
+        let mut entries = vec![entry(0, tables, self.launch, LAUNCH)];
+        entries.extend(self.chunks.map(|(at, size)| entry(1, tables, at, size)));
+        entries
+    }
+}
+
 impl Tables {
+    /// All launches' tables in one buffer, if there are any, and where in it.
+    pub(crate) fn of<'a>(
+        device: &wgpu::Device,
+        launches: impl Iterator<Item = &'a Launch>,
+    ) -> (Option<wgpu::Buffer>, Vec<Place>) {
+        let limits = device.limits();
+        let alignment = limits
+            .min_uniform_buffer_offset_alignment
+            .max(limits.min_storage_buffer_offset_alignment);
+        let mut tables = Self { bytes: Vec::new(), alignment: alignment as usize };
+        let places: Vec<_> = launches.map(|launch| tables.add(launch)).collect();
+        let buffer = (!places.is_empty()).then(|| {
+            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("wgpu-optim launches"),
+                contents: &tables.bytes,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+            })
+        });
+        (buffer, places)
+    }
+
     fn add(&mut self, launch: &Launch) -> Place {
         let [row, _] = launch.grid;
         let (at, length, shift) = match &launch.work {
-            Work::Direct { at, length, .. } => (*at, *length, 0),
+            Work::Direct { chunk } => (chunk.at, chunk.length, 0),
             Work::Table { chunks, shift } => ([0; 3], chunks.len() as u32, *shift),
         };
         let words = [at[0], at[1], at[2], length, row, shift, 0, 0];
@@ -80,7 +115,8 @@ impl Tables {
         let chunks = match &launch.work {
             Work::Direct { .. } => None,
             Work::Table { chunks, .. } => {
-                let bytes: &[u8] = bytemuck::cast_slice(chunks);
+                let rows: Vec<[u32; 4]> = chunks.iter().map(Chunk::row).collect();
+                let bytes: &[u8] = bytemuck::cast_slice(&rows);
                 Some((self.push(bytes), bytes.len() as u64))
             }
         };
@@ -102,14 +138,11 @@ fn recordable(
     place: Place,
 ) -> Recordable {
     let [param, grad, state] = &bound.launch.bindings;
-    let mut entries = vec![
-        entry(0, tables, place.launch, LAUNCH),
+    let mut entries = place.entries(tables);
+    entries.extend([
         entry(2, bound.param, param.start, param.end - param.start),
         entry(3, bound.grad, grad.start, grad.end - grad.start),
-    ];
-    if let Some((at, size)) = place.chunks {
-        entries.push(entry(1, tables, at, size));
-    }
+    ]);
     for (binding, slot) in (4..).zip(bound.slots) {
         entries.push(entry(binding, slot, state.start, state.end - state.start));
     }
@@ -119,7 +152,7 @@ fn recordable(
         entries: &entries,
     });
     let scalars = match bound.launch.work {
-        Work::Direct { block, .. } => block * BLOCK as u32,
+        Work::Direct { chunk } => chunk.block * BLOCK as u32,
         Work::Table { .. } => 0,
     };
     Recordable {
@@ -131,13 +164,19 @@ fn recordable(
     }
 }
 
-fn entry(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
+pub(crate) fn entry(
+    binding: u32,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    size: u64,
+) -> wgpu::BindGroupEntry<'_> {
     let size = wgpu::BufferSize::new(size);
     let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
     wgpu::BindGroupEntry { binding, resource }
 }
 
 /// One step's scalars, bound for either way of addressing; `None` if no launch needs it.
+#[derive(Debug)]
 pub(crate) struct StepScalars {
     pub(crate) direct: Option<wgpu::BindGroup>,
     pub(crate) table: Option<wgpu::BindGroup>,

@@ -1,24 +1,15 @@
-// Many runs of numbers in the same buffers, any number of groups: a table of chunks, each for one or a few workgroups.
+// Many runs of numbers in the same buffers, any number of groups: a table of chunks, each for one or
+// a few workgroups.
 @group(0) @binding(0) var<uniform> launch: Launch;
 // x, y, z: the first parameter, gradient and state; w: block of scalars << 16 | length in `real`s.
 @group(0) @binding(1) var<storage, read> chunks: array<vec4<u32>>;
-
-// 256 bytes, by members that exist: GLSL cannot express `@size`, and naga drops it there.
-struct Block {
-    scalars: Scalars,
-    padding: array<f32, 60u - HYPER_LENGTH>,
-}
-@group(1) @binding(0) var<storage, read> blocks: array<Block>;
 
 fn locate(workgroup: vec3<u32>, lane: u32) -> Place {
     let number = workgroup.y * launch.row + workgroup.x;
     let index = number >> launch.shift;
     let chunk = chunks[min(index, launch.length - 1u)]; // the grid's last row may be longer than the table
-    let i = (number & ((1u << launch.shift) - 1u)) * WORKGROUP_SIZE + lane;
+    let part = number & ((1u << launch.shift) - 1u);
+    let i = part * WORKGROUP_SPAN + lane;
     let inside = index < launch.length && i < (chunk.w & 0xffffu);
-    return Place(chunk.x + i, chunk.y + i, chunk.z + i, chunk.w >> 16u, inside);
-}
-
-fn scalars_of(place: Place) -> Scalars {
-    return blocks[place.scalars].scalars;
+    return Place(chunk.x + i, chunk.y + i, chunk.z + i, chunk.w >> 16u, part, inside);
 }

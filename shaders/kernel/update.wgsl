@@ -1,7 +1,9 @@
 // One fused step: every parameter, gradient and state is read once, then each that changes is written once.
 //
-//     g ← ±∂f + l2 · p
+//     g ← grad_scale · ∂f + l2 · p
 //     p ← p − (lr · direction(g) + decay · p)
+
+override CLIP_VALUE: bool = false;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn update(
@@ -12,13 +14,16 @@ fn update(
     // Before the branch, where every invocation agrees on them: behind it, a compiler must expect any
     // of them to have left, and may fetch each scalar for each lane.
     let step = scalars_of(at);
-    if !at.inside {
+    if !at.inside | skipped() {
         return;
     }
     let p = load_param(at.param);
-    let loaded = load_grad(at.grad);
+    var loaded = load_grad(at.grad);
     load_state(at.state);
 
+    if CLIP_VALUE {
+        loaded = clipped(loaded, step.clip);
+    }
     let g = step.grad_scale * loaded + step.l2 * p;
     let u = direction(g, step.hyper);
 

@@ -8,6 +8,9 @@ use crate::rule::Rule;
 /// Invocations of a workgroup where the device allows as many: WebGPU's default limit.
 const INVOCATIONS: u32 = 256;
 
+/// Storage buffers of `shaders/control/prepare.wgsl`.
+const CONTROL_BUFFERS: u32 = 6;
+
 /// Blocks of scalars that a chunk's 16 bits can name.
 const MAX_BLOCKS: u64 = 1 << 16;
 
@@ -22,6 +25,7 @@ pub(super) fn bounds(limits: &wgpu::Limits) -> Bounds {
         alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
         workgroups: u64::from(limits.max_compute_workgroups_per_dimension),
         invocations: u64::from(invocations),
+        each: 1,
     }
 }
 
@@ -67,6 +71,23 @@ pub(super) fn check(limits: &wgpu::Limits, rule: &dyn Rule) -> Result<(), Error>
         limits.max_compute_workgroups_per_dimension.into(),
         1,
     )
+}
+
+/// Whether the device can run the kernels that look at gradients.
+pub(super) fn check_control(limits: &wgpu::Limits) -> Result<(), Error> {
+    let needs = u64::from(CONTROL_BUFFERS);
+    let has = u64::from(limits.max_storage_buffers_per_shader_stage);
+    if has < needs {
+        let limit = "max_storage_buffers_per_shader_stage";
+        let what = "clipping by norm, dynamic loss scaling or skipping".to_owned();
+        return Err(Error::Limit { limit, has, what, needs });
+    }
+    Ok(())
+}
+
+/// Blocks of scalars that the device can bind at once.
+pub(super) fn most_blocks(limits: &wgpu::Limits) -> u64 {
+    (limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / BLOCK).min(MAX_BLOCKS)
 }
 
 /// Whether the device can bind this many blocks of scalars at once.

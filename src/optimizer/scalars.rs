@@ -1,5 +1,6 @@
 //! A step's scalars, and what shares them.
 
+use crate::control::Control;
 use crate::group::{DRIVER_SCALARS, Group};
 use crate::kernel::BLOCK;
 use crate::rule::At;
@@ -20,18 +21,28 @@ pub(super) struct Block {
     pub(super) born: u64,
 }
 
+/// The steps that a block's parameters have taken, if none was skipped.
+pub(super) fn age(groups: &[Steps], block: &Block) -> u64 {
+    groups[block.group].taken - block.born
+}
+
 /// The scalars of every block at the step its group has just counted.
-pub(super) fn write_scalars(groups: &[Steps], blocks: &[Block], into: &mut Vec<f32>) {
+pub(super) fn write_scalars(
+    groups: &[Steps],
+    blocks: &[Block],
+    control: Option<&Control>,
+    into: &mut Vec<f32>,
+) {
     let stride = BLOCK as usize / size_of::<f32>();
     into.clear();
     into.resize(blocks.len() * stride, 0.0);
     for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
-        let Steps { group, taken } = &groups[block.group];
+        let group = &groups[block.group].group;
         let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
         let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
-        driver.copy_from_slice(&group.driver_scalars());
+        driver.copy_from_slice(&group.driver_scalars(control));
         let own = group.rule.scalar_names().len();
-        group.rule.scalars(At { t: taken - block.born, lr: group.lr }, &mut hyper[..own]);
+        group.rule.scalars(At { t: age(groups, block), lr: group.lr }, &mut hyper[..own]);
         words.iter_mut().zip(scalars).for_each(|(word, scalar)| *word = scalar as f32);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Optimizer, Param};
-use crate::kernel::{Files, Grads, Kind, Pipeline};
+use crate::kernel::{Body, Files, Grads, Kind, Pipeline};
 use crate::plan::{self, Launch, Piece};
 use crate::record::{Bound, Recordable, recordables};
 use crate::view::{ELEMENT, View};
@@ -36,23 +36,27 @@ impl Page {
 }
 
 /// Things gathered by a key, in order of the first of each.
-struct Buckets<K, T> {
+pub(super) struct Buckets<K, T> {
     index: HashMap<K, usize>,
     buckets: Vec<T>,
 }
 
 impl<K: std::hash::Hash + Eq, T> Buckets<K, T> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { index: HashMap::new(), buckets: Vec::new() }
     }
 
-    fn entry(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
+    pub(super) fn entry(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
         let next = self.buckets.len();
         let at = *self.index.entry(key).or_insert(next);
         if at == next {
             self.buckets.push(new());
         }
         &mut self.buckets[at]
+    }
+
+    pub(super) fn into_buckets(self) -> Vec<T> {
+        self.buckets
     }
 }
 
@@ -101,6 +105,10 @@ impl Optimizer {
 
     /// The launches of a step over all parameters.
     pub(super) fn plan(&mut self) -> Vec<Recordable> {
+        let body = match self.control.clip_value {
+            Some(_) if self.body == Body::Update => Body::Clip,
+            _ => self.body,
+        };
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate() {
             let Some(place) = param.state else { continue };
@@ -121,7 +129,7 @@ impl Optimizer {
             };
             for launch in plan::launches(pieces, self.bounds) {
                 let (width, address) = (launch.width, launch.work.address());
-                let files = Files { width, address, grads, body: self.body };
+                let files = Files { width, address, grads, body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));

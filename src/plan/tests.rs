@@ -3,8 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 const DEFAULT: Bounds =
-    Bounds { binding: 128 << 20, alignment: 256, workgroups: 65535, invocations: 256 };
-const TINY: Bounds = Bounds { binding: 1024, alignment: 256, workgroups: 3, invocations: 8 };
+    Bounds { binding: 128 << 20, alignment: 256, workgroups: 65535, invocations: 256, each: 1 };
+const TINY: Bounds =
+    Bounds { binding: 1024, alignment: 256, workgroups: 3, invocations: 8, each: 1 };
 
 /// Runs launches as the shaders do and returns every (param, grad, state, block) they touch.
 fn touched(launches: &[Launch], bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
@@ -31,17 +32,17 @@ fn touched(launches: &[Launch], bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
             }
         };
         match &launch.work {
-            Work::Direct { at, length, block } => {
-                assert!(u64::from(*length) <= x * y * bounds.invocations);
+            Work::Direct { chunk: Chunk { at, length, block } } => {
+                assert!(u64::from(*length) <= x * y * bounds.invocations * bounds.each);
                 (0..u64::from(*length)).for_each(|i| visit(*at, i, *block));
             }
             Work::Table { chunks, shift } => {
                 assert!((chunks.len() as u64) << shift <= x * y);
                 assert!(chunks.len() as u64 * 16 <= bounds.binding);
-                for &[param, grad, state, last] in chunks {
-                    let length = u64::from(last & 0xffff);
-                    assert!(length <= bounds.invocations << shift);
-                    (0..length).for_each(|i| visit([param, grad, state], i, last >> 16));
+                for Chunk { at, length, block } in chunks {
+                    assert!(u64::from(*length) <= (bounds.invocations * bounds.each) << shift);
+                    assert!(u64::from(*length) <= u64::from(u16::MAX));
+                    (0..u64::from(*length)).for_each(|i| visit(*at, i, *block));
                 }
             }
         }
@@ -88,6 +89,12 @@ proptest! {
     }
 
     #[test]
+    fn every_element_once_with_many_to_an_invocation(views in views()) {
+        check(&views, Bounds { each: 16, ..TINY });
+        check(&views, Bounds { each: 16, ..DEFAULT });
+    }
+
+    #[test]
     fn every_element_once_under_default_limits(views in views()) {
         check(&views, DEFAULT);
     }
@@ -99,7 +106,7 @@ fn one_aligned_view_is_one_direct_launch() {
     let launches = launches(vec![view], DEFAULT);
     assert_eq!(launches.len(), 1);
     assert_eq!(launches[0].width, Width::Vec4);
-    assert!(matches!(launches[0].work, Work::Direct { length: 262_144, .. }));
+    assert!(matches!(launches[0].work, Work::Direct { chunk } if chunk.length == 262_144));
 }
 
 /// Views of these lengths and blocks, one after the other without gaps.
@@ -154,7 +161,7 @@ fn a_view_longer_than_a_binding_is_cut() {
     let view = Piece { at: [1, 5, 1], len: 40_000_000, block: 0 };
     let launches = launches(vec![view], DEFAULT);
     let lengths = launches.iter().map(|launch| match &launch.work {
-        Work::Direct { length, .. } => (launch.width, u64::from(*length) * launch.width.elements()),
+        Work::Direct { chunk } => (launch.width, u64::from(chunk.length) * launch.width.elements()),
         Work::Table { .. } => panic!("{launch:?}"),
     });
     let lengths: Vec<_> = lengths.collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wgpu_optim::kernel::kernels;
+use wgpu_optim::kernel::{control_kernels, kernels};
 use wgpu_optim::rule;
 
 /// Every WGSL file and its text, by path from `shaders/`.
@@ -67,7 +67,7 @@ fn role_is_a_word_of_formats_only() {
 /// Every file is in some kernel.
 #[test]
 fn no_file_is_unused() {
-    let kernels = kernels();
+    let kernels: Vec<_> = kernels().into_iter().chain(control_kernels()).collect();
     for (path, text) in files() {
         let served = ["param", "grad", "state"].map(|role| text.replace("role", role));
         let used = kernels.iter().any(|k| served.iter().any(|text| k.wgsl.contains(text)));

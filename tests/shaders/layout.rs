@@ -52,12 +52,16 @@ fn packed(from: u32, words: &[&str], ty: &str) -> Vec<(u32, String, String)> {
 }
 
 /// `Scalars` and `Hyper` are the driver's numbers and the rule's, in the order the host writes them.
+/// The members of `Scalars` before the rule's own.
+const DRIVER: [&str; 8] =
+    ["lr", "decay", "l2", "grad_scale", "clip", "skip", "unused_0", "unused_1"];
+
 #[test]
 fn scalars_are_what_the_host_writes() {
     for Subject { kernel, rule, written, .. } in subject::all() {
         let name = &kernel.name;
-        let mut expected = packed(0, &["lr", "decay", "l2", "grad_scale"], "f32");
-        expected.push((16, "hyper".to_owned(), "Hyper".to_owned()));
+        let mut expected = packed(0, &DRIVER, "f32");
+        expected.push((32, "hyper".to_owned(), "Hyper".to_owned()));
         assert_eq!(members(&written, "Scalars").0, expected, "{name}");
         let (hyper, _) = members(&written, "Hyper");
         assert_eq!(hyper, packed(0, rule.scalar_names(), "f32"), "{name}");

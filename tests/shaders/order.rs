@@ -91,9 +91,15 @@ fn loads_come_first(accesses: &[Access]) -> bool {
 fn loads_come_before_stores() {
     for subject in subject::steps() {
         let name = subject.name();
-        let accesses = accesses(&subject.module);
+        let mut accesses = accesses(&subject.module);
         assert!(loads_come_first(&accesses), "{name}: {accesses:?}");
 
+        // A table asks the first block whether the step is taken, and the chunk's own for the rest.
+        if name.contains("-table-") {
+            let of_blocks = |access: &Access| *access == Load("blocks".to_owned());
+            let first = accesses.iter().position(of_blocks).unwrap_or_else(|| panic!("{name}"));
+            accesses.remove(first);
+        }
         let slots = (0..subject.rule.slots().len()).map(|slot| format!("slot_{slot}"));
         let written = slots.chain(["params".to_owned()]);
         let read_only: &[&str] =

@@ -8,9 +8,9 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
-use wgpu_optim::Rule;
-use wgpu_optim::kernel::{Kernel, kernels_of};
+use wgpu_optim::kernel::{Kernel, control_kernels, kernels_of};
 use wgpu_optim::verify::groups;
+use wgpu_optim::{Rule, Sgd};
 
 /// The workgroup size on a device with WebGPU's default limits.
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
@@ -21,6 +21,7 @@ pub(crate) const ENTRY: &str = "update";
 /// A kernel and what naga makes of it.
 pub(crate) struct Subject {
     pub(crate) kernel: Kernel,
+    /// Of a kernel that has none, plain SGD.
     pub(crate) rule: Arc<dyn Rule>,
     /// As written.
     pub(crate) written: Module,
@@ -32,7 +33,7 @@ pub(crate) struct Subject {
 
 /// The kernels that take a step; the others only move its bytes, and use neither rule nor scalars.
 pub(crate) fn steps() -> impl Iterator<Item = Subject> {
-    all().into_iter().filter(|subject| subject.name().ends_with("-update"))
+    all().into_iter().filter(|subject| !subject.name().ends_with("-stream"))
 }
 
 /// Every kernel of every rule this crate ships, each once, by name.
@@ -46,6 +47,12 @@ pub(crate) fn all() -> Vec<Subject> {
     kernels.into_values().map(|(kernel, rule)| Subject::new(kernel, rule)).collect()
 }
 
+/// Every kernel that looks at gradients before a step.
+pub(crate) fn control() -> Vec<Subject> {
+    let none: Arc<dyn Rule> = Arc::new(Sgd::default());
+    control_kernels().into_iter().map(|kernel| Subject::new(kernel, none.clone())).collect()
+}
+
 impl Subject {
     fn new(kernel: Kernel, rule: Arc<dyn Rule>) -> Self {
         let name = &kernel.name;
@@ -57,7 +64,7 @@ impl Subject {
             .map(|&(switch, on)| (switch.to_owned(), f64::from(u8::from(on))))
             .collect();
         constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(WORKGROUP_SIZE));
-        let entry = Some((ShaderStage::Compute, ENTRY));
+        let entry = Some((ShaderStage::Compute, kernel.entry_point));
         let (module, info) = process_overrides(&written, &info, entry, &constants)
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         let (module, info) = (module.into_owned(), info.into_owned());
@@ -72,13 +79,15 @@ impl Subject {
     /// As wgpu's Vulkan backend writes it for a device of this SPIR-V version. Rules of this crate
     /// go without bounds checks there.
     pub(crate) fn spirv(&self, version: (u8, u8)) -> Vec<u32> {
-        spirv(&self.module, &self.info, version).unwrap_or_else(|e| panic!("{}: {e}", self.name()))
+        let entry_point = self.kernel.entry_point;
+        spirv(&self.module, &self.info, entry_point, version)
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name()))
     }
 
     /// In Metal's language.
     pub(crate) fn msl(&self) -> String {
         let options = msl::PipelineOptions {
-            entry_point: Some((ShaderStage::Compute, ENTRY.to_owned())),
+            entry_point: Some((ShaderStage::Compute, self.kernel.entry_point.to_owned())),
             ..Default::default()
         };
         let written = msl::write_string(&self.module, &self.info, &Default::default(), &options);
@@ -88,7 +97,7 @@ impl Subject {
     /// In Direct3D's language.
     pub(crate) fn hlsl(&self) -> String {
         let mut text = String::new();
-        let entry_point = Some((ShaderStage::Compute, ENTRY.to_owned()));
+        let entry_point = Some((ShaderStage::Compute, self.kernel.entry_point.to_owned()));
         let (options, of_pipeline) =
             (hlsl::Options::default(), hlsl::PipelineOptions { entry_point });
         let mut writer = hlsl::Writer::new(&mut text, &options, &of_pipeline);
@@ -106,7 +115,7 @@ impl Subject {
             glsl::Options { binding_map: bindings.zip(0..).collect(), ..Default::default() };
         let of_pipeline = glsl::PipelineOptions {
             shader_stage: ShaderStage::Compute,
-            entry_point: ENTRY.to_owned(),
+            entry_point: self.kernel.entry_point.to_owned(),
             multiview: None,
         };
         let (mut text, policies) = (String::new(), BoundsCheckPolicies::default());
@@ -134,6 +143,7 @@ pub(crate) fn validated(
 pub(crate) fn spirv(
     module: &Module,
     info: &ModuleInfo,
+    entry_point: &str,
     version: (u8, u8),
 ) -> Result<Vec<u32>, spv::Error> {
     let bindings = module.global_variables.iter().filter_map(|(_, global)| global.binding);
@@ -160,7 +170,7 @@ pub(crate) fn spirv(
         emit_int_div_checks: false,
         ..Default::default()
     };
-    let entry_point = ENTRY.to_owned();
+    let entry_point = entry_point.to_owned();
     let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point };
     spv::write_vec(module, info, &options, Some(&pipeline))
 }

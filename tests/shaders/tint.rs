@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use wgpu_optim::kernel::{Kernel, kernels};
+use wgpu_optim::kernel::{Kernel, control_kernels, kernels};
 
 use crate::{runs, tools};
 
@@ -17,7 +17,8 @@ fn npm() -> PathBuf {
 #[test]
 fn tint_accepts_every_kernel() {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"));
-    let files: Vec<PathBuf> = kernels().iter().map(|kernel| write(folder.path(), kernel)).collect();
+    let kernels = kernels().into_iter().chain(control_kernels());
+    let files: Vec<PathBuf> = kernels.map(|kernel| write(folder.path(), &kernel)).collect();
     if runs("tint") {
         for file in &files {
             let mut tint = Command::new("tint");

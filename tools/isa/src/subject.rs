@@ -31,8 +31,8 @@ pub(crate) enum Addressing {
     Table,
 }
 
-/// Words of `Scalars` in `shaders/prelude.wgsl` before the rule's own.
-const DRIVER_SCALARS: u32 = 4;
+/// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
+const DRIVER_SCALARS: u32 = 8;
 
 /// Every kernel that takes a step. The others only move its bytes.
 pub(crate) fn steps() -> Result<Vec<Subject>, String> {

@@ -1,0 +1,362 @@
+//! Steps that depend on their gradients: two kernels before the update's look at the gradients, decide,
+//! count, and write the scalars that the host otherwise writes.
+
+use std::sync::Arc;
+
+use wgpu::util::DeviceExt;
+
+use super::Optimizer;
+use super::scalars::{Block, Steps, age};
+use crate::control::{Control, LossScale, Norm as Which};
+use crate::group::DRIVER_SCALARS;
+use crate::kernel::{BLOCK, ControlKernels, EACH, Norm};
+use crate::plan::{self, Bounds, Chunk, Launch, Piece};
+use crate::record::{StepScalars, Tables, entry, record};
+use crate::rule::{At, MAX_SCALARS};
+use crate::view::ELEMENT;
+
+/// `Control` in `shaders/control/ledger.wgsl`, in words.
+type Said = [u32; 12];
+
+/// Words of `Ledger` in `shaders/control/ledger.wgsl` before the ages.
+pub(super) const HEAD: usize = 8;
+
+/// What is kept on the GPU, and how to work on it. Once there, it counts the steps: the host cannot know
+/// how many were skipped.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    kernels: ControlKernels,
+    /// `Ledger`, with an age for as many blocks as a table can name.
+    pub(super) buffer: wgpu::Buffer,
+    /// A loss scale that replaces the ledger's at the next step; 0 if there is none.
+    pub(super) new_scale: f32,
+    made: Option<Made>,
+}
+
+/// What depends on parameters, groups and options.
+#[derive(Debug)]
+struct Made {
+    norms: Vec<NormLaunch>,
+    partials: u32,
+    /// The first partial of each parameter.
+    firsts: Vec<u32>,
+    series: Series,
+    dependents: u32,
+    prepare: wgpu::BindGroup,
+    scalars: StepScalars,
+}
+
+#[derive(Debug)]
+struct NormLaunch {
+    pipeline: wgpu::ComputePipeline,
+    bound: wgpu::BindGroup,
+    grid: [u32; 2],
+}
+
+impl Ledger {
+    /// With the steps that the host has counted so far, and room for this many blocks.
+    pub(super) fn new(
+        device: &wgpu::Device,
+        bounds: Bounds,
+        control: &Control,
+        (groups, blocks, most): (&[Steps], &[Block], u64),
+    ) -> Self {
+        let mut words = vec![0_u32; HEAD + most as usize];
+        words[0] = (control.loss_scale.initial() as f32).to_bits();
+        for (word, block) in words[HEAD..].iter_mut().zip(blocks) {
+            *word = age(groups, block) as u32;
+        }
+        let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim ledger"),
+            contents: bytemuck::cast_slice(&words),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+        });
+        Self { kernels: ControlKernels::new(device, bounds), buffer, new_scale: 0.0, made: None }
+    }
+
+    /// After a change to parameters, gradients, groups or options.
+    pub(super) fn forget(&mut self) {
+        self.made = None;
+    }
+
+    /// After a change of learning rates alone.
+    pub(super) fn forget_rates(&mut self) {
+        if self.made.as_ref().is_some_and(|made| made.series.with_rate) {
+            self.made = None;
+        }
+    }
+
+    /// The first partial of each parameter, as the last step had them.
+    pub(super) fn firsts(&self) -> Vec<u32> {
+        self.made.as_ref().map(|made| made.firsts.clone()).unwrap_or_default()
+    }
+}
+
+impl Optimizer {
+    /// Records a step that the GPU decides on. The groups have counted it as taken.
+    pub(super) fn record_decided(&mut self, pass: &mut wgpu::ComputePass<'_>, ledger: &mut Ledger) {
+        let ages = self.blocks.iter().map(|block| age(&self.groups, block));
+        let longest = ages.max().unwrap_or(0);
+        let made = match ledger.made.take() {
+            Some(made) if made.series.reaches(longest) => made,
+            _ => self.make(ledger, longest),
+        };
+        let looks = self.control.looks();
+        let mut said = said(&self.control);
+        said[0] = if looks { made.partials } else { 0 };
+        (said[1], said[2]) = (self.blocks.len() as u32, made.dependents);
+        said[7] = std::mem::take(&mut ledger.new_scale).to_bits();
+
+        let mut bytes = vec![0; BLOCK as usize];
+        bytes[..size_of::<Said>()].copy_from_slice(bytemuck::cast_slice(&said));
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.scratch));
+        let step = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim step"),
+            contents: &bytes,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+        });
+        let control = entry(0, &step, 0, size_of::<Said>() as u64);
+        let given = entry(1, &step, BLOCK, step.size() - BLOCK);
+        if looks {
+            pass.set_bind_group(
+                1,
+                &self.bind_step(&ledger.kernels, 0, std::slice::from_ref(&control)),
+                &[],
+            );
+            for NormLaunch { pipeline, bound, grid } in &made.norms {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bound, &[]);
+                pass.dispatch_workgroups(grid[0], grid[1], 1);
+            }
+        }
+        pass.set_pipeline(&ledger.kernels.prepare.pipeline);
+        pass.set_bind_group(0, &made.prepare, &[]);
+        pass.set_bind_group(1, &self.bind_step(&ledger.kernels, 1, &[control, given]), &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        record(pass, self.launches.as_deref().unwrap_or_default(), &made.scalars);
+        ledger.made = Some(made);
+    }
+
+    fn bind_step(
+        &self,
+        kernels: &ControlKernels,
+        kernel: usize,
+        entries: &[wgpu::BindGroupEntry<'_>],
+    ) -> wgpu::BindGroup {
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("wgpu-optim step"),
+            layout: &kernels.step[kernel],
+            entries,
+        })
+    }
+
+    fn make(&self, ledger: &mut Ledger, longest: u64) -> Made {
+        let words = (BLOCK / ELEMENT) as usize;
+        let (series, dependents) = Series::new(&self.groups, &self.blocks, words, longest);
+        let (launches, firsts, partials) = self.plan_norms();
+        let device = &self.device;
+        let buffer = |label, size: u64, usage| {
+            let size = size.max(BLOCK);
+            let usage = usage | wgpu::BufferUsages::STORAGE;
+            let label = Some(label);
+            let mapped_at_creation = false;
+            device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
+        };
+        let uniform = wgpu::BufferUsages::UNIFORM;
+        let scalars = buffer("wgpu-optim scalars", self.blocks.len() as u64 * BLOCK, uniform);
+        let summed =
+            buffer("wgpu-optim partials", u64::from(partials) * 16, wgpu::BufferUsages::empty());
+        let table = |label, contents: &[u8]| {
+            let label = Some(label);
+            let usage = wgpu::BufferUsages::STORAGE;
+            // No binding is empty.
+            let contents = if contents.is_empty() { &[0; 16][..] } else { contents };
+            device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label, contents, usage })
+        };
+        let values = table("wgpu-optim series", bytemuck::cast_slice(&series.values));
+        let rows = table("wgpu-optim dependents", bytemuck::cast_slice(&dependents));
+        let prepare = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("wgpu-optim prepare"),
+            layout: &ledger.kernels.prepare.layout,
+            entries: &[
+                entry(0, &summed, 0, summed.size()),
+                entry(1, &ledger.buffer, 0, ledger.buffer.size()),
+                entry(2, &scalars, 0, scalars.size()),
+                entry(3, &values, 0, values.size()),
+                entry(4, &rows, 0, rows.size()),
+            ],
+        });
+        let norms = self.bind_norms(ledger, &launches, &summed);
+        let updates = self.launches.as_deref().unwrap_or_default();
+        let scalars = StepScalars::new(device, &scalars, updates, &self.kernels);
+        let dependents = dependents.len() as u32;
+        Made { norms, partials, firsts, series, dependents, prepare, scalars }
+    }
+
+    /// Launches over all gradients, parameter by parameter: where each lies, the first partial of each
+    /// parameter, and how many there are.
+    fn plan_norms(&self) -> (Vec<(usize, Launch)>, Vec<u32>, u32) {
+        let mut together = super::state::Buckets::new();
+        for (i, param) in self.params.iter().enumerate() {
+            let at = [param.grad.offset / ELEMENT; plan::ROLES];
+            // A block of its own, so that no two parameters' gradients are summed together.
+            let piece = Piece { at, len: param.grad.len, block: i as u32 };
+            together.entry(param.grad.buffer.clone(), || (i, Vec::new())).1.push(piece);
+        }
+        let bounds = Bounds { each: EACH, ..self.bounds };
+        let mut launches = Vec::new();
+        for (of, pieces) in together.into_buckets() {
+            launches.extend(plan::launches(pieces, bounds).into_iter().map(|launch| (of, launch)));
+        }
+        // In the parameters' order, so that the first bad partial is of the first bad parameter.
+        let mut chunks: Vec<&mut Chunk> =
+            launches.iter_mut().flat_map(|(_, launch)| launch.work.chunks_mut()).collect();
+        chunks.sort_by_key(|chunk| chunk.block);
+        let (mut firsts, mut partials) = (vec![0; self.params.len()], 0);
+        let mut last = None;
+        for chunk in chunks {
+            let param = chunk.block as usize;
+            if last.replace(param) != Some(param) {
+                firsts[param] = partials;
+            }
+            // The kernel reads it in the place of the parameter's.
+            chunk.at[0] = partials;
+            chunk.block = 0;
+            partials += u64::from(chunk.length).div_ceil(bounds.invocations * EACH) as u32;
+        }
+        (launches, firsts, partials)
+    }
+
+    fn bind_norms(
+        &self,
+        ledger: &mut Ledger,
+        launches: &[(usize, Launch)],
+        partials: &wgpu::Buffer,
+    ) -> Vec<NormLaunch> {
+        let (tables, places) = Tables::of(&self.device, launches.iter().map(|(_, launch)| launch));
+        let Some(tables) = tables else { return Vec::new() };
+        let clip_value = self.control.clip_value.is_some();
+        let bind = |((of, launch), place): (&(usize, Launch), crate::record::Place)| {
+            let address = launch.work.address();
+            let made = ledger.kernels.norm(Norm { width: launch.width, address, clip_value });
+            let [_, grad, _] = &launch.bindings;
+            let grads = &self.params[*of].grad.buffer;
+            let mut entries = place.entries(&tables);
+            entries.extend([
+                entry(2, partials, 0, partials.size()),
+                entry(3, grads, grad.start, grad.end - grad.start),
+                entry(4, &ledger.buffer, 0, ledger.buffer.size()),
+            ]);
+            let bound = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgpu-optim norm"),
+                layout: &made.layout,
+                entries: &entries,
+            });
+            NormLaunch { pipeline: made.pipeline, bound, grid: launch.grid }
+        };
+        launches.iter().zip(places).map(bind).collect()
+    }
+}
+
+/// What `shaders/control/ledger.wgsl` calls `Control`, but for what only the step knows.
+fn said(control: &Control) -> Said {
+    let bits = |x: Option<f64>| (x.unwrap_or(0.0) as f32).to_bits();
+    let (growth, backoff, interval) = match control.loss_scale {
+        LossScale::Fixed(_) => (0.0, 0.0, 0),
+        LossScale::Dynamic { growth, backoff, interval, .. } => (growth, backoff, interval),
+    };
+    [
+        0,
+        0,
+        0,
+        control.skips().into(),
+        control.clip_norm.is_some().into(),
+        bits(control.clip_norm),
+        bits(control.clip_value),
+        0,
+        bits(Some(growth)),
+        bits(Some(backoff)),
+        interval,
+        (control.norm == Which::Euclidean).into(),
+    ]
+}
+
+/// Scalars of every block that depend on the number of steps taken, for 1, 2, 3, … steps: computed
+/// here in f64, because the GPU has none, and picked there.
+#[derive(Debug)]
+struct Series {
+    values: Vec<f32>,
+    /// The most steps it is good for.
+    reach: u64,
+    /// Whether the learning rate is in it.
+    with_rate: bool,
+}
+
+/// `dependents` in `shaders/control/prepare.wgsl`: word, block, first of its series, their number.
+type Dependent = [u32; 4];
+
+/// Steps that a series has at first.
+const SHORTEST: u64 = 1024;
+
+impl Series {
+    fn new(groups: &[Steps], blocks: &[Block], words: usize, steps: u64) -> (Self, Vec<Dependent>) {
+        let steps = (2 * steps).max(SHORTEST);
+        let mut all = Self { values: Vec::new(), reach: u64::MAX, with_rate: false };
+        let mut dependents = Vec::new();
+        // Groups that share a rule and learning rate share a series.
+        let mut known: Vec<(usize, Vec<Dependent>)> = Vec::new();
+        for (number, block) in blocks.iter().enumerate() {
+            let group = &groups[block.group].group;
+            let same = |of: &usize| {
+                let other = &groups[*of].group;
+                Arc::ptr_eq(&other.rule, &group.rule) && other.lr == group.lr
+            };
+            let found = known.iter().position(|(of, _)| same(of)).unwrap_or_else(|| {
+                let columns = all.add(&groups[block.group], steps);
+                known.push((block.group, columns));
+                known.len() - 1
+            });
+            for &[column, _, first, len] in &known[found].1 {
+                let word = (number * words + DRIVER_SCALARS) as u32 + column;
+                dependents.push([word, number as u32, first, len]);
+            }
+        }
+        (all, dependents)
+    }
+
+    fn reaches(&self, steps: u64) -> bool {
+        steps <= self.reach
+    }
+
+    /// Adds the scalars of a rule that are not always the same.
+    fn add(&mut self, Steps { group, .. }: &Steps, steps: u64) -> Vec<Dependent> {
+        let own = group.rule.scalar_names().len();
+        let scalars = |t, lr| {
+            let mut out = [0.0; MAX_SCALARS];
+            group.rule.scalars(At { t, lr }, &mut out[..own]);
+            out.map(|x| (x as f32).to_bits())
+        };
+        let rows: Vec<_> = (1..=steps).map(|t| scalars(t, group.lr)).collect();
+        // Where it has long settled. Nobody takes 2⁴⁰ steps.
+        let settled = scalars(1 << 40, group.lr);
+        let other_rate: Vec<_> = [1, 2, steps].map(|t| scalars(t, 2.0 * group.lr + 1.0)).into();
+        let mut columns = Vec::new();
+        for column in 0..own {
+            let is = |row: &[u32; MAX_SCALARS]| row[column];
+            if rows.iter().all(|row| is(row) == is(&settled)) {
+                continue;
+            }
+            let moving = rows.iter().rposition(|row| is(row) != is(&settled)).unwrap_or(0) + 1;
+            if moving == rows.len() {
+                self.reach = self.reach.min(steps);
+            }
+            let kept = &rows[..(moving + 1).min(rows.len())];
+            let here = [1, 2, steps].map(|t| is(&rows[t as usize - 1]));
+            self.with_rate |= other_rate.iter().map(is).ne(here);
+            let first = self.values.len() as u32;
+            self.values.extend(kept.iter().map(|row| f32::from_bits(is(row))));
+            columns.push([column as u32, 0, first, kept.len() as u32]);
+        }
+        columns
+    }
+}
