@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::control::{Control, LossScale};
 use crate::group::Group;
 use crate::rule::{self, Rule};
 
@@ -44,16 +45,21 @@ impl Options {
             known.insert("decoupled".into(), false.into());
         }
         known.insert("maximize".into(), false.into());
+        known.insert("clip_norm".into(), Value::Null);
+        known.insert("clip_value".into(), Value::Null);
+        known.insert("loss_scale".into(), 1.0.into());
+        known.insert("skip_nonfinite".into(), false.into());
         Ok(known)
     }
 }
 
-/// The group that a CONFIG object describes. A missing key takes the crate's default.
+/// The group that a CONFIG object describes, and what is to happen to its gradients. A missing key
+/// takes the crate's default.
 ///
 /// # Errors
 /// Text that is no JSON object, an unknown optimizer or key (with a list of those there are), a value
 /// of the wrong kind or out of its range.
-pub fn group(json: &str) -> Result<Group, String> {
+pub fn config(json: &str) -> Result<(Group, Control), String> {
     let value: Value = serde_json::from_str(json).map_err(|e| format!("not JSON: {e}"))?;
     let Value::Object(mut given) = value else {
         return Err(format!("a config is one JSON object, this is {}", kind(&value)));
@@ -75,8 +81,17 @@ pub fn group(json: &str) -> Result<Group, String> {
             let keys = list(values.keys().map(String::as_str));
             return Err(format!("unknown key `{key}` for `{name}`; known are `optimizer`, {keys}"));
         };
-        if !same_kind(default, &value) {
-            let (is, must) = (kind(&value), kind(default));
+        let must = match &*key {
+            "clip_norm" | "clip_value" if !value.is_number() && !value.is_null() => {
+                Some("a number or null".to_owned())
+            }
+            "clip_norm" | "clip_value" => None,
+            // Its own text says what it must be.
+            "loss_scale" => None,
+            _ => (!same_kind(default, &value)).then(|| kind(default)),
+        };
+        if let Some(must) = must {
+            let is = kind(&value);
             return Err(format!("`{name}`: `{key}` is {is}, it must be {must}"));
         }
         *default = value;
@@ -84,15 +99,57 @@ pub fn group(json: &str) -> Result<Group, String> {
     assemble(entry, values)
 }
 
-fn assemble(entry: &rule::Entry, mut values: Map<String, Value>) -> Result<Group, String> {
+fn assemble(
+    entry: &rule::Entry,
+    mut values: Map<String, Value>,
+) -> Result<(Group, Control), String> {
+    let mut limit = |key: &str| values.remove(key).and_then(|v| v.as_f64());
+    let (clip_norm, clip_value) = (limit("clip_norm"), limit("clip_value"));
+    let loss_scale = loss_scale(values.remove("loss_scale").unwrap_or_default())?;
     let mut number = |key: &str| values.remove(key).and_then(|v| v.as_f64()).unwrap_or(0.0);
     let (lr, weight_decay) = (number("lr"), number("weight_decay"));
     let mut switch = |key: &str| values.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
     let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
+    let skip_nonfinite = switch("skip_nonfinite");
     let rule = (entry.config.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
     let group = Group { rule, lr, weight_decay, decoupled, maximize };
     group.check().map_err(|e| e.to_string())?;
-    Ok(group)
+    let control =
+        Control { clip_norm, clip_value, loss_scale, skip_nonfinite, ..Control::default() };
+    control.check().map_err(|e| e.to_string())?;
+    Ok((group, control))
+}
+
+/// `"dynamic"`, a number, or an object of what a dynamic scale is made of.
+fn loss_scale(value: Value) -> Result<LossScale, String> {
+    let must =
+        "it must be a number, \"dynamic\", or an object of `init`, `growth`, `backoff`, `interval`";
+    let wrong = |value: &Value| format!("`loss_scale` is {}; {must}", kind(value));
+    let LossScale::Dynamic { mut init, mut growth, mut backoff, mut interval } =
+        LossScale::dynamic()
+    else {
+        return Err(must.to_owned());
+    };
+    match &value {
+        Value::Number(number) => {
+            return number.as_f64().map(LossScale::Fixed).ok_or_else(|| wrong(&value));
+        }
+        Value::String(name) if name == "dynamic" => {}
+        Value::Object(given) => {
+            for (key, value) in given {
+                let whole = value.as_u64().and_then(|n| u32::try_from(n).ok());
+                match (&**key, value.as_f64(), whole) {
+                    ("init", Some(x), _) => init = x,
+                    ("growth", Some(x), _) => growth = x,
+                    ("backoff", Some(x), _) => backoff = x,
+                    ("interval", _, Some(n)) => interval = n,
+                    _ => return Err(format!("`loss_scale`: `{key}` is {}; {must}", kind(value))),
+                }
+            }
+        }
+        _ => return Err(wrong(&value)),
+    }
+    Ok(LossScale::Dynamic { init, growth, backoff, interval })
 }
 
 /// Whether `value` can stand where `default` does.

@@ -134,8 +134,11 @@ impl Control {
         }
     }
 
-    /// Whether what a step does depends on what the gradients are.
-    pub(crate) fn looks(&self) -> bool {
+    /// Whether what a step does depends on what the gradients are. Then [`Optimizer::stats`] knows more
+    /// than the host.
+    ///
+    /// [`Optimizer::stats`]: crate::Optimizer::stats
+    pub fn looks_at_gradients(&self) -> bool {
         self.clip_norm.is_some() || self.skips()
     }
 

@@ -32,7 +32,7 @@ impl Optimizer {
                 ledger.new_scale = control.loss_scale.initial() as f32;
             }
             ledger.forget();
-        } else if control.looks() {
+        } else if control.looks_at_gradients() {
             device::check_control(&self.device.limits())?;
             let most = device::most_blocks(&self.device.limits());
             let counted = (&self.groups[..], &self.blocks[..], most);

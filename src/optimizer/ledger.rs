@@ -101,7 +101,7 @@ impl Optimizer {
             Some(made) if made.series.reaches(longest) => made,
             _ => self.make(ledger, longest),
         };
-        let looks = self.control.looks();
+        let looks = self.control.looks_at_gradients();
         let mut said = said(&self.control);
         said[0] = if looks { made.partials } else { 0 };
         (said[1], said[2]) = (self.blocks.len() as u32, made.dependents);

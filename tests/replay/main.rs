@@ -96,6 +96,38 @@ fn a_missing_key_takes_the_default() {
     assert_eq!(short, long);
 }
 
+/// Clipping, scaling and skipping on the GPU and in f64: the same steps, and nearly the same numbers.
+#[test]
+fn gradients_are_controlled_alike() {
+    let mut trace = trace();
+    // One bad gradient in the second of four steps.
+    let grad = trace.get_mut("grad.layer.0.bias").unwrap_or_else(|| panic!("no gradient"));
+    grad.bytes[28..32].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let dynamic = r#"{"init": 4, "growth": 2, "backoff": 0.5, "interval": 2}"#;
+    for (options, skipped) in [
+        (r#""clip_norm": 0.5, "skip_nonfinite": true"#.to_owned(), "1"),
+        (r#""clip_value": 0.3, "skip_nonfinite": true"#.to_owned(), "1"),
+        (r#""clip_value": 0.3, "loss_scale": 2.0"#.to_owned(), "0"),
+        (r#""loss_scale": "dynamic", "clip_norm": 1e-6"#.to_owned(), "1"),
+        (format!(r#""loss_scale": {dynamic}, "clip_norm": 1, "clip_value": 0.2"#), "1"),
+    ] {
+        let config = format!(r#"{{"optimizer": "adam", "lr": 1e-2, {options}}}"#);
+        let files = Files::new(&trace, &config);
+        let [gpu, cpu] =
+            [false, true].map(|cpu| files.replay(cpu).unwrap_or_else(|e| panic!("{e}")));
+        assert_eq!(gpu.metadata, cpu.metadata, "{config}");
+        assert_eq!(gpu.metadata["steps_skipped"], skipped, "{config}");
+        assert_eq!(gpu.metadata["steps"], "4");
+        for (key, tensor) in &gpu.tensors {
+            for (x, exact) in tensor.f64s().into_iter().zip(cpu.tensors[key].f64s()) {
+                // `tests/control.rs` has the bounds; here it is that the options arrive.
+                let off = (x - exact).abs();
+                assert!(off <= 1e-5 * exact.abs().max(1e-3), "{config}: {key} {x} {exact}");
+            }
+        }
+    }
+}
+
 #[test]
 fn no_steps_are_the_initial_values() {
     let trace = BTreeMap::from([
@@ -127,9 +159,9 @@ fn wrong_configs() {
         ("{}", "CONFIG: `optimizer` is missing; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
         (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
         (r#"{"optimizer": "lion"}"#, "CONFIG: unknown optimizer `lion`; known are `sgd`, `adagrad`, `rmsprop`, `adam`"),
-        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `decoupled`, `eps`, `eps_root`, `lr`, `maximize`, `weight_decay`"),
-        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `eps`, `eps_root`, `lr`, `maximize`, `momentum`, `weight_decay`"),
-        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `dampening`, `lr`, `maximize`, `momentum`, `nesterov`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `eps`, `eps_root`, `loss_scale`, `lr`, `maximize`, `skip_nonfinite`, `weight_decay`"),
+        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `clip_norm`, `clip_value`, `eps`, `eps_root`, `loss_scale`, `lr`, `maximize`, `momentum`, `skip_nonfinite`, `weight_decay`"),
+        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `clip_norm`, `clip_value`, `dampening`, `loss_scale`, `lr`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `weight_decay`"),
         (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number"),
         (r#"{"optimizer": "adam", "betas": [0.9]}"#, "CONFIG: `adam`: `betas` is a list of 1 numbers, it must be a list of 2 numbers"),
         (r#"{"optimizer": "adam", "amsgrad": 1}"#, "CONFIG: `adam`: `amsgrad` is a number, it must be true or false"),
@@ -137,6 +169,13 @@ fn wrong_configs() {
         (r#"{"optimizer": "adam", "lr": -1}"#, "CONFIG: `adam`: lr is -1; it must be a finite f32 number, 0 or more"),
         (r#"{"optimizer": "adam", "betas": [0.9, 1.0]}"#, "CONFIG: `adam`: betas[1] is 1; it must be at least 0 and below 1 (also when rounded to f32)"),
         (r#"{"optimizer": "adam", "eps": 0, "eps_root": 0}"#, "CONFIG: `adam`: eps is 0 and eps_root is 0, so a gradient of 0 would be divided by 0; make one of them at least 1.2e-38, the smallest normal f32"),
+        (r#"{"optimizer": "sgd", "clip_norm": "1"}"#, "CONFIG: `sgd`: `clip_norm` is the string \"1\", it must be a number or null"),
+        (r#"{"optimizer": "sgd", "clip_norm": -1}"#, "CONFIG: `clip_norm` is -1; it must be a finite number, 0 or more"),
+        (r#"{"optimizer": "sgd", "clip_value": 0}"#, "CONFIG: `clip_value` is 0; it must be a finite f32 number above 0"),
+        (r#"{"optimizer": "sgd", "skip_nonfinite": 1}"#, "CONFIG: `sgd`: `skip_nonfinite` is a number, it must be true or false"),
+        (r#"{"optimizer": "sgd", "loss_scale": "static"}"#, "CONFIG: `loss_scale` is the string \"static\"; it must be a number, \"dynamic\", or an object of `init`, `growth`, `backoff`, `interval`"),
+        (r#"{"optimizer": "sgd", "loss_scale": {"every": 2}}"#, "CONFIG: `loss_scale`: `every` is a number; it must be a number, \"dynamic\", or an object of `init`, `growth`, `backoff`, `interval`"),
+        (r#"{"optimizer": "sgd", "loss_scale": {"interval": 0}}"#, "CONFIG: `loss_scale.interval` is 0; it must be at least 1 step"),
         (r#"{"optimizer": "sgd", "nesterov": true}"#, "CONFIG: `sgd`: nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off"),
     ];
     for (config, expected) in rows {

@@ -15,6 +15,7 @@ fn value() -> impl Strategy<Value = Value> {
         1 => any::<i64>().prop_map(|x| json!(x)),
         1 => Just(Value::Null),
         1 => ".{0,6}".prop_map(|x| json!(x)),
+        1 => Just(json!("dynamic")),
         3 => prop::collection::vec(0.0..1.1f64, 0..4).prop_map(|x| json!(x)),
         1 => Just(json!({"a": [1, {"b": null}]})),
     ]
@@ -36,6 +37,10 @@ fn config() -> impl Strategy<Value = String> {
         "dampening",
         "nesterov",
         "lr_decay",
+        "clip_norm",
+        "clip_value",
+        "loss_scale",
+        "skip_nonfinite",
         "",
         "unknown",
     ]);

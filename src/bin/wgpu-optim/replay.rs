@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use safetensors::Dtype;
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{Error, Group, Optimizer, Reference, View, config, wgpu};
+use wgpu_optim::{Control, Controller, Error, Group, Optimizer, Reference, View, config, wgpu};
 
 use crate::trace::Trace;
 use crate::{Failure, gpu, progress};
@@ -29,30 +29,45 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Failure> {
     let json =
         std::fs::read_to_string(optimizer).map_err(|e| format!("{}: {e}", optimizer.display()))?;
-    let group = config::group(&json).map_err(|e| format!("{}: {e}", optimizer.display()))?;
+    let config = config::config(&json).map_err(|e| format!("{}: {e}", optimizer.display()))?;
     let source = trace.canonicalize().map_err(|e| format!("{}: {e}", trace.display()))?;
     let trace = Trace::open(trace)?;
     if out.canonicalize().is_ok_and(|out| out == source) {
         return Err(format!("{}: that is the trace; write elsewhere", out.display()).into());
     }
     let output = Output::new(out)?;
-    if cpu { on_cpu(trace, &group, output) } else { on_gpu(trace, &group, output, &gpu(adapter)?) }
+    if cpu {
+        on_cpu(trace, &config, output)
+    } else {
+        on_gpu(trace, &config, output, &gpu(adapter)?)
+    }
 }
 
-fn on_cpu(mut trace: Trace, group: &Group, output: Output) -> Result<ExitCode, Failure> {
+type Config = (Group, Control);
+
+fn on_cpu(
+    mut trace: Trace,
+    (group, control): &Config,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let mut controller = Controller::new(*control)?;
     let mut references = Vec::new();
     for i in 0..trace.tensors.len() {
         let mut values = Vec::with_capacity(trace.tensors[i].len as usize);
         trace.read_param(i, |bytes| values.extend(numbers(bytes)))?;
         references.push(Reference::new(group, &values)?);
     }
-    let mut grads = Vec::new();
+    let mut grads = vec![Vec::new(); references.len()];
     let bar = progress(trace.steps, "replay");
     for step in 0..trace.steps {
-        for (i, reference) in references.iter_mut().enumerate() {
-            grads.clear();
-            trace.read_grad(i, step, |bytes| grads.extend(numbers(bytes)))?;
-            reference.step(&grads)?;
+        for (i, grad) in grads.iter_mut().enumerate() {
+            grad.clear();
+            trace.read_grad(i, step, |bytes| grad.extend(numbers(bytes)))?;
+        }
+        if controller.apply(&mut grads) {
+            for (reference, grad) in references.iter_mut().zip(&grads) {
+                reference.step(grad)?;
+            }
         }
         bar.inc(1);
     }
@@ -71,7 +86,8 @@ fn on_cpu(mut trace: Trace, group: &Group, output: Output) -> Result<ExitCode, F
             }
         }
     }
-    output.write(tensors, trace.steps)
+    let stats = controller.stats(&[]);
+    output.write(tensors, [trace.steps, stats.taken, stats.skipped])
 }
 
 /// The numbers in little-endian bytes of f32.
@@ -79,7 +95,12 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = f64> {
     bytes.as_chunks().0.iter().map(|word| f64::from(f32::from_le_bytes(*word)))
 }
 
-fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<ExitCode, Failure> {
+fn on_gpu(
+    mut trace: Trace,
+    (group, control): &Config,
+    output: Output,
+    gpu: &Gpu,
+) -> Result<ExitCode, Failure> {
     let device_error = catch_errors(&gpu.device);
     let checked = || match device_error.lock() {
         Ok(mut error) => error.take().map_or(Ok(()), |error| Err(Failure::from(error))),
@@ -87,6 +108,7 @@ fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<
     };
     let views = allocate(gpu, &trace)?;
     let mut optimizer = Optimizer::new(&gpu.device);
+    optimizer.set_control(*control)?;
     let id = optimizer.add_group(group.clone())?;
     for (i, (param, grad)) in views.iter().enumerate() {
         optimizer.add_param(id, &trace.tensors[i].name, param.clone(), grad.clone())?;
@@ -111,9 +133,14 @@ fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<
         checked()?;
         bar.inc(1);
     }
+    let stats = control.looks_at_gradients().then(|| optimizer.stats(&gpu.device, &gpu.queue));
     gpu.wait()?;
     checked()?;
     bar.finish_and_clear();
+    let (taken, skipped) = match stats.filter(|_| trace.steps > 0) {
+        Some(stats) => pollster::block_on(stats).map(|stats| (stats.taken, stats.skipped))?,
+        None => (trace.steps, 0),
+    };
     let failed = RefCell::new(None);
     let mut tensors = Vec::new();
     for (tensor, (param, _)) in trace.tensors.iter().zip(views) {
@@ -126,7 +153,7 @@ fn on_gpu(mut trace: Trace, group: &Group, output: Output, gpu: &Gpu) -> Result<
             add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
         }
     }
-    output.write_checked(tensors, trace.steps, || match failed.take() {
+    output.write_checked(tensors, [trace.steps, taken, skipped], || match failed.take() {
         Some(error) => Err(error.into()),
         None => checked(),
     })
@@ -285,7 +312,11 @@ impl Output {
         })?)
     }
 
-    fn write(self, tensors: Vec<(String, Tensor<'_>)>, steps: u64) -> Result<ExitCode, Failure> {
+    fn write(
+        self,
+        tensors: Vec<(String, Tensor<'_>)>,
+        steps: [u64; 3],
+    ) -> Result<ExitCode, Failure> {
         self.write_checked(tensors, steps, || Ok(()))
     }
 
@@ -293,12 +324,14 @@ impl Output {
     fn write_checked(
         self,
         tensors: Vec<(String, Tensor<'_>)>,
-        steps: u64,
+        steps: [u64; 3],
         went_well: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<ExitCode, Failure> {
         let directory = self.directory()?;
         let whole = directory.path().join("out.safetensors");
-        let metadata = HashMap::from([("steps".to_owned(), steps.to_string())]);
+        let counts = ["steps", "steps_taken", "steps_skipped"].into_iter().zip(steps);
+        let metadata: HashMap<_, _> =
+            counts.map(|(name, count)| (name.to_owned(), count.to_string())).collect();
         safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
         went_well()?;
         // A temporary file is its owner's alone; a result is as any file this user makes.
