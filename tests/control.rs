@@ -2,16 +2,12 @@
 
 mod common;
 
-use common::{bits, gpu, numbers, ok, read};
+use common::{COEFFICIENT, bits, gpu, numbers, ok, read, scaled};
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{
     Adam, Control, Controller, Error, Group, LossScale, Norm, Optimizer, Reference, RmsProp, Sgd,
     Stats, Trajectory, View,
 };
-
-/// Twice the relative error that `docs/NUMERICS.md` allows a coefficient: sums of these lengths, a root
-/// and two divisions.
-const COEFFICIENT: f64 = 40.0 / (1u64 << 24) as f64;
 
 /// Parameters of every kind of place, in two groups, and their gradients.
 struct Model {
@@ -165,11 +161,7 @@ fn run(gpu: &Gpu, control: Control) -> u32 {
         clipped += u32::from(taken && expected.coefficient < 1.0);
         if taken {
             for (reference, seen) in references.iter_mut().zip(&seen) {
-                let uncertain = |&value: &f64| {
-                    let error = value.abs() * COEFFICIENT + f64::from(f32::MIN_POSITIVE);
-                    Trajectory { value, error }
-                };
-                ok(reference.step(&seen.iter().map(uncertain).collect::<Vec<_>>()));
+                ok(reference.step(&seen.iter().map(scaled).collect::<Vec<_>>()));
             }
         }
         for (i, reference) in references.iter().enumerate() {

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{Error, View};
+use wgpu_optim::{Error, Trajectory, View};
 
 /// The device under test. There is no silent pass without one: the message says what to install.
 pub(crate) fn gpu() -> &'static Gpu {
@@ -47,4 +47,13 @@ pub(crate) fn numbers(len: u64, seed: u64) -> Vec<f32> {
 /// The value, or the test's end with the error's own words.
 pub(crate) fn ok<T>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// How far a norm or a coefficient may be off, relative: `docs/NUMERICS.md` derives it.
+pub(crate) const COEFFICIENT: f64 = 40.0 / (1u64 << 24) as f64;
+
+/// A gradient as a rule sees it on a GPU, after scaling and clipping that came to `value` in f64.
+pub(crate) fn scaled(value: &f64) -> Trajectory {
+    let error = value.abs() * COEFFICIENT + f64::from(f32::MIN_POSITIVE);
+    Trajectory { value: *value, error }
 }
