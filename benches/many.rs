@@ -3,75 +3,45 @@
 
 mod common;
 
-use wgpu_optim::timing::{Clock, Samples};
-use wgpu_optim::{Group, Optimizer, rule};
+use wgpu_optim::{Optimizer, rule};
 
-use common::{Place, clock, fill, ok};
+use common::{Place, clock, fill, in_turn, ok};
 
 const TENSORS: u64 = 1000;
 const LEN: u64 = 8192;
 
-/// A way to lay out the tensors, and how long its step and its stream take.
-struct Case {
-    name: &'static str,
-    dispatches: usize,
-    optimizers: [Optimizer; 2],
-    samples: [Samples; 2],
-}
-
-fn case(
-    clock: &Clock,
-    group: &Group,
-    name: &'static str,
-    (place, tensors, groups): (Place, u64, u64),
-) -> Case {
-    let gpu = &clock.gpu;
-    let make = |optimizer| {
-        let what = (place, tensors, TENSORS * LEN / tensors);
-        ok(fill(optimizer, gpu, what, (group, groups)))
-    };
-    let mut optimizers = [Optimizer::new(&gpu.device), Optimizer::streaming(&gpu.device)].map(make);
-    let dispatches = optimizers[0].dispatches();
-    Case { name, dispatches, optimizers, samples: Default::default() }
-}
-
 fn main() {
-    // `cargo bench` says so; `cargo test` only wants to see that it runs.
-    let full = std::env::args().any(|arg| arg == "--bench");
-    let rounds = if full { 15 } else { 1 };
     let clock = clock();
-    println!("{TENSORS} tensors of {LEN} elements, median of {rounds}");
+    let gpu = &clock.gpu;
+    println!("{TENSORS} tensors of {LEN} elements");
     println!(
         "| rule | tensors | dispatches | step ms | ±% | of its stream | of one tensor's stream |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---:|---:|---:|---:|---:|");
     for entry in rule::ALL {
         let Some(group) = (entry.variants)().into_iter().next() else { continue };
-        let mut cases = [
+        let cases = [
             ("one tensor", (Place::Own, 1, 1)),
             ("arena, 1 group", (Place::Arena, TENSORS, 1)),
             ("arena, 10 groups", (Place::Arena, TENSORS, 10)),
             ("own buffers, 1 group", (Place::Own, TENSORS, 1)),
             ("own buffers, 10 groups", (Place::Own, TENSORS, 10)),
-        ]
-        .map(|(name, what)| case(&clock, &group, name, what));
-        let steps = if full { ok(clock.enough(&mut cases[0].optimizers[0], 20.0)) } else { 1 };
-        // The first round warms up.
-        for round in 0..=rounds {
-            for case in &mut cases {
-                for (optimizer, samples) in case.optimizers.iter_mut().zip(&mut case.samples) {
-                    let ms = ok(clock.gpu_ms(optimizer, steps));
-                    if round > 0 {
-                        samples.push(ms);
-                    }
-                }
+        ];
+        // Of each case its step and its stream.
+        let mut all = Vec::new();
+        for (_, (place, tensors, groups)) in cases {
+            for empty in [Optimizer::new(&gpu.device), Optimizer::streaming(&gpu.device)] {
+                let what = (place, tensors, TENSORS * LEN / tensors);
+                all.push(ok(fill(empty, gpu, what, (&group, groups))));
             }
         }
-        let [_, ceiling] = cases[0].samples.clone();
-        for Case { name, dispatches, samples: [step, stream], .. } in &cases {
+        let samples = in_turn(&clock, &mut all);
+        for (i, (name, _)) in cases.into_iter().enumerate() {
+            let (step, stream, ceiling) = (&samples[2 * i], &samples[2 * i + 1], &samples[1]);
             println!(
-                "| {} | {name} | {dispatches} | {:.3} | {:.0} | {:.2} | {:.2} |",
+                "| {} | {name} | {} | {:.3} | {:.0} | {:.2} | {:.2} |",
                 entry.name,
+                all[2 * i].dispatches(),
                 step.median(),
                 100.0 * step.spread(),
                 stream.over(step).median(),

@@ -20,5 +20,6 @@ struct Place {
     state: u32,
     scalars: u32, // `table` only: which block of scalars
     part: u32,    // which of the workgroups that share its launch (`direct`) or its chunk (`table`)
+    left: u32,    // how many there are from this one on, if it is
     inside: bool, // false past the end: nothing may be touched
 }

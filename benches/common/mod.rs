@@ -1,7 +1,7 @@
 //! What the benches share: a device, and parameters in it.
 
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::timing::Clock;
+use wgpu_optim::timing::{Clock, Samples};
 use wgpu_optim::{Error, Group, Optimizer, View};
 
 /// Where parameters and their gradients lie.
@@ -53,4 +53,30 @@ pub(crate) fn fill(
     }
     optimizer.prepare()?;
     Ok(optimizer)
+}
+
+/// Whether `cargo bench` runs this; `cargo test` only wants to see that it does.
+#[allow(dead_code, reason = "criterion has its own way to tell")]
+pub(crate) fn in_earnest() -> bool {
+    std::env::args().any(|arg| arg == "--bench")
+}
+
+/// Milliseconds of a step of each, measured in turn, so that whatever else the machine does strikes all.
+#[allow(dead_code, reason = "criterion has its own way to measure")]
+pub(crate) fn in_turn(clock: &Clock, all: &mut [Optimizer]) -> Vec<Samples> {
+    let (rounds, steps) = match in_earnest() {
+        true => (15, ok(clock.enough(&mut all[0], 20.0))),
+        false => (1, 1),
+    };
+    let mut samples = vec![Samples::default(); all.len()];
+    // The first round warms up.
+    for round in 0..=rounds {
+        for (optimizer, samples) in all.iter_mut().zip(&mut samples) {
+            let ms = ok(clock.gpu_ms(optimizer, steps));
+            if round > 0 {
+                samples.push(ms);
+            }
+        }
+    }
+    samples
 }

@@ -4,5 +4,7 @@
 fn locate(workgroup: vec3<u32>, lane: u32) -> Place {
     let part = workgroup.y * launch.row + workgroup.x;
     let i = part * WORKGROUP_SPAN + lane;
-    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, part, i < launch.length);
+    let left = launch.length - i;
+    let inside = i < launch.length;
+    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, part, left, inside);
 }

@@ -10,6 +10,7 @@ fn locate(workgroup: vec3<u32>, lane: u32) -> Place {
     let chunk = chunks[min(index, launch.length - 1u)]; // the grid's last row may be longer than the table
     let part = number & ((1u << launch.shift) - 1u);
     let i = part * WORKGROUP_SPAN + lane;
-    let inside = index < launch.length && i < (chunk.w & 0xffffu);
-    return Place(chunk.x + i, chunk.y + i, chunk.z + i, chunk.w >> 16u, part, inside);
+    let length = chunk.w & 0xffffu;
+    let inside = index < launch.length && i < length;
+    return Place(chunk.x + i, chunk.y + i, chunk.z + i, chunk.w >> 16u, part, length - i, inside);
 }

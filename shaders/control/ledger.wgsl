@@ -29,6 +29,12 @@ struct Ledger {
     ages: array<u32>, // steps taken by each block's parameters
 }
 
+// Where the largest magnitude is below 2^-40 or from 2^40 on, squares are scaled, by the squares of:
+const SMALL = 0x2b800000u; // bits of 2^-40
+const LARGE = 0x53800000u; // bits of 2^40
+const UP = 19342813113834066795298816.0; // 2^84
+const DOWN = 5.169878828456423e-26;      // 2^-84
+
 const NONE = 0xffffffffu;
 const INFINITY = 0x7f800000u;
 

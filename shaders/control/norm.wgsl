@@ -1,24 +1,67 @@
-// The first half of a norm: each workgroup sums up its gradients. In a fixed order, so that the same
-// gradients give the same bits.
-//
-// Squares of 1e-30 and of 1e30 are no f32 numbers. As Blue (1978) did, the small, the ordinary and the
-// large are summed apart, the small and large scaled by powers of two.
+// The first half of a norm: each workgroup sums up its gradients' squares. In a fixed order, so that the
+// same gradients give the same bits.
 
 override CLIP_VALUE: bool = false;
 
-// x, y, z: sums of small, ordinary and large squares, as bits; w: the largest magnitude's bits.
+// x, y, z: sums of squares of the small, scaled up, of the ordinary, and of the large, scaled down, as
+// bits; w: the largest magnitude's bits.
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> ledger: Ledger;
 @group(1) @binding(0) var<uniform> control: Control;
 
-const SMALL = 0x2b800000u; // 2^-40: below is small
-const LARGE = 0x53800000u; // 2^40: from here on is large
-const UP = 19342813113834066795298816.0; // 2^84
-const DOWN = 5.169878828456423e-26;      // 2^-84
-
-const LANES = 256u;
+// 16 invocations add up 16 numbers each, one adds up theirs: a tree would take 8 barriers for these 2.
+const SIDE = 16u;
+const LANES = SIDE * SIDE;
 var<workgroup> sums: array<vec3<f32>, LANES>;
 var<workgroup> largest: array<u32, LANES>;
+
+// Adds up what 16 invocations have, from `first` on and `stride` apart, into the first.
+fn gather(first: u32, stride: u32) {
+    for (var i = 1u; i < SIDE; i++) {
+        let other = first + i * stride;
+        if other < WORKGROUP_SIZE {
+            sums[first] += sums[other];
+            largest[first] = max(largest[first], largest[other]);
+        }
+    }
+}
+
+// What one invocation has summed up.
+struct Sum {
+    squares: real,
+    magnitude: real_bits,
+}
+
+fn plus(sum: Sum, loaded: real, limit: f32, scale: f32) -> Sum {
+    let magnitude = bitcast<real_bits>(loaded) & real_bits(0x7fffffffu);
+    var g = loaded;
+    if CLIP_VALUE {
+        g = clipped(loaded, limit);
+    }
+    g *= scale;
+    return Sum(sum.squares + g * g, max(sum.magnitude, magnitude));
+}
+
+// Sums up what is left of `count` from `lane` on.
+fn sum_up(first: u32, count: u32, lane: u32, limit: f32, scale: f32) -> Sum {
+    var sum = Sum();
+    // All invocations agree on this, and four loads may be on their way at once.
+    if count == WORKGROUP_SPAN {
+        for (var i = lane; i < WORKGROUP_SPAN; i += 4u * WORKGROUP_SIZE) {
+            let a = load_grad(first + i);
+            let b = load_grad(first + i + WORKGROUP_SIZE);
+            let c = load_grad(first + i + 2u * WORKGROUP_SIZE);
+            let d = load_grad(first + i + 3u * WORKGROUP_SIZE);
+            sum = plus(plus(sum, a, limit, scale), b, limit, scale);
+            sum = plus(plus(sum, c, limit, scale), d, limit, scale);
+        }
+        return sum;
+    }
+    for (var i = lane; i < count; i += WORKGROUP_SIZE) {
+        sum = plus(sum, load_grad(first + i), limit, scale);
+    }
+    return sum;
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn norm(
@@ -26,46 +69,30 @@ fn norm(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let limit = control.clip_value * scale_now(control.new_scale, ledger.scale);
-    var small = real();
-    var ordinary = real();
-    var large = real();
-    var magnitudes = real_bits();
-    for (var i = lane; i < WORKGROUP_SPAN; i += WORKGROUP_SIZE) {
-        let at = locate(workgroup, i);
-        if !at.inside {
-            break;
-        }
-        let loaded = load_grad(at.grad);
-        let bits = bitcast<real_bits>(loaded) & real_bits(0x7fffffffu);
-        magnitudes = max(magnitudes, bits);
-        var g = loaded;
-        if CLIP_VALUE {
-            g = clipped(loaded, limit);
-        }
-        let is_small = bitcast<real_bits>(abs(g)) < real_bits(SMALL);
-        let is_large = bitcast<real_bits>(abs(g)) >= real_bits(LARGE);
-        let scaled = g * select(select(real(1.0), real(UP), is_small), real(DOWN), is_large);
-        let square = scaled * scaled;
-        small += select(real(), square, is_small);
-        large += select(real(), square, is_large);
-        ordinary += select(square, real(), is_small | is_large);
+    let start = locate(workgroup, 0u);
+    let count = select(0u, min(start.left, WORKGROUP_SPAN), start.inside);
+    var sum = sum_up(start.grad, count, lane, limit, 1.0);
+    let magnitude = highest(sum.magnitude);
+    // Squares of 1e-30 and of 1e30 are no f32 numbers. Who meets nothing larger than small, or something
+    // large, sums again, scaled by a power of two; elsewhere, what has no square does not matter.
+    let is_small = magnitude < SMALL && magnitude > 0u;
+    let is_large = magnitude >= LARGE;
+    if is_small || is_large {
+        sum = sum_up(start.grad, count, lane, limit, select(DOWN, UP, is_small));
     }
-    sums[lane] = vec3<f32>(total(small), total(ordinary), total(large));
-    largest[lane] = highest(magnitudes);
+    let squares = total(sum.squares);
+    let small = select(0.0, squares, is_small);
+    let large = select(0.0, squares, is_large);
+    sums[lane] = vec3<f32>(small, select(squares, 0.0, is_small || is_large), large);
+    largest[lane] = magnitude;
     workgroupBarrier();
-
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half && lane + half < WORKGROUP_SIZE {
-            sums[lane] += sums[lane + half];
-            largest[lane] = max(largest[lane], largest[lane + half]);
-        }
-        workgroupBarrier();
+    if lane % SIDE == 0u {
+        gather(lane, 1u);
     }
-    if lane == 0u {
-        let first = locate(workgroup, 0u);
-        let index = first.param - first.part * WORKGROUP_SPAN + first.part;
-        if first.inside {
-            partials[index] = vec4<u32>(bitcast<vec3<u32>>(sums[0]), largest[0]);
-        }
+    workgroupBarrier();
+    if lane == 0u && start.inside {
+        gather(0u, SIDE);
+        let index = start.param - start.part * WORKGROUP_SPAN + start.part;
+        partials[index] = vec4<u32>(bitcast<vec3<u32>>(sums[0]), largest[0]);
     }
 }

@@ -21,9 +21,6 @@ const GRAD_SCALE = 3u;
 const CLIP = 4u;
 const SKIP = 5u;
 
-const UP = 19342813113834066795298816.0; // 2^84
-const DOWN = 5.169878828456423e-26;      // 2^-84
-
 const LANES = 256u;
 var<workgroup> sums: array<vec3<f32>, LANES>;
 var<workgroup> largest: array<u32, LANES>;
