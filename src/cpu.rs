@@ -1,6 +1,8 @@
 //! The same groups on the CPU in f32: multithreaded, vectorized, one pass over memory. The opponent
 //! in the benchmarks, and a way to train without a GPU.
 
+use std::ops::RangeInclusive;
+
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -8,8 +10,12 @@ use crate::group::{DRIVER_SCALARS, Group};
 use crate::number::Number;
 use crate::rule::{At, Formula, MAX_SLOTS, halves};
 
-/// Elements that one task works on: their parameters, gradients and state fit a core's own cache.
-const CHUNK: usize = 8192;
+/// Elements that one task works on. Memory is read fastest in long runs; a short parameter should
+/// still be shared by all cores.
+const CHUNK: RangeInclusive<usize> = 8192..=65536;
+
+/// Chunks that a parameter is cut into, as far as [`CHUNK`] allows.
+const CHUNKS: usize = 64;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -29,6 +35,7 @@ const LINE: usize = 64;
 pub struct Cpu {
     group: Group,
     len: usize,
+    chunk: usize,
     /// Chunk after chunk, in each slot after slot: what one task works on lies together.
     state: Vec<f32>,
     t: u64,
@@ -42,7 +49,10 @@ impl Cpu {
     pub fn new(group: &Group, len: usize) -> Result<Self, Error> {
         group.check()?;
         let state = vec![0.0; len * group.rule.slots().len()];
-        Ok(Self { group: group.clone(), len, state, t: 0 })
+        // Whole cache lines, so that every chunk begins where the first does.
+        let chunk = (len / CHUNKS).clamp(*CHUNK.start(), *CHUNK.end());
+        let chunk = chunk.next_multiple_of(LINE / size_of::<f32>());
+        Ok(Self { group: group.clone(), len, chunk, state, t: 0 })
     }
 
     /// One step.
@@ -60,13 +70,13 @@ impl Cpu {
         let scalars = self.group.driver_scalars(None).map(|x| x as f32);
         let rule = &*self.group.rule;
         let slots = rule.slots().len();
-        let chunks = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
+        let chunks = param.par_chunks_mut(self.chunk).zip(grad.par_chunks(self.chunk));
         if slots == 0 {
             chunks.for_each(|(param, grad)| {
                 rule.fast(Chunk { param, grad, state: &mut [], scalars, at });
             });
         } else {
-            let state = self.state.par_chunks_mut(CHUNK * slots);
+            let state = self.state.par_chunks_mut(self.chunk * slots);
             chunks.zip(state).for_each(|((param, grad), state)| {
                 rule.fast(Chunk { param, grad, state, scalars, at });
             });
@@ -89,7 +99,7 @@ impl Cpu {
     pub fn state(&self, slot: &str) -> Option<Vec<f32>> {
         let slots = self.group.rule.slots();
         let at = slots.iter().position(|s| *s == slot)?;
-        let chunks = self.state.chunks(CHUNK * slots.len());
+        let chunks = self.state.chunks(self.chunk * slots.len());
         Some(
             chunks
                 .flat_map(|chunk| {
