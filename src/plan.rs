@@ -260,10 +260,10 @@ fn launch(pieces: &[Piece], span: Span, width: Width, bounds: Bounds) -> Launch 
     Launch { width, bindings, work: Work::Table { chunks, shift }, grid }
 }
 
-/// The smallest grid of at least `workgroups`, in rows as long as the device allows.
+/// A grid of at least `workgroups`, in as few rows as the device allows, and no longer than needed.
 fn grid(workgroups: u64, bounds: Bounds) -> [u32; 2] {
-    let row = workgroups.min(bounds.workgroups);
-    [row as u32, workgroups.div_ceil(row) as u32]
+    let rows = workgroups.div_ceil(bounds.workgroups);
+    [workgroups.div_ceil(rows) as u32, rows as u32]
 }
 
 #[cfg(test)]
