@@ -12,18 +12,20 @@ override CLIP_VALUE: bool = false;
 // 16 invocations add up 16 numbers each, one adds up theirs: a tree would take 8 barriers for these 2.
 const SIDE = 16u;
 const LANES = SIDE * SIDE;
-var<workgroup> sums: array<vec3<f32>, LANES>;
-var<workgroup> largest: array<u32, LANES>;
+var<workgroup> shared_partials: array<vec4<u32>, LANES>;
 
-// Adds up what 16 invocations have, from `first` on and `stride` apart, into the first.
-fn gather(first: u32, stride: u32) {
+// What 16 invocations have, from `first` on and `stride` apart, as one partial.
+fn gather(first: u32, stride: u32) -> vec4<u32> {
+    var all = shared_partials[first];
     for (var i = 1u; i < SIDE; i++) {
         let other = first + i * stride;
         if other < WORKGROUP_SIZE {
-            sums[first] += sums[other];
-            largest[first] = max(largest[first], largest[other]);
+            let partial = shared_partials[other];
+            let sums = bitcast<vec3<f32>>(all.xyz) + bitcast<vec3<f32>>(partial.xyz);
+            all = vec4<u32>(bitcast<vec3<u32>>(sums), max(all.w, partial.w));
         }
     }
+    return all;
 }
 
 // What one invocation has summed up.
@@ -83,16 +85,16 @@ fn norm(
     let squares = total(sum.squares);
     let small = select(0.0, squares, is_small);
     let large = select(0.0, squares, is_large);
-    sums[lane] = vec3<f32>(small, select(squares, 0.0, is_small || is_large), large);
-    largest[lane] = magnitude;
+    let ordinary = select(squares, 0.0, is_small || is_large);
+    let sums = vec3<f32>(small, ordinary, large);
+    shared_partials[lane] = vec4<u32>(bitcast<vec3<u32>>(sums), magnitude);
     workgroupBarrier();
     if lane % SIDE == 0u {
-        gather(lane, 1u);
+        shared_partials[lane] = gather(lane, 1u);
     }
     workgroupBarrier();
     if lane == 0u && start.inside {
-        gather(0u, SIDE);
         let index = start.param - start.part * WORKGROUP_SPAN + start.part;
-        partials[index] = vec4<u32>(bitcast<vec3<u32>>(sums[0]), largest[0]);
+        partials[index] = gather(0u, SIDE);
     }
 }
