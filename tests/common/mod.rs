@@ -50,7 +50,7 @@ pub(crate) fn ok<T>(result: Result<T, Error>) -> T {
 }
 
 /// How far a norm or a coefficient may be off, relative: `docs/NUMERICS.md` derives it.
-pub(crate) const COEFFICIENT: f64 = 40.0 / (1u64 << 24) as f64;
+pub(crate) const COEFFICIENT: f64 = 64.0 / (1u64 << 24) as f64;
 
 /// A gradient as a rule sees it on a GPU, after scaling and clipping that came to `value` in f64.
 pub(crate) fn scaled(value: &f64) -> Trajectory {
