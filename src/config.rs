@@ -112,7 +112,7 @@ fn assemble(
     let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
     let skip_nonfinite = switch("skip_nonfinite");
     let rule = (entry.config.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
-    let group = Group { rule, lr, weight_decay, decoupled, maximize };
+    let group = Group { weight_decay, decoupled, maximize, ..Group::with(lr, rule) };
     group.check().map_err(|e| e.to_string())?;
     let control =
         Control { clip_norm, clip_value, loss_scale, skip_nonfinite, ..Control::default() };

@@ -49,12 +49,14 @@ pub enum Error {
     },
 
     /// A view does not start on an element.
-    #[error("{what}: its view starts at byte {offset}, which is not a multiple of 4; move it to byte {}", offset / 4 * 4)]
+    #[error("{what}: its view starts at byte {offset}, which is not a multiple of {element}; move it to byte {}", offset / element * element)]
     Unaligned {
         /// The parameter or gradient.
         what: String,
         /// Where the view starts, in bytes.
         offset: u64,
+        /// Bytes of an element.
+        element: u64,
     },
 
     /// A view ends after its buffer.
@@ -66,6 +68,17 @@ pub enum Error {
         what: String,
         /// Where the view ends, in bytes.
         end: u128,
+        /// The size of the buffer, in bytes.
+        size: u64,
+    },
+
+    /// A view ends within a word that its buffer does not have whole.
+    #[error(
+        "{what}: its view ends in half a word, and its buffer of {size} bytes with it; GPUs access whole words, so make the buffer {} bytes long", size.next_multiple_of(4)
+    )]
+    HalfWord {
+        /// The parameter or gradient.
+        what: String,
         /// The size of the buffer, in bytes.
         size: u64,
     },
@@ -224,6 +237,19 @@ pub enum Error {
         new: &'static str,
         /// What that keeps.
         new_slots: String,
+    },
+
+    /// A group's new options keep state in another format than the parameters in it have.
+    #[error(
+        "group {group}: its parameters' state is {old}, the new options keep it in {new}; parameters keep their state, so add a group for the new options and new parameters to it"
+    )]
+    OtherStateFormat {
+        /// The group.
+        group: usize,
+        /// The format it has.
+        old: &'static str,
+        /// The format it was to get.
+        new: &'static str,
     },
 
     /// The device cannot do it.

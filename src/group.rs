@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::error::Error;
+use crate::format::Format;
 use crate::number::Evaluate;
 use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd};
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_non_negative};
@@ -29,6 +30,8 @@ pub struct Group {
     pub decoupled: bool,
     /// Whether to climb in place of descending; `false`.
     pub maximize: bool,
+    /// How every slot of the state is stored; [`Format::F32`].
+    pub state_format: Format,
 }
 
 impl Group {
@@ -39,7 +42,8 @@ impl Group {
 
     /// The same from a rule behind a pointer.
     pub fn with(lr: f64, rule: Arc<dyn Rule>) -> Self {
-        Self { rule, lr, weight_decay: 0.0, decoupled: false, maximize: false }
+        let state_format = Format::F32;
+        Self { rule, lr, weight_decay: 0.0, decoupled: false, maximize: false, state_format }
     }
 
     /// [`Sgd`] without momentum.
@@ -96,6 +100,12 @@ impl Group {
     #[must_use]
     pub fn maximize(self, maximize: bool) -> Self {
         Self { maximize, ..self }
+    }
+
+    /// The same with state stored in this format, rounded to nearest at every step.
+    #[must_use]
+    pub fn state_format(self, state_format: Format) -> Self {
+        Self { state_format, ..self }
     }
 
     /// Whether every option, the rule's included, is in its range.

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::optimizer::Optimizer;
-use crate::view::{ELEMENT, View};
+use crate::view::{View, WORD};
 
 /// Bytes of one staging buffer of a download.
 const STAGING: u64 = 64 << 20;
@@ -107,13 +107,13 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// A new buffer of `len` elements, all zero, with the same usages.
+    /// A new buffer of `len` elements of f32, all zero, with the same usages.
     ///
     /// # Errors
     /// If the device allows no buffer as large, or has no room for it.
     pub fn zeros(&self, label: &str, len: u64) -> Result<wgpu::Buffer, Error> {
         let what = format!("buffer `{label}`");
-        let (size, has) = (len.saturating_mul(ELEMENT), self.device.limits().max_buffer_size);
+        let (size, has) = (len.saturating_mul(WORD), self.device.limits().max_buffer_size);
         if size > has {
             return Err(Error::Limit { limit: "max_buffer_size", has, what, needs: size });
         }
@@ -151,16 +151,23 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::download`].
     pub fn download_all(&self, views: &[View]) -> Result<Vec<Vec<f32>>, Error> {
-        let mut all: Vec<Vec<f32>> = Vec::with_capacity(views.len());
+        let all = self.download_bytes(views)?;
+        let decode = |(view, bytes): (&View, Vec<u8>)| view.format.decode_all(&bytes);
+        Ok(views.iter().zip(all).map(decode).collect())
+    }
+
+    /// The bytes of several views, in one go. Waits.
+    pub(crate) fn download_bytes(&self, views: &[View]) -> Result<Vec<Vec<u8>>, Error> {
+        let mut all: Vec<Vec<u8>> = Vec::with_capacity(views.len());
         for view in views {
             view.check("the view to download", wgpu::BufferUsages::COPY_SRC)?;
         }
-        let total = views.iter().map(|view| view.len * ELEMENT).sum();
+        let total = views.iter().map(words).map(|(start, end)| end - start).sum();
         let mut reader = Reader::new(self, STAGING.min(total));
         let mut batch = Vec::new();
         for (i, view) in views.iter().enumerate() {
-            all.push(Vec::with_capacity(view.len as usize));
-            let (start, end) = view.bytes();
+            let (start, end) = words(view);
+            all.push(Vec::with_capacity((end - start) as usize));
             for from in (start..end).step_by(STAGING as usize) {
                 let size = STAGING.min(end - from);
                 if reader.used + size > reader.staging.size() {
@@ -171,6 +178,11 @@ impl Gpu {
             }
         }
         reader.read(&mut batch, &mut all)?;
+        for (view, bytes) in views.iter().zip(&mut all) {
+            let ((start, end), (from, _)) = (view.bytes(), words(view));
+            bytes.truncate((end - from) as usize);
+            bytes.drain(..(start - from) as usize);
+        }
         Ok(all)
     }
 
@@ -184,6 +196,12 @@ impl Gpu {
             .map(|_| ())
             .map_err(|e| Error::Readback { what: "the device".to_owned(), message: e.to_string() })
     }
+}
+
+/// The bytes of the words that a view lies in, which is what can be copied.
+fn words(view: &View) -> (u64, u64) {
+    let (start, end) = view.bytes();
+    (start / WORD * WORD, end.next_multiple_of(WORD))
 }
 
 /// Copies into a staging buffer, and reads what has gathered there.
@@ -212,7 +230,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Appends what has been copied, piece by piece in bytes, to the views it is of.
-    fn read(&mut self, batch: &mut Vec<(usize, u64)>, all: &mut [Vec<f32>]) -> Result<(), Error> {
+    fn read(&mut self, batch: &mut Vec<(usize, u64)>, all: &mut [Vec<u8>]) -> Result<(), Error> {
         let failed = |message: String| Error::Readback { what: "a buffer".to_owned(), message };
         let next = self.gpu.device.create_command_encoder(&Default::default());
         self.gpu.queue.submit([std::mem::replace(&mut self.encoder, next).finish()]);
@@ -229,7 +247,7 @@ impl<'a> Reader<'a> {
         let mut rest = &bytes[..];
         for (view, size) in batch.drain(..) {
             let (part, after) = rest.split_at(size as usize);
-            all[view].extend(part.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)));
+            all[view].extend_from_slice(part);
             rest = after;
         }
         drop(bytes);

@@ -4,6 +4,7 @@
 //! needs. Variation is by *which* files and by `override`.
 
 mod control;
+mod files;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,10 +13,12 @@ use std::task::{Context, Poll, Waker};
 
 pub use control::control_kernels;
 pub(crate) use control::{ControlKernels, EACH, Norm};
+pub(crate) use files::{Address, Body, Files, Grads, all_formats};
+pub use files::{Kernel, kernels, kernels_of};
 
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
-use crate::plan::{Bounds, Width};
+use crate::plan::Bounds;
 use crate::rule::{self, Rule};
 
 /// Bytes from one group's scalars to the next's: a uniform's dynamic offset is a multiple of this on
@@ -29,174 +32,6 @@ pub(crate) const LAUNCH: u64 = 32;
 pub(crate) const STORAGE_BUFFERS: u32 = 4;
 
 const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 <= BLOCK as usize);
-
-/// Which files make a kernel.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Files {
-    pub(crate) width: Width,
-    pub(crate) address: Address,
-    pub(crate) grads: Grads,
-    pub(crate) body: Body,
-}
-
-/// What a kernel does with what it loads.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Body {
-    /// A step.
-    Update,
-    /// A step that first limits each gradient's magnitude.
-    Clip,
-    /// The same traffic with next to no arithmetic: what a step's speed is measured against.
-    Stream,
-}
-
-/// How workgroups find their elements.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Address {
-    Direct,
-    Table,
-}
-
-/// Where the gradients are.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Grads {
-    /// In a buffer of their own.
-    Own,
-    /// In the parameters' buffer.
-    Shared,
-}
-
-impl Files {
-    /// Every combination.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let widths = [Width::Vec4, Width::Scalar];
-        let addresses = [Address::Direct, Address::Table];
-        let grads = [Grads::Own, Grads::Shared];
-        widths.into_iter().flat_map(move |width| {
-            addresses.into_iter().flat_map(move |address| {
-                grads.into_iter().flat_map(move |grads| {
-                    let bodies = [Body::Update, Body::Clip, Body::Stream];
-                    bodies.into_iter().map(move |body| Self { width, address, grads, body })
-                })
-            })
-        })
-    }
-
-    /// The kernel of `rule` made of these files.
-    fn wgsl(self, rule: &dyn Rule) -> String {
-        [
-            self.width.wgsl(),
-            include_str!("../shaders/prelude.wgsl"),
-            include_str!("../shaders/step.wgsl"),
-            &serving("param", include_str!("../shaders/format/f32.wgsl")),
-            include_str!("../shaders/access/param.wgsl"),
-            &serving("grad", include_str!("../shaders/format/f32.wgsl")),
-            match self.grads {
-                Grads::Own => include_str!("../shaders/access/grad.wgsl"),
-                Grads::Shared => include_str!("../shaders/access/grad_shared.wgsl"),
-            },
-            &serving("state", include_str!("../shaders/format/f32.wgsl")),
-            STATE[rule.slots().len()],
-            self.address.wgsl(),
-            match self.address {
-                Address::Direct => include_str!("../shaders/scalars/direct.wgsl"),
-                Address::Table => include_str!("../shaders/scalars/table.wgsl"),
-            },
-            rule.wgsl(),
-            include_str!("../shaders/clip.wgsl"),
-            match self.body {
-                Body::Update | Body::Clip => include_str!("../shaders/kernel/update.wgsl"),
-                Body::Stream => include_str!("../shaders/kernel/stream.wgsl"),
-            },
-        ]
-        .join("\n")
-    }
-
-    /// The values of the kernel's `override` switches.
-    fn switches(self, rule: &dyn Rule) -> Vec<(&'static str, bool)> {
-        let mut switches = rule.switches();
-        if self.body == Body::Clip {
-            switches.push(("CLIP_VALUE", true));
-        }
-        switches
-    }
-}
-
-impl Width {
-    fn wgsl(self) -> &'static str {
-        match self {
-            Self::Vec4 => include_str!("../shaders/vec4.wgsl"),
-            Self::Scalar => include_str!("../shaders/scalar.wgsl"),
-        }
-    }
-}
-
-impl Address {
-    fn wgsl(self) -> &'static str {
-        match self {
-            Self::Direct => include_str!("../shaders/address/direct.wgsl"),
-            Self::Table => include_str!("../shaders/address/table.wgsl"),
-        }
-    }
-}
-
-/// Access to the state, by the number of slots.
-const STATE: [&str; rule::MAX_SLOTS + 1] = [
-    include_str!("../shaders/access/state_0.wgsl"),
-    include_str!("../shaders/access/state_1.wgsl"),
-    include_str!("../shaders/access/state_2.wgsl"),
-    include_str!("../shaders/access/state_3.wgsl"),
-];
-
-/// A storage format's file in the service of one role.
-fn serving(role: &str, format: &str) -> String {
-    format.replace("role", role)
-}
-
-/// A kernel as text, to look at or to check with other tools.
-#[derive(Clone, Debug)]
-pub struct Kernel {
-    /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own-update`.
-    pub name: String,
-    /// The complete WGSL.
-    pub wgsl: String,
-    /// The name of its entry point.
-    pub entry_point: &'static str,
-    /// The values of its `override` switches.
-    pub switches: Vec<(&'static str, bool)>,
-}
-
-/// Every kernel of a group's rule.
-pub fn kernels_of(group: &Group) -> Vec<Kernel> {
-    let rule = &*group.rule;
-    let switches = rule.switches();
-    let on: String =
-        switches.iter().filter(|(_, on)| *on).map(|(name, _)| format!("-{name}")).collect();
-    Files::all()
-        .map(|files| Kernel {
-            name: format!("{}{on}{}", rule.name(), files.label()),
-            wgsl: files.wgsl(rule),
-            entry_point: "update",
-            switches: files.switches(rule),
-        })
-        .collect()
-}
-
-/// Every kernel of every rule this crate ships, each once.
-pub fn kernels() -> Vec<Kernel> {
-    let groups = rule::ALL.iter().flat_map(|entry| (entry.variants)());
-    let mut all: Vec<Kernel> = groups.flat_map(|group| kernels_of(&group)).collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    all.dedup_by(|a, b| a.name == b.name);
-    all
-}
-
-impl Files {
-    fn label(self) -> String {
-        let Self { width, address, grads, body } = self;
-        format!("-{width:?}-{address:?}-{grads:?}-{body:?}").to_lowercase()
-    }
-}
 
 /// The layouts and pipelines of one device, each made when first needed.
 #[derive(Debug)]
@@ -294,7 +129,7 @@ impl Kernels {
         if is_ours(rule) {
             return Ok(());
         }
-        for files in Files::all().filter(|files| files.body != Body::Stream) {
+        for files in Files::all().filter(|files| files.is_telling()) {
             let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
             self.build(rule, files);

@@ -13,6 +13,7 @@ mod control;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod error;
+mod format;
 mod group;
 #[cfg(feature = "headless")]
 pub mod headless;
@@ -33,6 +34,7 @@ pub use control::{Control, Controller, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
 pub use cpu::{Chunk, Cpu};
 pub use error::Error;
+pub use format::Format;
 pub use group::Group;
 pub use number::{Bounded, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};

@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 
+use crate::format::Format;
 use crate::rule::{At, Rule};
 
 /// What a formula may do with its numbers.
@@ -125,14 +126,29 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
         Self { value, error: if subnormal { TINY } else { 0.0 } }
     }
 
+    /// What a kernel has of it after storing it in `format`, rounded to nearest.
+    #[must_use]
+    pub fn stored(self, format: Format) -> Self {
+        let largest = self.value.abs() + self.error;
+        if format == Format::F32 || largest == 0.0 || !largest.is_finite() {
+            return self;
+        }
+        if self.value.abs() - self.error >= format.overflow() {
+            return Self { value: f64::INFINITY.copysign(self.value), error: 0.0 };
+        }
+        if largest >= format.overflow() {
+            return Self { error: f64::INFINITY, ..self };
+        }
+        Self { error: self.error + format.half_step(largest), ..self }
+    }
+
     /// The distance of `x` from the value in units of the bound: above 1, the kernel is wrong.
     pub fn ratio(self, x: f32) -> f64 {
-        let off = (f64::from(x) - self.value).abs();
-        match off {
-            0.0 => 0.0,
-            _ if off.is_nan() => f64::INFINITY,
-            _ => off / self.error,
+        if f64::from(x) == self.value {
+            return 0.0; // infinities too
         }
+        let off = (f64::from(x) - self.value).abs();
+        if off.is_nan() { f64::INFINITY } else { off / self.error }
     }
 
     /// Whether the bound says anything.

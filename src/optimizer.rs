@@ -22,7 +22,6 @@ use crate::group::Group;
 use crate::kernel::{Body, Kernels, Kind, now};
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
-use crate::rule::Rule;
 use crate::view::View;
 
 /// The next optimizer's serial number.
@@ -140,8 +139,8 @@ impl Optimizer {
     ///
     /// # Errors
     /// A name taken, a view that is empty, unaligned, past its buffer's end or without `STORAGE`, a
-    /// buffer of another device or of this optimizer's state, lengths that differ, or a parameter
-    /// that overlaps another parameter or any gradient.
+    /// buffer of another device or of this optimizer's state, lengths that differ, state larger than
+    /// a buffer may be, or a parameter that overlaps another parameter or any gradient.
     pub fn add_param(
         &mut self,
         group: GroupId,
@@ -159,6 +158,7 @@ impl Optimizer {
         self.check_view(&what, &param)?;
         self.check_view(&of_grad, &grad)?;
         check::lengths(name, &param, &grad)?;
+        device::check_state(&self.device.limits(), &self.groups[group.index].group, name, &param)?;
         check::apart(&what, &param, &of_grad, &grad)?;
         self.refuse(&what, &param, self.claims.against_param(&param))?;
         self.refuse(&of_grad, &grad, self.claims.against_grad(&grad))?;
@@ -226,12 +226,17 @@ impl Optimizer {
     ///
     /// # Errors
     /// As [`Optimizer::add_group`], and [`Error::OtherState`] if the new rule keeps other slots than
-    /// the old; then the group stays as it was.
+    /// the old, [`Error::OtherStateFormat`] if it is to store them otherwise; then the group stays as
+    /// it was.
     pub fn set_group(&mut self, id: GroupId, group: Group) -> Result<(), Error> {
         group.check()?;
-        let old = &self.steps_of(id)?.group.rule;
+        let Group { rule: old, state_format, .. } = &self.steps_of(id)?.group;
+        let used = self.params.iter().any(|param| self.blocks[param.block].group == id.index);
+        if used && *state_format != group.state_format {
+            let (old, new) = (state_format.name(), group.state_format.name());
+            return Err(Error::OtherStateFormat { group: id.index, old, new });
+        }
         if Kind::of(&**old) != Kind::of(&*group.rule) {
-            let used = self.params.iter().any(|param| self.blocks[param.block].group == id.index);
             if used && old.slots() != group.rule.slots() {
                 return Err(Error::OtherState {
                     group: id.index,
@@ -364,7 +369,7 @@ impl Optimizer {
         };
         self.prepare()?;
         let param = &self.params[index];
-        let rule = self.rule_of(param);
+        let rule = &*self.group_of(param).rule;
         let at = rule.slots().iter().position(|s| *s == slot);
         match (at, &param.state) {
             (Some(at), Some(place)) => Ok(self.pages[place.page].view(at, place, param.param.len)),
@@ -396,8 +401,8 @@ impl Optimizer {
         own.ok_or(Error::UnknownGroup { group: id.index, groups })
     }
 
-    fn rule_of(&self, param: &Param) -> &dyn Rule {
-        &*self.groups[self.blocks[param.block].group].group.rule
+    fn group_of(&self, param: &Param) -> &Group {
+        &self.groups[self.blocks[param.block].group].group
     }
 
     fn unknown_param(&self, name: &str) -> Error {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::view::ELEMENT;
+use crate::view::WORD;
 
 /// Elements of a `vec4<f32>`.
 const QUAD: u64 = 4;
@@ -44,6 +44,9 @@ impl Width {
 
 /// What a parameter has in three buffers, counted in elements from the start of each.
 pub(crate) const ROLES: usize = 3;
+
+/// Bytes of an element of each.
+pub(crate) type Sizes = [u64; ROLES];
 
 /// Neighbouring elements of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +115,7 @@ pub(crate) struct Chunk {
 }
 
 /// The launches that cover `pieces`, all in the same buffers.
-pub(crate) fn launches(mut pieces: Vec<Piece>, bounds: Bounds) -> Vec<Launch> {
+pub(crate) fn launches(mut pieces: Vec<Piece>, sizes: Sizes, bounds: Bounds) -> Vec<Launch> {
     pieces.sort_by_key(|piece| piece.at);
     pieces.dedup_by(|next, piece| {
         let one = piece.adjoins(*next);
@@ -125,23 +128,28 @@ pub(crate) fn launches(mut pieces: Vec<Piece>, bounds: Bounds) -> Vec<Launch> {
         let parts = pieces.iter().flat_map(|piece| piece.split());
         parts.filter(move |(of, _)| *of == width).map(|(_, part)| part)
     };
-    let mut launches = windows(of(Width::Vec4), Width::Vec4, bounds);
-    launches.extend(windows(of(Width::Scalar), Width::Scalar, bounds));
+    let mut launches = windows(of(Width::Vec4), Width::Vec4, sizes, bounds);
+    launches.extend(windows(of(Width::Scalar), Width::Scalar, sizes, bounds));
     launches
 }
 
 /// The launches that cover `pieces`, in as few bindings as they fit.
-fn windows(pieces: impl Iterator<Item = Piece>, width: Width, bounds: Bounds) -> Vec<Launch> {
+fn windows(
+    pieces: impl Iterator<Item = Piece>,
+    width: Width,
+    sizes: Sizes,
+    bounds: Bounds,
+) -> Vec<Launch> {
     let mut launches = Vec::new();
     let mut window: Vec<Piece> = Vec::new();
     let mut span = Span::EMPTY;
     let mut chunks = 0;
-    for piece in pieces.flat_map(|piece| cut(piece, width, bounds)) {
+    for piece in pieces.flat_map(|piece| cut(piece, width, sizes, bounds)) {
         let wider = span.with(piece);
         let more = chunks + piece.chunks(width, bounds, 0);
-        let fits = wider.fits(bounds) && more <= max_chunks(bounds);
+        let fits = wider.fits(sizes, bounds) && more <= max_chunks(bounds);
         if !fits && !window.is_empty() {
-            launches.push(launch(&window, span, width, bounds));
+            launches.push(launch(&window, span, width, sizes, bounds));
             window.clear();
             (span, chunks) = (Span::EMPTY.with(piece), piece.chunks(width, bounds, 0));
         } else {
@@ -150,15 +158,16 @@ fn windows(pieces: impl Iterator<Item = Piece>, width: Width, bounds: Bounds) ->
         window.push(piece);
     }
     if !window.is_empty() {
-        launches.push(launch(&window, span, width, bounds));
+        launches.push(launch(&window, span, width, sizes, bounds));
     }
     launches
 }
 
 /// `piece` in parts each of which can be bound whole and dispatched at once.
-fn cut(piece: Piece, width: Width, bounds: Bounds) -> impl Iterator<Item = Piece> {
+fn cut(piece: Piece, width: Width, sizes: Sizes, bounds: Bounds) -> impl Iterator<Item = Piece> {
+    let largest = sizes.into_iter().max().unwrap_or(WORD);
     // A binding starts up to one alignment before the piece does.
-    let bound = (bounds.binding - bounds.alignment) / ELEMENT / QUAD * QUAD;
+    let bound = (bounds.binding - bounds.alignment) / largest / QUAD * QUAD;
     let dispatched = max_grid(bounds).saturating_mul(chunk(width, bounds, 0));
     let most = bound.min(dispatched);
     (0..piece.len.div_ceil(most)).map(move |i| {
@@ -218,29 +227,27 @@ impl Span {
         self
     }
 
-    /// What must be bound, in bytes.
-    fn bindings(self, bounds: Bounds) -> [Range<u64>; ROLES] {
-        self.0.map(|(first, end)| {
-            let first = first * ELEMENT;
-            first - first % bounds.alignment..end * ELEMENT
+    /// What must be bound, in bytes: whole words.
+    fn bindings(self, sizes: Sizes, bounds: Bounds) -> [Range<u64>; ROLES] {
+        std::array::from_fn(|role| {
+            let (first, end) = self.0[role];
+            let first = first * sizes[role];
+            first - first % bounds.alignment..(end * sizes[role]).next_multiple_of(WORD)
         })
     }
 
-    fn fits(self, bounds: Bounds) -> bool {
-        self.bindings(bounds).iter().all(|bytes| bytes.end - bytes.start <= bounds.binding)
+    fn fits(self, sizes: Sizes, bounds: Bounds) -> bool {
+        self.bindings(sizes, bounds).iter().all(|bytes| bytes.end - bytes.start <= bounds.binding)
     }
 }
 
-fn launch(pieces: &[Piece], span: Span, width: Width, bounds: Bounds) -> Launch {
-    let bindings = span.bindings(bounds);
+fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Bounds) -> Launch {
+    let bindings = span.bindings(sizes, bounds);
     // A binding is at most 2³² − 4 bytes, so whatever is counted inside it fits u32.
     let reals = |elements: u64| (elements / width.elements()) as u32;
     let place = |piece: Piece| {
-        let mut at = [0; ROLES];
-        for (to, (from, binding)) in at.iter_mut().zip(piece.at.iter().zip(&bindings)) {
-            *to = reals(from - binding.start / ELEMENT);
-        }
-        at
+        let first = |role: usize| piece.at[role] - bindings[role].start / sizes[role];
+        std::array::from_fn::<u32, ROLES, _>(|role| reals(first(role)))
     };
     if let &[piece] = pieces {
         let chunk = Chunk { at: place(piece), length: reals(piece.len), block: piece.block };

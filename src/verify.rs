@@ -11,8 +11,10 @@ use layout::{Layout, Spot};
 use numbers::Numbers;
 
 use crate::error::Error;
+use crate::format::Format;
 use crate::group::Group;
 use crate::headless::Gpu;
+use crate::kernel::all_formats;
 use crate::number::OneStep;
 use crate::optimizer::Optimizer;
 use crate::rule;
@@ -51,7 +53,7 @@ pub struct Row {
     pub unbounded: u64,
     /// The worst |Δ| / bound of the parameter and of each slot.
     pub worst: Vec<Worst>,
-    /// Gradients and elements outside every view that were written to, which is always wrong.
+    /// Bytes outside every parameter that were written to, which is always wrong.
     pub strays: u64,
 }
 
@@ -74,8 +76,32 @@ pub struct Worst {
     pub place: String,
 }
 
-/// Steps of each layout: many small views for long, one past 65 536 elements for short.
-const STEPS: [u64; 2] = [150, 6];
+/// A group, and how its numbers are stored; the state as the group says.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// A rule with its options.
+    pub group: Group,
+    /// Of the parameters.
+    pub param: Format,
+    /// Of their gradients.
+    pub grad: Format,
+}
+
+impl Case {
+    /// In f32.
+    fn new(group: Group) -> Self {
+        Self { group, param: Format::F32, grad: Format::F32 }
+    }
+
+    /// Steps of each layout: many small views for long, one past 65 536 elements for short. What
+    /// formats add shows in a few.
+    fn steps(&self) -> [u64; 2] {
+        match [self.param, self.grad, self.group.state_format] {
+            [Format::F32, Format::F32, Format::F32] => [150, 6],
+            _ => [30, 2],
+        }
+    }
+}
 
 /// Runs every rule in every variant on `gpu`, over a spread of lengths and offsets, and compares
 /// every number of every step with the reference. `done` is told of each row as it is finished.
@@ -84,17 +110,29 @@ const STEPS: [u64; 2] = [150, 6];
 /// If the device lacks something or fails; a wrong result is not an error but in the report.
 pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
     let mut rows = Vec::new();
-    for group in groups() {
-        let row = verify_group(gpu, &group)?;
+    for case in cases() {
+        let row = verify_case(gpu, &case)?;
         done(&row);
         rows.push(row);
     }
     Ok(Report { adapter: gpu.describe(), rows })
 }
 
-/// Every group that [`verify`] runs: all variants of all rules.
+/// Every group that [`verify`] runs in f32: all variants of all rules.
 pub fn groups() -> Vec<Group> {
     rule::ALL.iter().flat_map(|entry| (entry.variants)()).collect()
+}
+
+/// Every row of [`verify`]: each group in f32, then every combination of formats, each with another
+/// group. Kernels are joined of files that know nothing of each other, so that these cover the rest.
+pub fn cases() -> Vec<Case> {
+    let groups = groups();
+    let others = all_formats().zip(groups.iter().cycle()).skip(1);
+    let others = others.map(|([param, grad, state], group)| {
+        let group = group.clone().state_format(state);
+        Case { group, param, grad }
+    });
+    groups.iter().cloned().map(Case::new).chain(others).collect()
 }
 
 /// One row of [`verify`], for any group, a rule of your own included.
@@ -102,16 +140,27 @@ pub fn groups() -> Vec<Group> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_group(gpu: &Gpu, group: &Group) -> Result<Row, Error> {
+    verify_case(gpu, &Case::new(group.clone()))
+}
+
+/// The same with numbers stored in any format.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_case(gpu: &Gpu, case: &Case) -> Result<Row, Error> {
+    let Case { group, .. } = case;
     let what = std::iter::once("param").chain(group.rule.slots().iter().copied());
     let worst = what.map(|what| Worst { what: what.to_owned(), ..Worst::default() }).collect();
     let rule = format!("{:?}", group.rule);
-    let mut row = Row { group: group.label(), rule, compared: 0, unbounded: 0, worst, strays: 0 };
-    run(gpu, group, Layout::small(gpu)?, STEPS[0], &mut row)?;
-    run(gpu, group, Layout::long(gpu)?, STEPS[1], &mut row)?;
+    let mut row = Row { group: case.label(), rule, compared: 0, unbounded: 0, worst, strays: 0 };
+    let [small, long] = case.steps();
+    run(gpu, case, Layout::small(gpu, case)?, small, &mut row)?;
+    run(gpu, case, Layout::long(gpu, case)?, long, &mut row)?;
     Ok(row)
 }
 
-fn run(gpu: &Gpu, group: &Group, layout: Layout, steps: u64, row: &mut Row) -> Result<(), Error> {
+fn run(gpu: &Gpu, case: &Case, layout: Layout, steps: u64, row: &mut Row) -> Result<(), Error> {
+    let Case { group, grad, .. } = case;
     let mut optimizer = Optimizer::new(&gpu.device);
     // A second group, so that tables have several blocks of scalars to tell apart.
     let other = group.clone().lr(group.lr / 3.0).weight_decay(group.weight_decay + 0.02);
@@ -123,7 +172,7 @@ fn run(gpu: &Gpu, group: &Group, layout: Layout, steps: u64, row: &mut Row) -> R
     }
     let state = layout.state(&mut optimizer, group.rule.slots())?;
 
-    let mut numbers = Numbers::new();
+    let mut numbers = Numbers::new(*grad, group.state_format);
     layout.fill_params(gpu, &mut numbers);
     let mut before = layout.snapshot(gpu, &state)?;
     for t in 1..=steps {
@@ -132,13 +181,13 @@ fn run(gpu: &Gpu, group: &Group, layout: Layout, steps: u64, row: &mut Row) -> R
             *group = group.clone().lr(group.lr * if t % 2 == 0 { 1.5 } else { 0.7 });
             optimizer.set_group(*id, group.clone())?;
         }
-        let grads = layout.fill_grads(gpu, &mut numbers, t);
-        before.set_grads(grads);
+        layout.fill_grads(gpu, &mut numbers, t, &mut before);
         gpu.step(&mut optimizer);
         let after = layout.snapshot(gpu, &state)?;
-        row.strays += layout.strays(&after) + before.changed_grads(&after);
+        row.strays += layout.strays(&before, &after);
         for (i, spot) in layout.spots.iter().enumerate() {
-            compare(row, spot, &groups[spot.group], t, &before.of(i), &after.of(i));
+            let (before, after) = (layout.of(i, &before), layout.of(i, &after));
+            compare(row, spot, &groups[spot.group], t, &before, &after);
         }
         before = after;
     }
@@ -147,19 +196,12 @@ fn run(gpu: &Gpu, group: &Group, layout: Layout, steps: u64, row: &mut Row) -> R
 
 /// One view's numbers: the gradient it is about to be updated by, and each array a step writes, the
 /// parameter first.
-struct Numbered<'a> {
-    grad: &'a [f32],
-    written: Vec<&'a [f32]>,
+struct Numbered {
+    grad: Vec<f32>,
+    written: Vec<Vec<f32>>,
 }
 
-fn compare(
-    row: &mut Row,
-    spot: &Spot,
-    group: &Group,
-    t: u64,
-    before: &Numbered<'_>,
-    after: &Numbered<'_>,
-) {
+fn compare(row: &mut Row, spot: &Spot, group: &Group, t: u64, before: &Numbered, after: &Numbered) {
     let mut state = [OneStep::loaded(0.0); rule::MAX_SLOTS];
     let state = &mut state[..before.written.len() - 1];
     for i in 0..before.grad.len() {
@@ -168,6 +210,8 @@ fn compare(
         }
         let p = OneStep::loaded(before.written[0][i]);
         let p = group.update(p, OneStep::loaded(before.grad[i]), state, t);
+        let p = p.stored(spot.param.format);
+        state.iter_mut().for_each(|number| *number = number.stored(group.state_format));
         let expected = std::iter::once(&p).chain(&*state);
         for ((worst, expected), after) in row.worst.iter_mut().zip(expected).zip(&after.written) {
             row.compared += 1;
@@ -187,18 +231,23 @@ fn compare(
     }
 }
 
-impl Group {
+impl Case {
     /// The rule and what distinguishes the group, in a few words.
     fn label(&self) -> String {
-        let mut label = self.rule.name().to_owned();
-        for (switch, _) in self.rule.switches().iter().filter(|(_, on)| *on) {
+        let Self { group, param, grad } = self;
+        let mut label = group.rule.name().to_owned();
+        for (switch, _) in group.rule.switches().iter().filter(|(_, on)| *on) {
             label += &format!(" {}", switch.to_lowercase());
         }
-        if self.weight_decay != 0.0 {
-            label += if self.decoupled { " decoupled-decay" } else { " l2-decay" };
+        if group.weight_decay != 0.0 {
+            label += if group.decoupled { " decoupled-decay" } else { " l2-decay" };
         }
-        if self.maximize {
+        if group.maximize {
             label += " maximize";
+        }
+        let formats = [*param, *grad, group.state_format];
+        if formats != [Format::F32; 3] {
+            label += &formats.map(|format| format!(" {}", format.name())).concat();
         }
         label
     }

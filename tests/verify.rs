@@ -7,7 +7,8 @@ use wgpu_optim::verify::verify;
 fn every_rule_is_within_its_bounds() {
     let gpu = Gpu::headless().unwrap_or_else(|e| panic!("{e}"));
     let report = verify(&gpu, |row| {
-        println!("{:40} {:9} {:4}", row.group, row.compared, row.unbounded);
+        let verdict = if row.passed() { "" } else { "FAILED" };
+        println!("{:40} {:9} {:4} {verdict}", row.group, row.compared, row.unbounded);
         for worst in &row.worst {
             println!("    {:16} {:.3} {}", worst.what, worst.ratio, worst.place);
         }

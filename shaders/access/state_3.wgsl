@@ -1,13 +1,9 @@
-@group(0) @binding(4) var<storage, read_write> slot_0: array<state_word>;
-@group(0) @binding(5) var<storage, read_write> slot_1: array<state_word>;
-@group(0) @binding(6) var<storage, read_write> slot_2: array<state_word>;
-
 fn load_state(i: u32) {
-    state = State(decode_state(slot_0[i]), decode_state(slot_1[i]), decode_state(slot_2[i]));
+    state = State(load_slot_0(i), load_slot_1(i), load_slot_2(i));
 }
 
 fn store_state(i: u32) {
-    slot_0[i] = encode_state(state[0]);
-    slot_1[i] = encode_state(state[1]);
-    slot_2[i] = encode_state(state[2]);
+    store_slot_0(i, state[0]);
+    store_slot_1(i, state[1]);
+    store_slot_2(i, state[2]);
 }

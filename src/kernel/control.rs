@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Address, Kernel, entry, trusted};
+use crate::format::Format;
 use crate::plan::{Bounds, Width};
 
 /// Which files make a kernel that sums up gradients.
@@ -10,6 +11,8 @@ use crate::plan::{Bounds, Width};
 pub(crate) struct Norm {
     pub(crate) width: Width,
     pub(crate) address: Address,
+    /// How gradients are stored.
+    pub(crate) format: Format,
     pub(crate) clip_value: bool,
 }
 
@@ -20,7 +23,9 @@ impl Norm {
     fn all() -> impl Iterator<Item = Self> {
         [Width::Vec4, Width::Scalar].into_iter().flat_map(|width| {
             [Address::Direct, Address::Table].into_iter().flat_map(move |address| {
-                [false, true].map(|clip_value| Self { width, address, clip_value })
+                Format::ALL.into_iter().flat_map(move |format| {
+                    [false, true].map(|clip_value| Self { width, address, format, clip_value })
+                })
             })
         })
     }
@@ -29,8 +34,9 @@ impl Norm {
         [
             self.width.wgsl(),
             include_str!("../../shaders/prelude.wgsl"),
-            &super::serving("grad", include_str!("../../shaders/format/f32.wgsl")),
-            include_str!("../../shaders/access/grad.wgsl"),
+            self.format.codec().unwrap_or_default(),
+            include_str!("../../shaders/access/bindings.wgsl"),
+            &self.format.access("grad", self.width, false),
             self.address.wgsl(),
             include_str!("../../shaders/clip.wgsl"),
             include_str!("../../shaders/control/ledger.wgsl"),
@@ -40,9 +46,9 @@ impl Norm {
     }
 
     fn label(self) -> String {
-        let Self { width, address, clip_value } = self;
+        let Self { width, address, format, clip_value } = self;
         let clip = if clip_value { "-clip" } else { "" };
-        format!("norm-{width:?}-{address:?}{clip}").to_lowercase()
+        format!("norm-{width:?}-{address:?}-{}{clip}", format.name()).to_lowercase()
     }
 }
 
@@ -62,10 +68,12 @@ pub fn control_kernels() -> Vec<Kernel> {
             wgsl: norm.wgsl(),
             entry_point: "norm",
             switches: vec![("CLIP_VALUE", norm.clip_value)],
+            formats: [Format::F32, norm.format, Format::F32],
         })
         .collect();
     let (name, entry_point) = ("prepare".to_owned(), "prepare");
-    all.push(Kernel { name, wgsl: prepare_wgsl(), entry_point, switches: Vec::new() });
+    let formats = [Format::F32; 3];
+    all.push(Kernel { name, wgsl: prepare_wgsl(), entry_point, switches: Vec::new(), formats });
     all
 }
 

@@ -1,9 +1,11 @@
 //! What the device allows: the one place each limit is looked at.
 
 use crate::error::Error;
+use crate::group::Group;
 use crate::kernel::{BLOCK, STORAGE_BUFFERS};
 use crate::plan::Bounds;
 use crate::rule::Rule;
+use crate::view::View;
 
 /// Invocations of a workgroup where the device allows as many: WebGPU's default limit.
 const INVOCATIONS: u32 = 256;
@@ -88,6 +90,23 @@ pub(super) fn check_control(limits: &wgpu::Limits) -> Result<(), Error> {
 /// Blocks of scalars that the device can bind at once.
 pub(super) fn most_blocks(limits: &wgpu::Limits) -> u64 {
     (limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / BLOCK).min(MAX_BLOCKS)
+}
+
+/// Whether the state of a parameter fits a buffer, which it may not where it takes more bytes.
+pub(super) fn check_state(
+    limits: &wgpu::Limits,
+    group: &Group,
+    name: &str,
+    param: &View,
+) -> Result<(), Error> {
+    let (limit, has) = ("max_buffer_size", limits.max_buffer_size);
+    // It starts at the parameter's place in a quadruple.
+    let needs = (param.at() % 4 + param.len) * group.state_format.bytes();
+    if group.rule.slots().is_empty() || needs <= has {
+        return Ok(());
+    }
+    let what = format!("a slot of `{name}` in {}", group.state_format.name());
+    Err(Error::Limit { limit, has, what, needs })
 }
 
 /// Whether the device can bind this many blocks of scalars at once.

@@ -13,7 +13,7 @@ use crate::kernel::{BLOCK, ControlKernels, EACH, Norm};
 use crate::plan::{self, Bounds, Chunk, Launch, Piece};
 use crate::record::{StepScalars, Tables, entry, record};
 use crate::rule::{At, MAX_SCALARS};
-use crate::view::ELEMENT;
+use crate::view::{View, WORD};
 
 /// `Control` in `shaders/control/ledger.wgsl`, in words.
 type Said = [u32; 12];
@@ -151,7 +151,7 @@ impl Optimizer {
     }
 
     fn make(&self, ledger: &mut Ledger, longest: u64) -> Made {
-        let words = (BLOCK / ELEMENT) as usize;
+        let words = (BLOCK / WORD) as usize;
         let (series, dependents) = Series::new(&self.groups, &self.blocks, words, longest);
         let (launches, firsts, partials) = self.plan_norms();
         let device = &self.device;
@@ -198,15 +198,18 @@ impl Optimizer {
     fn plan_norms(&self) -> (Vec<(usize, Launch)>, Vec<u32>, u32) {
         let mut together = super::state::Buckets::new();
         for (i, param) in self.params.iter().enumerate() {
-            let at = [param.grad.offset / ELEMENT; plan::ROLES];
+            let at = [param.grad.at(); plan::ROLES];
             // A block of its own, so that no two parameters' gradients are summed together.
             let piece = Piece { at, len: param.grad.len, block: i as u32 };
-            together.entry(param.grad.buffer.clone(), || (i, Vec::new())).1.push(piece);
+            let key = (param.grad.buffer.clone(), param.grad.format);
+            together.entry(key, || (i, Vec::new())).1.push(piece);
         }
         let bounds = Bounds { each: EACH, ..self.bounds };
         let mut launches = Vec::new();
         for (of, pieces) in together.into_buckets() {
-            launches.extend(plan::launches(pieces, bounds).into_iter().map(|launch| (of, launch)));
+            let sizes = [self.params[of].grad.format.bytes(); plan::ROLES];
+            let planned = plan::launches(pieces, sizes, bounds);
+            launches.extend(planned.into_iter().map(|launch| (of, launch)));
         }
         // In the parameters' order, so that the first bad partial is of the first bad parameter.
         let mut chunks: Vec<&mut Chunk> =
@@ -238,9 +241,10 @@ impl Optimizer {
         let clip_value = self.control.clip_value.is_some();
         let bind = |((of, launch), place): (&(usize, Launch), crate::record::Place)| {
             let address = launch.work.address();
-            let made = ledger.kernels.norm(Norm { width: launch.width, address, clip_value });
+            let View { buffer: grads, format, .. } = &self.params[*of].grad;
+            let norm = Norm { width: launch.width, address, format: *format, clip_value };
+            let made = ledger.kernels.norm(norm);
             let [_, grad, _] = &launch.bindings;
-            let grads = &self.params[*of].grad.buffer;
             let mut entries = place.entries(&tables);
             entries.extend([
                 entry(2, partials, 0, partials.size()),

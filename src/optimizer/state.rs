@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 
 use super::{Optimizer, Param};
+use crate::format::Format;
+use crate::group::Group;
 use crate::kernel::{Body, Files, Grads, Kind, Pipeline};
 use crate::plan::{self, Launch, Piece};
 use crate::record::{Bound, Recordable, recordables};
-use crate::view::{ELEMENT, View};
+use crate::view::{View, WORD};
 
 /// The state of parameters that share a buffer, the names of their slots, and the step they were
 /// added before: a buffer for each slot, with the same layout.
 #[derive(Debug)]
 pub(super) struct Page {
     slots: Vec<wgpu::Buffer>,
+    format: Format,
 }
 
 /// A parameter's place in a page.
@@ -31,7 +34,8 @@ impl Page {
 
     /// What `slot` holds of a parameter of `len` elements.
     pub(super) fn view(&self, slot: usize, place: &Place, len: u64) -> View {
-        View::f32_at(&self.slots[slot], place.at * ELEMENT, len)
+        let whole = View::whole(&self.slots[slot], self.format);
+        whole.range(place.at..place.at + len)
     }
 }
 
@@ -65,41 +69,46 @@ impl Optimizer {
     pub(super) fn allocate(&mut self) {
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate().skip(self.with_state) {
-            let key = (param.param.buffer.clone(), self.rule_of(param).slots());
-            together.entry(key, Vec::new).push(i);
+            let Group { rule, state_format, .. } = self.group_of(param);
+            let key = (param.param.buffer.clone(), rule.slots(), *state_format);
+            together.entry(key, || (rule.slots(), *state_format, Vec::new())).2.push(i);
         }
         self.with_state = self.params.len();
-        for mut members in together.buckets {
-            // In the parameters' order and with at most their gaps: no longer than their buffer.
+        let most = self.device.limits().max_buffer_size;
+        for (slots, format, mut members) in together.buckets {
+            // In the parameters' order and with at most their gaps: no longer than their buffer, unless
+            // the state takes more bytes than they do.
             members.sort_by_key(|&i| self.params[i].param.offset);
-            let page = self.pages.len();
             let mut end = 0;
-            for &i in &members {
-                let View { offset, len, .. } = self.params[i].param;
-                // At the parameter's phase of 16 bytes, so that both can be read in quadruples.
-                let start = next_in_phase(end, offset / ELEMENT % 4);
-                self.params[i].state = Some(Place { page, at: start });
+            for i in members {
+                let View { len, .. } = self.params[i].param;
+                // At the parameter's phase of a quadruple, so that both can be read in quadruples.
+                let phase = self.params[i].param.at() % 4;
+                let mut start = next_in_phase(end, phase);
+                if (start + len) * format.bytes() > most {
+                    self.add_page(slots, format, end);
+                    start = phase;
+                }
+                self.params[i].state = Some(Place { page: self.pages.len(), at: start });
                 end = start + len;
             }
-            self.add_page(&members, end);
+            self.add_page(slots, format, end);
         }
     }
 
-    /// The page that `members` have been given places in, of `elements` a slot.
-    fn add_page(&mut self, members: &[usize], elements: u64) {
-        let Some(&any) = members.first() else { return };
-        let slots = self.rule_of(&self.params[any]).slots();
+    /// A page of `elements` a slot.
+    fn add_page(&mut self, slots: &[&str], format: Format, elements: u64) {
         let slots = slots.iter().map(|slot| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(&format!("wgpu-optim {slot}")),
-                size: elements * ELEMENT,
+                size: (elements * format.bytes()).next_multiple_of(WORD),
                 usage: wgpu::BufferUsages::STORAGE
                     | wgpu::BufferUsages::COPY_SRC
                     | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
         });
-        let page = Page { slots: slots.collect() };
+        let page = Page { slots: slots.collect(), format };
         self.pages.push(page);
     }
 
@@ -112,24 +121,27 @@ impl Optimizer {
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate() {
             let Some(place) = param.state else { continue };
-            let at = [param.param.offset / ELEMENT, param.grad.offset / ELEMENT, place.at];
-            let piece = Piece { at, len: param.param.len, block: param.block as u32 };
-            let buffers = (param.param.buffer.clone(), param.grad.buffer.clone(), place.page);
-            let key = (Kind::of(self.rule_of(param)), buffers);
+            let Param { param: view, grad, .. } = param;
+            let at = [view.at(), grad.at(), place.at];
+            let piece = Piece { at, len: view.len, block: param.block as u32 };
+            let buffers = (view.buffer.clone(), grad.buffer.clone(), place.page);
+            let formats = [view.format, grad.format, self.pages[place.page].format];
+            let key = (Kind::of(&*self.group_of(param).rule), formats, buffers);
             together.entry(key, || (i, Vec::new())).1.push(piece);
         }
         // One pipeline's launches follow each other.
         let mut launches = Buckets::new();
         for (of, pieces) in together.buckets {
             let param = &self.params[of];
-            let rule = self.groups[self.blocks[param.block].group].group.rule.clone();
+            let Group { rule, state_format, .. } = self.group_of(param).clone();
+            let formats = [param.param.format, param.grad.format, state_format];
             let grads = match param.param.buffer == param.grad.buffer {
                 true => Grads::Shared,
                 false => Grads::Own,
             };
-            for launch in plan::launches(pieces, self.bounds) {
+            for launch in plan::launches(pieces, formats.map(Format::bytes), self.bounds) {
                 let (width, address) = (launch.width, launch.work.address());
-                let files = Files { width, address, grads, body };
+                let files = Files { width, address, grads, formats, body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));

@@ -18,7 +18,7 @@ fn workgroups(launch: &Launch, bounds: Bounds) -> u64 {
 }
 
 /// Runs launches as the shaders do and returns every (param, grad, state, block) they touch.
-fn touched(launches: &[Launch], bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
+fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
     let mut all = Vec::new();
     for launch in launches {
         let width = launch.width;
@@ -26,19 +26,22 @@ fn touched(launches: &[Launch], bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
         assert!(x >= 1 && y >= 1 && x <= bounds.workgroups && y <= bounds.workgroups);
         let idle = x * y - workgroups(launch, bounds);
         assert!(idle < y, "{idle} workgroups find nothing to do");
-        for bytes in &launch.bindings {
+        for (bytes, size) in launch.bindings.iter().zip(sizes) {
             assert!(bytes.start % bounds.alignment == 0);
             assert!(bytes.end - bytes.start <= bounds.binding);
-            assert!((bytes.end - bytes.start) % (width.elements() * ELEMENT) == 0);
+            // Whole elements of the shader's array: quadruples, or single words.
+            let element = (width.elements() * size).max(WORD);
+            assert!((bytes.end - bytes.start) % element == 0);
         }
         let mut visit = |at: [u32; ROLES], real: u64, block: u32| {
             for element in 0..width.elements() {
                 let mut place = [0; ROLES];
                 for role in 0..ROLES {
                     let inside = (u64::from(at[role]) + real) * width.elements() + element;
-                    let byte = launch.bindings[role].start + inside * ELEMENT;
-                    assert!(byte + ELEMENT <= launch.bindings[role].end, "outside its binding");
-                    place[role] = byte / ELEMENT;
+                    let size = sizes[role];
+                    let byte = launch.bindings[role].start + inside * size;
+                    assert!(byte + size <= launch.bindings[role].end, "outside its binding");
+                    place[role] = byte / size;
                 }
                 all.push((place, block));
             }
@@ -63,15 +66,21 @@ fn touched(launches: &[Launch], bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
 }
 
 /// Every element of `views` is updated exactly once, from its own gradient and state.
-fn check(views: &[Piece], bounds: Bounds) {
+fn check(views: &[Piece], sizes: Sizes, bounds: Bounds) {
     let mut expected: Vec<_> = views
         .iter()
         .flat_map(|view| (0..view.len).map(|i| (view.at.map(|at| at + i), view.block)))
         .collect();
-    let mut actual = touched(&launches(views.to_vec(), bounds), bounds);
+    let mut actual = touched(&launches(views.to_vec(), sizes, bounds), sizes, bounds);
     expected.sort_unstable();
     actual.sort_unstable();
     assert_eq!(actual, expected);
+}
+
+const F32: Sizes = [4; ROLES];
+
+fn sizes() -> impl Strategy<Value = Sizes> {
+    [(); ROLES].map(|()| prop_oneof![Just(4), Just(2)])
 }
 
 /// Views that overlap neither in the parameters nor in the state; gradients anywhere.
@@ -96,26 +105,26 @@ fn views() -> impl Strategy<Value = Vec<Piece>> {
 
 proptest! {
     #[test]
-    fn every_element_once_under_tiny_limits(views in views()) {
-        check(&views, TINY);
+    fn every_element_once_under_tiny_limits(views in views(), sizes in sizes()) {
+        check(&views, sizes, TINY);
     }
 
     #[test]
-    fn every_element_once_with_many_to_an_invocation(views in views()) {
-        check(&views, Bounds { each: 16, ..TINY });
-        check(&views, Bounds { each: 16, ..DEFAULT });
+    fn every_element_once_with_many_to_an_invocation(views in views(), sizes in sizes()) {
+        check(&views, sizes, Bounds { each: 16, ..TINY });
+        check(&views, sizes, Bounds { each: 16, ..DEFAULT });
     }
 
     #[test]
-    fn every_element_once_under_default_limits(views in views()) {
-        check(&views, DEFAULT);
+    fn every_element_once_under_default_limits(views in views(), sizes in sizes()) {
+        check(&views, sizes, DEFAULT);
     }
 }
 
 #[test]
 fn one_aligned_view_is_one_direct_launch() {
     let view = Piece { at: [64, 128, 0], len: 1 << 20, block: 0 };
-    let launches = launches(vec![view], DEFAULT);
+    let launches = launches(vec![view], F32, DEFAULT);
     assert_eq!(launches.len(), 1);
     assert_eq!(launches[0].width, Width::Vec4);
     assert!(matches!(launches[0].work, Work::Direct { chunk } if chunk.length == 262_144));
@@ -135,22 +144,22 @@ fn packed(views: impl IntoIterator<Item = (u64, u32)>) -> Vec<Piece> {
 #[test]
 fn ten_thousand_views_of_an_arena_are_two_launches() {
     let views = packed((0..10_000).map(|i| (1 + i % 97, (i % 7) as u32)));
-    let launches = launches(views, DEFAULT);
+    let launches = launches(views, F32, DEFAULT);
     let widths: Vec<_> = launches.iter().map(|launch| launch.width).collect();
     assert_eq!(widths, [Width::Vec4, Width::Scalar]);
 }
 
 #[test]
 fn adjoining_views_of_one_block_are_one_piece() {
-    let one = launches(packed((0..1000).map(|i| (1 + i % 97, 0))), DEFAULT);
-    let whole = launches(packed([((0..1000).map(|i| 1 + i % 97).sum(), 0)]), DEFAULT);
+    let one = launches(packed((0..1000).map(|i| (1 + i % 97, 0))), F32, DEFAULT);
+    let whole = launches(packed([((0..1000).map(|i| 1 + i % 97).sum(), 0)]), F32, DEFAULT);
     assert_eq!(one, whole);
 }
 
 #[test]
 fn long_views_share_a_row_of_the_table_among_workgroups_and_short_ones_do_not() {
     for (len, shift) in [(8192, 3), (1 << 18, 4), (1000, 0), (3000, 0), (5000, 1)] {
-        let launches = launches(packed((0..64).map(|i| (len, i % 2))), DEFAULT);
+        let launches = launches(packed((0..64).map(|i| (len, i % 2))), F32, DEFAULT);
         let Work::Table { chunks, shift: found } = &launches[0].work else {
             panic!("{len}: {:?}", launches[0].work)
         };
@@ -163,7 +172,7 @@ fn long_views_share_a_row_of_the_table_among_workgroups_and_short_ones_do_not() 
 fn more_workgroups_than_one_row_holds() {
     let view = Piece { at: [0; ROLES], len: 65_536 * 1024, block: 0 };
     let bounds = Bounds { binding: 1 << 30, ..DEFAULT };
-    let launches = launches(vec![view], bounds);
+    let launches = launches(vec![view], F32, bounds);
     assert_eq!(launches.len(), 1);
     // Not two rows of 65 535, of which nearly half would find nothing to do.
     assert_eq!(launches[0].grid, [32_768, 2]);
@@ -172,7 +181,7 @@ fn more_workgroups_than_one_row_holds() {
 #[test]
 fn a_view_longer_than_a_binding_is_cut() {
     let view = Piece { at: [1, 5, 1], len: 40_000_000, block: 0 };
-    let launches = launches(vec![view], DEFAULT);
+    let launches = launches(vec![view], F32, DEFAULT);
     let lengths = launches.iter().map(|launch| match &launch.work {
         Work::Direct { chunk } => (launch.width, u64::from(chunk.length) * launch.width.elements()),
         Work::Table { .. } => panic!("{launch:?}"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use wgpu_optim::kernel::{control_kernels, kernels};
-use wgpu_optim::rule;
+use wgpu_optim::{Format, rule};
 
 /// Every WGSL file and its text, by path from `shaders/`.
 fn files() -> Vec<(PathBuf, String)> {
@@ -51,16 +51,18 @@ fn rules_are_the_files_in_shaders_rule() {
     assert_eq!(files, rows);
 }
 
-/// `role`, which the host replaces in storage formats, is part of no other identifier anywhere.
+/// `role` and `codec`, which the host replaces in accesses, are part of no other identifier anywhere.
 #[test]
-fn role_is_a_word_of_formats_only() {
+fn role_and_codec_are_words_of_accesses_only() {
     for (path, text) in files() {
-        let is_format = path.starts_with("format");
-        let has_role = words(&text).any(|word| word.contains("role"));
-        assert_eq!(has_role, is_format, "{}", path.display());
+        for word in ["role", "codec"] {
+            let replaced = words(&text).any(|w| w.contains(word));
+            assert!(!replaced || path.starts_with("access"), "{} has {word}", path.display());
+        }
     }
     for kernel in kernels() {
-        assert!(!words(&kernel.wgsl).any(|word| word.contains("role")), "{}", kernel.name);
+        let left = |word: &str| word.contains("role") || word.contains("codec");
+        assert!(!words(&kernel.wgsl).any(left), "{}", kernel.name);
     }
 }
 
@@ -69,8 +71,20 @@ fn role_is_a_word_of_formats_only() {
 fn no_file_is_unused() {
     let kernels: Vec<_> = kernels().into_iter().chain(control_kernels()).collect();
     for (path, text) in files() {
-        let served = ["param", "grad", "state"].map(|role| text.replace("role", role));
+        let roles = ["param", "grad", "slot_0", "slot_1", "slot_2"];
+        let served = roles.map(|role| text.replace("role", role).replace("codec", "bf16"));
         let used = kernels.iter().any(|k| served.iter().any(|text| k.wgsl.contains(text)));
         assert!(used, "{} is in no kernel", path.display());
     }
+}
+
+/// A 16-bit format is one file, called as the format.
+#[test]
+fn formats_are_the_files_in_shaders_format() {
+    let is_format = |(path, _): &(PathBuf, String)| path.starts_with("format");
+    let files: Vec<_> = files().into_iter().filter(is_format).map(|(path, _)| path).collect();
+    let named = |format: Format| Path::new("format").join(format!("{}.wgsl", format.name()));
+    let mut expected: Vec<_> = Format::ALL[1..].iter().map(|format| named(*format)).collect();
+    expected.sort();
+    assert_eq!(files, expected);
 }

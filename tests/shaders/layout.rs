@@ -2,6 +2,7 @@
 
 use naga::common::wgsl::TryToWgsl as _;
 use naga::{AddressSpace, ArraySize, Constant, Handle, Module, StorageAccess, Type, TypeInner};
+use wgpu_optim::Format;
 use wgpu_optim::rule::MAX_SLOTS;
 
 use crate::subject::{self, ENTRY, Subject, WORKGROUP_SIZE};
@@ -21,6 +22,7 @@ fn spell(module: &Module, ty: Handle<Type>) -> String {
         TypeInner::Array { base, size: ArraySize::Constant(length), .. } => {
             format!("array<{}, {length}>", spell(module, base))
         }
+        TypeInner::Atomic(scalar) => format!("atomic<{}>", scalar.to_wgsl_for_diagnostics()),
         ref other => panic!("no kernel was expected to have a {other:?}"),
     }
 }
@@ -88,13 +90,21 @@ fn launches_and_blocks_are_what_the_host_writes() {
 fn bindings_are_what_the_host_binds() {
     for Subject { kernel, rule, module, .. } in subject::steps() {
         let name = &kernel.name;
-        let reals =
-            if name.contains("-vec4-") { "array<vec4<f32>> by 16" } else { "array<f32> by 4" };
-        let grads = if name.contains("-own-") { "read" } else { "read_write" };
+        let vec4 = name.contains("-vec4-");
+        let array = |format, access| match (format, vec4, access) {
+            (Format::F32, true, _) => "array<vec4<f32>> by 16",
+            (Format::F32, false, _) => "array<f32> by 4",
+            (_, true, _) => "array<vec2<u32>> by 8",
+            (_, false, "read") => "array<u32> by 4",
+            (_, false, _) => "array<atomic<u32>> by 4",
+        };
+        let [param, grad, state] = kernel.formats;
+        let written = "read_write";
+        let grads = if name.contains("-own-") { "read" } else { written };
         let mut expected = vec![
             (0, 0, "launch", "uniform", "Launch"),
-            (0, 2, "params", "read_write", reals),
-            (0, 3, "grads", grads, reals),
+            (0, 2, "param_buffer", written, array(param, written)),
+            (0, 3, "grad_buffer", grads, array(grad, grads)),
         ];
         if name.contains("-table-") {
             expected.push((0, 1, "chunks", "read", "array<vec4<u32>> by 16"));
@@ -102,8 +112,10 @@ fn bindings_are_what_the_host_binds() {
         } else {
             expected.push((1, 0, "scalars", "uniform", "Scalars"));
         }
-        let slots = (4..).zip(["slot_0", "slot_1", "slot_2"]).take(rule.slots().len());
-        expected.extend(slots.map(|(binding, slot)| (0, binding, slot, "read_write", reals)));
+        let slots = (4..).zip(["slot_0_buffer", "slot_1_buffer", "slot_2_buffer"]);
+        let slots = slots.take(rule.slots().len());
+        let array = array(state, written);
+        expected.extend(slots.map(|(binding, slot)| (0, binding, slot, written, array)));
         expected.sort_unstable();
 
         let mut declared: Vec<_> = module

@@ -3,6 +3,8 @@
 use naga::valid::{Capabilities, GlobalUse};
 use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Statement};
 
+use wgpu_optim::Format;
+
 use crate::subject::{self, Subject, validated};
 
 /// One access to a storage buffer.
@@ -41,6 +43,10 @@ impl Walk<'_> {
                     }
                 }
                 Statement::Store { pointer, .. } => {
+                    self.accesses.extend(self.storage(function, *pointer).map(Store));
+                }
+                // What an `atomicAnd` or `atomicOr` read is thrown away: like a store, none may move up.
+                Statement::Atomic { pointer, .. } => {
                     self.accesses.extend(self.storage(function, *pointer).map(Store));
                 }
                 Statement::Call { function: callee, .. } => {
@@ -100,17 +106,26 @@ fn loads_come_before_stores() {
             let first = accesses.iter().position(of_blocks).unwrap_or_else(|| panic!("{name}"));
             accesses.remove(first);
         }
-        let slots = (0..subject.rule.slots().len()).map(|slot| format!("slot_{slot}"));
-        let written = slots.chain(["params".to_owned()]);
+        let [param, _, state] = subject.kernel.formats;
+        let slots =
+            (0..subject.rule.slots().len()).map(|slot| (format!("slot_{slot}_buffer"), state));
+        let written = slots.chain([("param_buffer".to_owned(), param)]);
+        let table = name.contains("-table-");
         let read_only: &[&str] =
-            if name.contains("-table-") { &["grads", "chunks", "blocks"] } else { &["grads"] };
-        let mut expected: Vec<Access> = read_only.iter().map(|&g| Load(g.to_owned())).collect();
-        expected.extend(written.flat_map(|buffer| [Load(buffer.clone()), Store(buffer)]));
-        for access in &expected {
-            let times = accesses.iter().filter(|a| *a == access).count();
-            assert_eq!(times, 1, "{name}: {access:?} in {accesses:?}");
+            if table { &["grad_buffer", "chunks", "blocks"] } else { &["grad_buffer"] };
+        let mut expected: Vec<_> = read_only.iter().map(|&g| (Load(g.to_owned()), 1)).collect();
+        for (buffer, format) in written {
+            // Half a word is cleared, then filled.
+            let half = format != Format::F32 && name.contains("-scalar-");
+            expected.push((Load(buffer.clone()), 1));
+            expected.push((Store(buffer), if half { 2 } else { 1 }));
         }
-        assert_eq!(accesses.len(), expected.len(), "{name}: {accesses:?}");
+        for (access, expected) in &expected {
+            let times = accesses.iter().filter(|a| *a == access).count();
+            assert_eq!(times, *expected, "{name}: {access:?} in {accesses:?}");
+        }
+        let total: usize = expected.iter().map(|(_, times)| times).sum();
+        assert_eq!(accesses.len(), total, "{name}: {accesses:?}");
     }
 }
 

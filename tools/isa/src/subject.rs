@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
+use wgpu_optim::Format;
 use wgpu_optim::kernel::{Kernel, kernels};
 
 use crate::code::Code;
@@ -34,9 +35,11 @@ pub(crate) enum Addressing {
 /// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
 const DRIVER_SCALARS: u32 = 8;
 
-/// Every kernel that takes a step. The others only move its bytes.
+/// Every kernel that takes a step over f32. The others only move its bytes, or store others.
 pub(crate) fn steps() -> Result<Vec<Subject>, String> {
-    let steps = kernels().into_iter().filter(|kernel| kernel.name.ends_with("-update"));
+    let of_f32 = |kernel: &Kernel| kernel.formats == [Format::F32; 3];
+    let is_step = |kernel: &Kernel| kernel.name.ends_with("-update") && of_f32(kernel);
+    let steps = kernels().into_iter().filter(is_step);
     steps.map(Subject::new).collect()
 }
 

@@ -1,0 +1,12 @@
+// Four numbers of 16 bits, two to a word, the first in its lower half.
+@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<vec2<u32>>;
+
+fn load_role(i: u32) -> real {
+    let words = role_buffer[i].xxyy;
+    return decode_codec((words >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu));
+}
+
+fn store_role(i: u32, x: real) {
+    let bits = encode_codec(x);
+    role_buffer[i] = bits.xz | (bits.yw << vec2(16u));
+}

@@ -1,0 +1,10 @@
+// f32, as it is.
+@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<real>;
+
+fn load_role(i: u32) -> real {
+    return role_buffer[i];
+}
+
+fn store_role(i: u32, x: real) {
+    role_buffer[i] = x;
+}

@@ -1,0 +1,14 @@
+// bf16, the upper half of an f32, by integers only: a `bitcast` moves bits that arithmetic might flush.
+
+fn decode_bf16(bits: real_bits) -> real {
+    return bitcast<real>(bits << real_bits(16u));
+}
+
+// To nearest, ties to even; a NaN stays one, quiet, with the upper bits of its payload.
+fn encode_bf16(x: real) -> real_bits {
+    let bits = bitcast<real_bits>(x);
+    let upper = bits >> real_bits(16u);
+    let rounded = (bits + 0x7fffu + (upper & real_bits(1u))) >> real_bits(16u);
+    let is_nan = (bits & real_bits(0x7fffffffu)) > real_bits(0x7f800000u);
+    return select(rounded, upper | real_bits(0x40u), is_nan);
+}

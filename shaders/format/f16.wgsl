@@ -1,0 +1,38 @@
+// f16 of IEEE 754, by integers only: drivers round `pack2x16float` either way, and flush subnormals.
+
+fn decode_f16(bits: real_bits) -> real {
+    let sign = (bits & real_bits(0x8000u)) << real_bits(16u);
+    let magnitude = bits & real_bits(0x7fffu);
+    // The exponent counts from −15 here, from −127 in f32.
+    let normal = (magnitude << real_bits(13u)) + (112u << 23u);
+    let special = (magnitude << real_bits(13u)) | real_bits(0x7f800000u);
+    // A subnormal n · 2⁻²⁴ is normal in f32: its first bit becomes the implicit one.
+    let n = magnitude & real_bits(0x3ffu);
+    let shift = countLeadingZeros(n) - 21u;
+    let fraction = ((n << shift) & real_bits(0x3ffu)) << real_bits(13u);
+    let not_zero = ((113u - shift) << real_bits(23u)) | fraction;
+    let subnormal = select(not_zero, real_bits(), n == real_bits());
+    let finite = select(normal, subnormal, magnitude < real_bits(0x400u));
+    return bitcast<real>(sign | select(finite, special, magnitude >= real_bits(0x7c00u)));
+}
+
+// To nearest, ties to even; past 65 504 and a half step infinity; a NaN stays one, quiet, with the
+// upper bits of its payload.
+fn encode_f16(x: real) -> real_bits {
+    let bits = bitcast<real_bits>(x);
+    let sign = (bits >> real_bits(16u)) & real_bits(0x8000u);
+    let magnitude = bits & real_bits(0x7fffffffu);
+    let odd = (magnitude >> real_bits(13u)) & real_bits(1u);
+    // A carry out of the fraction makes the next exponent, as it should.
+    let rounded = (magnitude - (112u << 23u) + 0xfffu + odd) >> real_bits(13u);
+    let normal = min(rounded, real_bits(0x7c00u));
+    // Below 2⁻¹⁴ as a multiple of 2⁻²⁴; what is shifted by 25 bits is below half of that.
+    let significand = (magnitude & real_bits(0x7fffffu)) | real_bits(0x800000u);
+    let shift = clamp(126u - (magnitude >> real_bits(23u)), real_bits(14u), real_bits(25u));
+    let half = (real_bits(1u) << (shift - 1u)) - 1u + ((significand >> shift) & real_bits(1u));
+    let subnormal = (significand + half) >> shift;
+    let finite = select(normal, subnormal, magnitude < real_bits(113u << 23u));
+    let nan = ((magnitude >> real_bits(13u)) & real_bits(0x3ffu)) | real_bits(0x7e00u);
+    let special = select(real_bits(0x7c00u), nan, magnitude > real_bits(0x7f800000u));
+    return sign | select(finite, special, magnitude >= real_bits(0x7f800000u));
+}

@@ -1,0 +1,169 @@
+//! How numbers are stored: f32, or 16 bits of it.
+//!
+//! A 16-bit format is a row in [`Format::row`] and a file in `shaders/format/`, which declares
+//! `decode_x` and `encode_x` by integer operations, so that every driver gives the same bits. Where two
+//! numbers share a word is the business of `shaders/access/`, whatever their format.
+
+use crate::plan::Width;
+
+/// How a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Format {
+    /// 32 bits, as computed.
+    #[default]
+    F32,
+    /// IEEE 754's 16 bits: 11 significant ones, up to 65 504.
+    F16,
+    /// The upper half of an f32: 8 significant bits, the whole range.
+    Bf16,
+}
+
+/// What distinguishes a format.
+struct Row {
+    name: &'static str,
+    exponent_bits: u32,
+    fraction_bits: u32,
+    /// The file with `decode_name` and `encode_name`; none for f32.
+    codec: Option<&'static str>,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
+    const fn row(self) -> Row {
+        match self {
+            Self::F32 => Row { name: "f32", exponent_bits: 8, fraction_bits: 23, codec: None },
+            Self::F16 => Row {
+                name: "f16",
+                exponent_bits: 5,
+                fraction_bits: 10,
+                codec: Some(include_str!("../shaders/format/f16.wgsl")),
+            },
+            Self::Bf16 => Row {
+                name: "bf16",
+                exponent_bits: 8,
+                fraction_bits: 7,
+                codec: Some(include_str!("../shaders/format/bf16.wgsl")),
+            },
+        }
+    }
+
+    /// `"f32"`, `"f16"` or `"bf16"`.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Bytes of one number.
+    pub fn bytes(self) -> u64 {
+        u64::from(1 + self.row().exponent_bits + self.row().fraction_bits) / 8
+    }
+
+    /// The WGSL of `decode_name` and `encode_name`, where numbers are not stored as computed.
+    pub(crate) fn codec(self) -> Option<&'static str> {
+        self.row().codec
+    }
+
+    /// The WGSL of a binding of such numbers that serves as `role`: the buffer, `load_role` and, if it
+    /// is `written`, `store_role`.
+    pub(crate) fn access(self, role: &str, width: Width, written: bool) -> String {
+        let file = match (self.row().codec, width, written) {
+            (None, _, true) => include_str!("../shaders/access/words.wgsl"),
+            (None, _, false) => include_str!("../shaders/access/words_read.wgsl"),
+            (Some(_), Width::Vec4, true) => include_str!("../shaders/access/pairs.wgsl"),
+            (Some(_), Width::Vec4, false) => include_str!("../shaders/access/pairs_read.wgsl"),
+            (Some(_), Width::Scalar, true) => include_str!("../shaders/access/halves.wgsl"),
+            (Some(_), Width::Scalar, false) => include_str!("../shaders/access/halves_read.wgsl"),
+        };
+        file.replace("role", role).replace("codec", self.name())
+    }
+
+    /// The number of these bits; of 16-bit formats the lower half counts.
+    pub fn decode(self, bits: u32) -> f32 {
+        let Row { exponent_bits, fraction_bits, .. } = self.row();
+        if self == Self::F32 {
+            return f32::from_bits(bits);
+        }
+        let sign = bits >> (exponent_bits + fraction_bits) & 1;
+        let exponent = bits >> fraction_bits & ((1 << exponent_bits) - 1);
+        let fraction = bits & ((1 << fraction_bits) - 1);
+        let magnitude = if exponent == (1 << exponent_bits) - 1 {
+            f32::from_bits(0x7f80_0000 | fraction << (23 - fraction_bits))
+        } else {
+            let implicit = u32::from(exponent > 0) << fraction_bits;
+            // Exact: f64 has room for every number of these formats.
+            let unit = f64::from(self.least_exponent() + exponent.max(1) as i32 - 1).exp2();
+            (f64::from(implicit | fraction) * unit) as f32
+        };
+        f32::from_bits(magnitude.to_bits() | sign << 31)
+    }
+
+    /// The bits of the number nearest to `x`, of two as near the even one; infinity past the largest.
+    /// A NaN becomes a quiet one with the upper bits of its payload.
+    pub fn encode(self, x: f32) -> u32 {
+        let Row { exponent_bits, fraction_bits, .. } = self.row();
+        if self == Self::F32 {
+            return x.to_bits();
+        }
+        let (sign, magnitude) = (x.to_bits() >> 31, x.to_bits() & 0x7fff_ffff);
+        let sign = sign << (exponent_bits + fraction_bits);
+        let infinity = ((1 << exponent_bits) - 1) << fraction_bits;
+        let cut = 23 - fraction_bits;
+        if x.is_nan() {
+            let payload = magnitude >> cut & ((1 << fraction_bits) - 1);
+            return sign | infinity | 1 << (fraction_bits - 1) | payload;
+        }
+        // As significand · 2ᵉ, and how many bits of it are below this format's last.
+        let exponent = (magnitude >> 23).max(1);
+        let implicit = u32::from(magnitude >> 23 > 0) << 23;
+        let significand = implicit | magnitude & 0x7f_ffff;
+        let least = (self.least_exponent() + 150 - cut as i32) as u32; // f32's 1 is 2⁻¹⁴⁹
+        let below = (cut + least.saturating_sub(exponent)).min(25);
+        let odd = significand >> below & 1;
+        let rounded = (significand + (1 << (below - 1)) - 1 + odd) >> below;
+        // A carry out of the fraction makes the next exponent.
+        sign | ((exponent.saturating_sub(least) << fraction_bits) + rounded).min(infinity)
+    }
+
+    /// The binary exponent of the smallest number above 0.
+    fn least_exponent(self) -> i32 {
+        let Row { exponent_bits, fraction_bits, .. } = self.row();
+        2 - (1 << (exponent_bits - 1)) - fraction_bits as i32
+    }
+
+    /// Half the distance between numbers around `x`: how far rounding can be off there.
+    pub(crate) fn half_step(self, x: f64) -> f64 {
+        let exponent = x.abs().max(f64::MIN_POSITIVE).log2().floor() as i32;
+        let step = (exponent - self.row().fraction_bits as i32).max(self.least_exponent());
+        f64::from(step - 1).exp2()
+    }
+
+    /// From here on numbers round to infinity.
+    pub(crate) fn overflow(self) -> f64 {
+        let Row { exponent_bits, fraction_bits, .. } = self.row();
+        let largest = f64::from(1 << (exponent_bits - 1)).exp2();
+        largest * (1.0 - f64::from(-(fraction_bits as i32) - 2).exp2())
+    }
+
+    /// The numbers stored in `bytes`, little-endian.
+    #[cfg(feature = "headless")]
+    pub(crate) fn decode_all(self, bytes: &[u8]) -> Vec<f32> {
+        let words = || bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word));
+        let halves = || bytes.as_chunks().0.iter().map(|half| u16::from_le_bytes(*half).into());
+        if self == Self::F32 {
+            words().collect()
+        } else {
+            halves().map(|x| self.decode(x)).collect()
+        }
+    }
+
+    /// What `numbers` are stored as, little-endian.
+    #[cfg(feature = "headless")]
+    pub(crate) fn encode_all(self, numbers: &[f32]) -> Vec<u8> {
+        let bytes = self.bytes() as usize;
+        numbers.iter().flat_map(|x| self.encode(*x).to_le_bytes().into_iter().take(bytes)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
