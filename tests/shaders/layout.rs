@@ -174,8 +174,8 @@ fn slots_stand_where_the_host_puts_them() {
         let name = subject.name();
         for (index, slot) in (0..).zip(subject.rule.slots()) {
             let constant = slot.to_uppercase();
-            assert_eq!(number(&subject, &constant), Some(index), "{name}: {constant}");
+            assert_eq!(number(subject, &constant), Some(index), "{name}: {constant}");
         }
-        assert_eq!(number(&subject, "MAX_SLOTS"), Some(MAX_SLOTS as u32), "{name}");
+        assert_eq!(number(subject, "MAX_SLOTS"), Some(MAX_SLOTS as u32), "{name}");
     }
 }

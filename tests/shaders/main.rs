@@ -24,7 +24,7 @@ fn runs(program: &str) -> bool {
 /// The tests here see every kernel there is.
 #[test]
 fn no_kernel_is_left_out() {
-    let subjects: Vec<String> = subject::all().into_iter().map(|s| s.kernel.name).collect();
+    let subjects: Vec<String> = subject::all().iter().map(|s| s.kernel.name.clone()).collect();
     let kernels: Vec<String> = kernels().into_iter().map(|kernel| kernel.name).collect();
     assert_eq!(subjects, kernels);
     // Of f32, a third of them take steps, a third clip before, a third only move the bytes. The 26
@@ -37,7 +37,7 @@ fn no_kernel_is_left_out() {
 /// Every kernel passes naga's validator and can be said in Metal's, Direct3D's and OpenGL's languages.
 #[test]
 fn naga_translates_every_kernel() {
-    for subject in subject::all().into_iter().chain(subject::control()) {
+    for subject in subject::all().iter().chain(subject::control()) {
         let name = subject.name();
         let glsl = subject.glsl().unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(glsl.contains("layout(local_size_x = 256"), "{name}");

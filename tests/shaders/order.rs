@@ -133,7 +133,7 @@ fn loads_come_before_stores() {
 #[test]
 fn direction_touches_no_binding() {
     for subject in subject::steps() {
-        let Subject { module, info, .. } = &subject;
+        let Subject { module, info, .. } = subject;
         let of_name = |(_, f): &(_, &Function)| f.name.as_deref() == Some("direction");
         let Some((direction, _)) = module.functions.iter().find(of_name) else {
             panic!("{}: no function `direction`", subject.name());

@@ -117,12 +117,12 @@ fn spirv_val_accepts_every_kernel() {
         let remedy = "Debian, Ubuntu: apt install spirv-tools";
         return tools::missing("spirv-val", "every kernel's SPIR-V", remedy);
     }
-    for subject in subject::all().into_iter().chain(subject::control()) {
+    for subject in subject::all().iter().chain(subject::control()) {
         // Every version for f32. Formats change no type or capability that depends on the version.
         let all_f32 = subject.kernel.formats == [Format::F32; 3];
         let versions = if all_f32 { &VERSIONS[..] } else { &VERSIONS[..1] };
         for &(version, environment) in versions {
-            spirv_val(&subject, version, environment).unwrap_or_else(|message| {
+            spirv_val(subject, version, environment).unwrap_or_else(|message| {
                 panic!("{} for {environment}: {message}", subject.name());
             });
         }

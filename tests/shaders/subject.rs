@@ -1,7 +1,7 @@
 //! Kernels, parsed and validated, with their overrides resolved: what wgpu hands to a backend.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{glsl, hlsl, msl, spv};
@@ -32,25 +32,31 @@ pub(crate) struct Subject {
 }
 
 /// The kernels that take a step; the others only move its bytes, and use neither rule nor scalars.
-pub(crate) fn steps() -> impl Iterator<Item = Subject> {
-    all().into_iter().filter(|subject| !subject.name().ends_with("-stream"))
+pub(crate) fn steps() -> impl Iterator<Item = &'static Subject> {
+    all().iter().filter(|subject| !subject.name().ends_with("-stream"))
 }
 
 /// Every kernel of every rule this crate ships, each once, by name.
-pub(crate) fn all() -> Vec<Subject> {
-    let mut kernels: BTreeMap<String, (Kernel, Arc<dyn Rule>)> = BTreeMap::new();
-    for group in groups() {
-        for kernel in kernels_of(&group) {
-            kernels.insert(kernel.name.clone(), (kernel, group.rule.clone()));
+pub(crate) fn all() -> &'static [Subject] {
+    static ALL: LazyLock<Vec<Subject>> = LazyLock::new(|| {
+        let mut kernels: BTreeMap<String, (Kernel, Arc<dyn Rule>)> = BTreeMap::new();
+        for group in groups() {
+            for kernel in kernels_of(&group) {
+                kernels.insert(kernel.name.clone(), (kernel, group.rule.clone()));
+            }
         }
-    }
-    kernels.into_values().map(|(kernel, rule)| Subject::new(kernel, rule)).collect()
+        kernels.into_values().map(|(kernel, rule)| Subject::new(kernel, rule)).collect()
+    });
+    &ALL
 }
 
 /// Every kernel that looks at gradients before a step.
-pub(crate) fn control() -> Vec<Subject> {
-    let none: Arc<dyn Rule> = Arc::new(Sgd::default());
-    control_kernels().into_iter().map(|kernel| Subject::new(kernel, none.clone())).collect()
+pub(crate) fn control() -> &'static [Subject] {
+    static CONTROL: LazyLock<Vec<Subject>> = LazyLock::new(|| {
+        let none: Arc<dyn Rule> = Arc::new(Sgd::default());
+        control_kernels().into_iter().map(|kernel| Subject::new(kernel, none.clone())).collect()
+    });
+    &CONTROL
 }
 
 impl Subject {
