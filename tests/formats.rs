@@ -13,7 +13,7 @@ use wgpu_optim::wgpu::{
     BindGroupDescriptor, BindGroupEntry, BufferUsages, ComputePipelineDescriptor,
     ShaderModuleDescriptor, ShaderSource,
 };
-use wgpu_optim::{Format, Group, Optimizer, View};
+use wgpu_optim::{Control, Format, Group, Optimizer, View};
 
 /// A copy in place of a step.
 const BODY: &str = "@compute @workgroup_size(WORKGROUP_SIZE)
@@ -315,6 +315,33 @@ fn neighbours_in_one_word_do_not_meet() {
         let (first, len) = ((own.offset / 2) as usize, own.len as usize);
         let padding = whole[..first].iter().chain(&whole[first + len..]);
         assert!(padding.copied().all(|code| code == 0xbeef), "{own:?}");
+    }
+}
+
+/// Clipping takes the norm of what the gradients are, however they are stored.
+#[test]
+fn the_norm_of_16_bit_gradients() {
+    let gpu = gpu();
+    let norm = |grad: View| {
+        let w = ok(gpu.zeros("w", grad.len));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        let group = ok(optimizer.add_group(Group::sgd(0.1)));
+        ok(optimizer.add_param(group, "w", View::f32(&w), grad));
+        ok(optimizer.set_control(Control { clip_norm: Some(1.0), ..Control::default() }));
+        gpu.step(&mut optimizer);
+        let stats = optimizer.stats(&gpu.device, &gpu.queue);
+        ok(gpu.wait());
+        (ok(pollster::block_on(stats)).norm, common::bits(gpu, &View::f32(&w)))
+    };
+    for (format, decode, encode) in ORACLES {
+        let codes: Vec<u16> = numbers(4001, 9).into_iter().map(encode).collect();
+        let halves: Vec<f32> = (packed(&[&codes[..], &[0]].concat()).into_iter())
+            .map(f32::from_bits)
+            .collect();
+        let words: Vec<f32> = codes.iter().map(|code| decode(*code)).collect();
+        let halves = View::whole(&ok(gpu.upload("g", &halves)), format).range(0..4001);
+        let words = View::f32(&ok(gpu.upload("g", &words)));
+        assert_eq!(norm(halves), norm(words), "{format:?}");
     }
 }
 
