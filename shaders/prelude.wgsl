@@ -11,6 +11,7 @@ struct Launch {
     length: u32, // `direct`: `real`s; `table`: chunks
     row: u32,    // workgroups in a row of the grid: 65 535 are not enough
     shift: u32,  // `table` only: 2^shift workgroups share a chunk
+    lower: u32,  // from a place in the state to that of the parameter's remainder
 }
 
 // Where one invocation finds its numbers.

@@ -246,10 +246,19 @@ pub enum Error {
     OtherStateFormat {
         /// The group.
         group: usize,
-        /// The format it has.
-        old: &'static str,
-        /// The format it was to get.
-        new: &'static str,
+        /// How it is stored.
+        old: String,
+        /// How it was to be stored.
+        new: String,
+    },
+
+    /// A remainder for a parameter that it cannot complete.
+    #[error(
+        "parameter `{name}`: a remainder makes an f32 of bf16, and this is f16; store it in bf16 or leave the remainder off"
+    )]
+    NoRemainder {
+        /// The parameter.
+        name: String,
     },
 
     /// The device cannot do it.

@@ -67,15 +67,7 @@ impl Format {
     /// The WGSL of a binding of such numbers that serves as `role`: the buffer, `load_role` and, if it
     /// is `written`, `store_role`.
     pub(crate) fn access(self, role: &str, width: Width, written: bool) -> String {
-        let file = match (self.row().codec, width, written) {
-            (None, _, true) => include_str!("../shaders/access/words.wgsl"),
-            (None, _, false) => include_str!("../shaders/access/words_read.wgsl"),
-            (Some(_), Width::Vec4, true) => include_str!("../shaders/access/pairs.wgsl"),
-            (Some(_), Width::Vec4, false) => include_str!("../shaders/access/pairs_read.wgsl"),
-            (Some(_), Width::Scalar, true) => include_str!("../shaders/access/halves.wgsl"),
-            (Some(_), Width::Scalar, false) => include_str!("../shaders/access/halves_read.wgsl"),
-        };
-        file.replace("role", role).replace("codec", self.name())
+        access(self.codec().map(|_| self.name()), role, width, written)
     }
 
     /// The number of these bits; of 16-bit formats the lower half counts.
@@ -163,6 +155,19 @@ impl Format {
         let bytes = self.bytes() as usize;
         numbers.iter().flat_map(|x| self.encode(*x).to_le_bytes().into_iter().take(bytes)).collect()
     }
+}
+
+/// [`Format::access`] by the codec's name.
+pub(crate) fn access(codec: Option<&str>, role: &str, width: Width, written: bool) -> String {
+    let file = match (codec, width, written) {
+        (None, _, true) => include_str!("../shaders/access/words.wgsl"),
+        (None, _, false) => include_str!("../shaders/access/words_read.wgsl"),
+        (Some(_), Width::Vec4, true) => include_str!("../shaders/access/pairs.wgsl"),
+        (Some(_), Width::Vec4, false) => include_str!("../shaders/access/pairs_read.wgsl"),
+        (Some(_), Width::Scalar, true) => include_str!("../shaders/access/halves.wgsl"),
+        (Some(_), Width::Scalar, false) => include_str!("../shaders/access/halves_read.wgsl"),
+    };
+    file.replace("role", role).replace("codec", codec.unwrap_or_default())
 }
 
 #[cfg(test)]

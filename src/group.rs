@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::control::Control;
 use crate::error::Error;
 use crate::format::Format;
+use crate::master::Master;
 use crate::number::Evaluate;
 use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd};
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_non_negative};
@@ -32,6 +33,8 @@ pub struct Group {
     pub maximize: bool,
     /// How every slot of the state is stored; [`Format::F32`].
     pub state_format: Format,
+    /// What 16-bit parameters are rounded from; [`Master::None`].
+    pub master: Master,
 }
 
 impl Group {
@@ -42,8 +45,15 @@ impl Group {
 
     /// The same from a rule behind a pointer.
     pub fn with(lr: f64, rule: Arc<dyn Rule>) -> Self {
-        let state_format = Format::F32;
-        Self { rule, lr, weight_decay: 0.0, decoupled: false, maximize: false, state_format }
+        Self {
+            rule,
+            lr,
+            weight_decay: 0.0,
+            decoupled: false,
+            maximize: false,
+            state_format: Format::F32,
+            master: Master::None,
+        }
     }
 
     /// [`Sgd`] without momentum.
@@ -106,6 +116,18 @@ impl Group {
     #[must_use]
     pub fn state_format(self, state_format: Format) -> Self {
         Self { state_format, ..self }
+    }
+
+    /// The same with 16-bit parameters rounded from this.
+    #[must_use]
+    pub fn master(self, master: Master) -> Self {
+        Self { master, ..self }
+    }
+
+    /// What is kept beside each parameter, in words.
+    pub(crate) fn keeps(&self) -> String {
+        let remainder = if self.master == Master::Remainder { " with remainders" } else { "" };
+        format!("{}{remainder}", self.state_format.name())
     }
 
     /// Whether every option, the rule's included, is in its range.

@@ -18,6 +18,7 @@ pub use files::{Kernel, kernels, kernels_of};
 
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
+use crate::master::Master;
 use crate::plan::Bounds;
 use crate::rule::{self, Rule};
 
@@ -25,8 +26,11 @@ use crate::rule::{self, Rule};
 /// every device, and `Block` in `shaders/address/table.wgsl` is as large.
 pub(crate) const BLOCK: u64 = 256;
 
-/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: its 24 as GLSL rounds them.
+/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: its 28 as GLSL rounds them.
 pub(crate) const LAUNCH: u64 = 32;
+
+/// Where remainders are bound: `shaders/access/bindings.wgsl`.
+pub(crate) const LOWER: u32 = 7;
 
 /// Storage buffers every kernel binds besides the state: parameters, gradients, chunks and scalars.
 pub(crate) const STORAGE_BUFFERS: u32 = 4;
@@ -106,6 +110,9 @@ impl Kernels {
             entries.push(entry(1, storage(true), false));
         }
         entries.extend((0..slots as u32).map(|slot| entry(4 + slot, storage(false), false)));
+        if files.master == Master::Remainder {
+            entries.push(entry(LOWER, storage(false), false));
+        }
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("wgpu-optim launch"),
             entries: &entries,

@@ -18,6 +18,7 @@ mod group;
 #[cfg(feature = "headless")]
 pub mod headless;
 pub mod kernel;
+mod master;
 mod number;
 mod optimizer;
 mod plan;
@@ -36,6 +37,7 @@ pub use cpu::{Chunk, Cpu};
 pub use error::Error;
 pub use format::Format;
 pub use group::Group;
+pub use master::Master;
 pub use number::{Bounded, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use reference::Reference;

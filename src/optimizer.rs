@@ -20,6 +20,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::group::Group;
 use crate::kernel::{Body, Kernels, Kind, now};
+use crate::master::Master;
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
 use crate::view::View;
@@ -83,6 +84,7 @@ struct Param {
     block: usize,
     param: View,
     grad: View,
+    master: Master,
     state: Option<state::Place>,
 }
 
@@ -124,7 +126,7 @@ impl Optimizer {
     /// ([`Error::Limit`]), or a rule from outside this crate that does not compile ([`Error::Kernel`]).
     pub fn add_group(&mut self, group: Group) -> Result<GroupId, Error> {
         group.check()?;
-        device::check(&self.device.limits(), &*group.rule)?;
+        device::check(&self.device.limits(), &group)?;
         self.kernels.check(&*group.rule)?;
         self.groups.push(Steps { group, taken: 0 });
         Ok(GroupId { optimizer: self.serial, index: self.groups.len() - 1 })
@@ -158,6 +160,7 @@ impl Optimizer {
         self.check_view(&what, &param)?;
         self.check_view(&of_grad, &grad)?;
         check::lengths(name, &param, &grad)?;
+        let master = self.groups[group.index].group.master.of(name, &param)?;
         device::check_state(&self.device.limits(), &self.groups[group.index].group, name, &param)?;
         check::apart(&what, &param, &of_grad, &grad)?;
         self.refuse(&what, &param, self.claims.against_param(&param))?;
@@ -168,7 +171,8 @@ impl Optimizer {
         self.claims.claim_param(index, &param);
         self.claims.claim_grad(index, &grad);
         self.names.insert(name.to_owned(), index);
-        self.params.push(Param { name: name.to_owned(), block, param, grad, state: None });
+        let name = name.to_owned();
+        self.params.push(Param { name, block, param, grad, master, state: None });
         self.launches = None;
         Ok(ParamId { optimizer: self.serial, index })
     }
@@ -230,10 +234,11 @@ impl Optimizer {
     /// it was.
     pub fn set_group(&mut self, id: GroupId, group: Group) -> Result<(), Error> {
         group.check()?;
-        let Group { rule: old, state_format, .. } = &self.steps_of(id)?.group;
+        let old_group = &self.steps_of(id)?.group;
+        let old = &old_group.rule;
         let used = self.params.iter().any(|param| self.blocks[param.block].group == id.index);
-        if used && *state_format != group.state_format {
-            let (old, new) = (state_format.name(), group.state_format.name());
+        if used && old_group.keeps() != group.keeps() {
+            let (old, new) = (old_group.keeps(), group.keeps());
             return Err(Error::OtherStateFormat { group: id.index, old, new });
         }
         if Kind::of(&**old) != Kind::of(&*group.rule) {
@@ -246,7 +251,7 @@ impl Optimizer {
                     new_slots: check::quoted(group.rule.slots()),
                 });
             }
-            device::check(&self.device.limits(), &*group.rule)?;
+            device::check(&self.device.limits(), &group)?;
             self.kernels.check(&*group.rule)?;
             self.launches = None;
         }

@@ -42,8 +42,12 @@ impl Width {
     }
 }
 
-/// What a parameter has in three buffers, counted in elements from the start of each.
-pub(crate) const ROLES: usize = 3;
+/// What a parameter has in four buffers, counted in elements from the start of each.
+pub(crate) const ROLES: usize = 4;
+
+/// Where the state is among them, and what else stands at the same elements.
+const STATE: usize = 2;
+const LOWER: usize = 3;
 
 /// Bytes of an element of each.
 pub(crate) type Sizes = [u64; ROLES];
@@ -51,7 +55,8 @@ pub(crate) type Sizes = [u64; ROLES];
 /// Neighbouring elements of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Piece {
-    /// First element in the parameter's, the gradient's and the state's buffer.
+    /// First element in the parameter's, the gradient's, the state's and the remainder's buffer, the
+    /// last two the same.
     pub(crate) at: [u64; ROLES],
     /// Elements.
     pub(crate) len: u64,
@@ -90,8 +95,11 @@ impl Piece {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Launch {
     pub(crate) width: Width,
-    /// The bytes to bind of the parameters, the gradients and the state.
+    /// The bytes to bind of the parameters, the gradients, the state and the remainders.
     pub(crate) bindings: [Range<u64>; ROLES],
+    /// From a place in the state's binding to that in the remainders', modulo 2³²: the two differ
+    /// where an alignment is not as many elements of both.
+    pub(crate) lower: u32,
     pub(crate) work: Work,
     /// Workgroups in each dimension of the grid.
     pub(crate) grid: [u32; 2],
@@ -245,6 +253,8 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
     let bindings = span.bindings(sizes, bounds);
     // A binding is at most 2³² − 4 bytes, so whatever is counted inside it fits u32.
     let reals = |elements: u64| (elements / width.elements()) as u32;
+    let start = |role: usize| reals(bindings[role].start / sizes[role]);
+    let lower = start(STATE).wrapping_sub(start(LOWER));
     let place = |piece: Piece| {
         let first = |role: usize| piece.at[role] - bindings[role].start / sizes[role];
         std::array::from_fn::<u32, ROLES, _>(|role| reals(first(role)))
@@ -252,7 +262,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
     if let &[piece] = pieces {
         let chunk = Chunk { at: place(piece), length: reals(piece.len), block: piece.block };
         let grid = grid(piece.chunks(width, bounds, 0), bounds);
-        return Launch { width, bindings, work: Work::Direct { chunk }, grid };
+        return Launch { width, bindings, lower, work: Work::Direct { chunk }, grid };
     }
     let shift = shift(pieces, width, bounds);
     let chunk = chunk(width, bounds, shift);
@@ -264,7 +274,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
         }
     }
     let grid = grid((chunks.len() as u64) << shift, bounds);
-    Launch { width, bindings, work: Work::Table { chunks, shift }, grid }
+    Launch { width, bindings, lower, work: Work::Table { chunks, shift }, grid }
 }
 
 /// A grid of at least `workgroups`, in as few rows as the device allows, and no longer than needed.

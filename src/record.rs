@@ -2,7 +2,7 @@
 
 use wgpu::util::DeviceExt;
 
-use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, Pipeline};
+use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, LOWER, Pipeline};
 use crate::plan::{Chunk, Launch, Work};
 
 /// A launch with everything bound but the step's scalars.
@@ -23,6 +23,8 @@ pub(crate) struct Bound<'a> {
     pub(crate) param: &'a wgpu::Buffer,
     pub(crate) grad: &'a wgpu::Buffer,
     pub(crate) slots: &'a [wgpu::Buffer],
+    /// Remainders of the parameters, if there are any.
+    pub(crate) lower: Option<&'a wgpu::Buffer>,
 }
 
 impl Work {
@@ -45,7 +47,7 @@ impl Work {
 impl Chunk {
     /// As `shaders/address/table.wgsl` reads it.
     fn row(&self) -> [u32; 4] {
-        let [param, grad, state] = self.at;
+        let [param, grad, state, _] = self.at;
         [param, grad, state, self.block << 16 | self.length]
     }
 }
@@ -108,9 +110,9 @@ impl Tables {
         let [row, _] = launch.grid;
         let (at, length, shift) = match &launch.work {
             Work::Direct { chunk } => (chunk.at, chunk.length, 0),
-            Work::Table { chunks, shift } => ([0; 3], chunks.len() as u32, *shift),
+            Work::Table { chunks, shift } => ([0; 4], chunks.len() as u32, *shift),
         };
-        let words = [at[0], at[1], at[2], length, row, shift, 0, 0];
+        let words = [at[0], at[1], at[2], length, row, shift, launch.lower, 0];
         let place = self.push(bytemuck::cast_slice(&words));
         let chunks = match &launch.work {
             Work::Direct { .. } => None,
@@ -137,7 +139,7 @@ fn recordable(
     tables: &wgpu::Buffer,
     place: Place,
 ) -> Recordable {
-    let [param, grad, state] = &bound.launch.bindings;
+    let [param, grad, state, lower] = &bound.launch.bindings;
     let mut entries = place.entries(tables);
     entries.extend([
         entry(2, bound.param, param.start, param.end - param.start),
@@ -146,6 +148,9 @@ fn recordable(
     for (binding, slot) in (4..).zip(bound.slots) {
         entries.push(entry(binding, slot, state.start, state.end - state.start));
     }
+    entries.extend(
+        bound.lower.map(|buffer| entry(LOWER, buffer, lower.start, lower.end - lower.start)),
+    );
     let launch = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some("wgpu-optim launch"),
         layout: &bound.pipeline.layout,

@@ -335,9 +335,8 @@ fn the_norm_of_16_bit_gradients() {
     };
     for (format, decode, encode) in ORACLES {
         let codes: Vec<u16> = numbers(4001, 9).into_iter().map(encode).collect();
-        let halves: Vec<f32> = (packed(&[&codes[..], &[0]].concat()).into_iter())
-            .map(f32::from_bits)
-            .collect();
+        let halves: Vec<f32> =
+            (packed(&[&codes[..], &[0]].concat()).into_iter()).map(f32::from_bits).collect();
         let words: Vec<f32> = codes.iter().map(|code| decode(*code)).collect();
         let halves = View::whole(&ok(gpu.upload("g", &halves)), format).range(0..4001);
         let words = View::f32(&ok(gpu.upload("g", &words)));

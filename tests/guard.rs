@@ -45,7 +45,9 @@ fn steps(name: &str, launch: [u32; 6], chunks: &[[u32; 4]], grid: [u32; 2]) -> V
     let (params, grads) = (ok(gpu.zeros("w", LEN as u64)), ok(gpu.upload("g", &[1.0; LEN])));
     let mut scalars = [0.0_f32; 64];
     (scalars[0], scalars[3]) = (LR, 1.0); // lr and grad_scale
-    let launch = table(bytemuck::cast_slice(&launch));
+    let mut words = [0; 8]; // remainders and numbering of elements are not looked at
+    words[..6].copy_from_slice(&launch);
+    let launch = table(bytemuck::cast_slice(&words));
     let scalars = table(bytemuck::cast_slice(&scalars));
     let chunks = (!chunks.is_empty()).then(|| table(bytemuck::cast_slice(chunks)));
     let entry = |binding, buffer: &'_ Buffer| (binding, buffer.clone());

@@ -9,12 +9,12 @@ fn update(
     if !at.inside {
         return;
     }
-    let p = load_param(at.param);
+    let p = load_weight(at);
     let g = load_grad(at.grad);
     load_state(at.state);
 
     state = State(state[0] + g, state[1] + g, state[2] + g);
 
-    store_param(at.param, p + g);
+    store_weight(at, p + g);
     store_state(at.state);
 }

@@ -17,7 +17,7 @@ fn update(
     if !at.inside | skipped() {
         return;
     }
-    let p = load_param(at.param);
+    let p = load_weight(at);
     var loaded = load_grad(at.grad);
     load_state(at.state);
 
@@ -27,6 +27,6 @@ fn update(
     let g = step.grad_scale * loaded + step.l2 * p;
     let u = direction(g, step.hyper);
 
-    store_param(at.param, p - (step.lr * u + step.decay * p));
+    store_weight(at, p - (step.lr * u + step.decay * p));
     store_state(at.state);
 }

@@ -1,8 +1,9 @@
 //! Which files make a kernel that takes a step, and their text.
 
-use crate::format::Format;
+use crate::format::{Format, access};
 use crate::group::Group;
-use crate::plan::{ROLES, Width};
+use crate::master::Master;
+use crate::plan::Width;
 use crate::rule::{self, Rule};
 
 /// Which files make a kernel.
@@ -12,11 +13,12 @@ pub(crate) struct Files {
     pub(crate) address: Address,
     pub(crate) grads: Grads,
     pub(crate) formats: Formats,
+    pub(crate) master: Master,
     pub(crate) body: Body,
 }
 
 /// How parameters, gradients and state are stored.
-pub(crate) type Formats = [Format; ROLES];
+pub(crate) type Formats = [Format; 3];
 
 /// What a kernel does with what it loads.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -55,9 +57,13 @@ impl Files {
             addresses.into_iter().flat_map(move |address| {
                 grads.into_iter().flat_map(move |grads| {
                     all_formats().flat_map(move |formats| {
-                        let files = move |body| Self { width, address, grads, formats, body };
-                        let bodies = [Body::Update, Body::Clip, Body::Stream].map(files);
-                        bodies.into_iter().filter(|files| files.is_listed())
+                        let masters = [Master::None, Master::Remainder].into_iter();
+                        masters.flat_map(move |master| {
+                            [Body::Update, Body::Clip, Body::Stream]
+                                .map(|body| Self { width, address, grads, formats, master, body })
+                                .into_iter()
+                                .filter(|files| files.is_listed())
+                        })
                     })
                 })
             })
@@ -66,7 +72,7 @@ impl Files {
 
     /// The kernel of `rule` made of these files.
     pub(super) fn wgsl(self, rule: &dyn Rule) -> String {
-        let Self { width, grads, formats: [param, grad, state], .. } = self;
+        let Self { width, grads, formats: [_, grad, state], .. } = self;
         let codec = |format: &Format| format.codec().filter(|_| self.formats.contains(format));
         let codecs: Vec<&str> = Format::ALL.iter().filter_map(codec).collect();
         let slots = rule.slots().len();
@@ -77,7 +83,7 @@ impl Files {
             include_str!("../../shaders/step.wgsl"),
             &codecs.join("\n"),
             include_str!("../../shaders/access/bindings.wgsl"),
-            &param.access("param", width, true),
+            &self.param(),
             // In the parameters' buffer they are bound as those: one buffer may not be bound `read`
             // and `read_write` in one dispatch.
             &grad.access("grad", width, grads == Grads::Shared),
@@ -96,6 +102,25 @@ impl Files {
             },
         ]
         .join("\n")
+    }
+
+    /// Access to the parameters.
+    fn param(self) -> String {
+        let Self { width, formats: [param, ..], .. } = self;
+        match self.master {
+            Master::None => [
+                &param.access("param", width, true),
+                include_str!("../../shaders/param/plain.wgsl"),
+            ]
+            .join("\n"),
+            Master::Remainder => [
+                include_str!("../../shaders/param/raw.wgsl"),
+                &access(Some("raw"), "upper", width, true),
+                &access(Some("raw"), "lower", width, true),
+                include_str!("../../shaders/param/remainder.wgsl"),
+            ]
+            .join("\n"),
+        }
     }
 
     /// The values of the kernel's `override` switches.
@@ -145,7 +170,8 @@ pub(crate) fn all_formats() -> impl Iterator<Item = Formats> {
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own-update`; with formats other than
-    /// f32 as in `adam-vec4-table-own-bf16-bf16-f32-update`, of parameters, gradients and state.
+    /// f32 as in `adam-vec4-table-own-bf16-bf16-f32-update`, of parameters, gradients and state;
+    /// `remainder` before them where that completes the parameters.
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
@@ -189,21 +215,30 @@ impl Files {
     pub(super) fn is_telling(self) -> bool {
         let all_there = [Format::F16, Format::Bf16, Format::F32];
         let once = self.address == Address::Direct && self.grads == Grads::Own;
-        let in_f32 = self.formats == [Format::F32; ROLES] && self.body != Body::Stream;
-        in_f32 || (self.formats == all_there && once)
+        let in_f32 = self.formats == [Format::F32; 3] && self.body != Body::Stream;
+        in_f32 || (self.formats == all_there && once && self.master == Master::None)
     }
 
     /// Whether it is worth a look of its own: what formats and bodies do does not depend on each other.
+    /// Nor does where the gradients are depend on remainders.
     fn is_listed(&self) -> bool {
-        self.body == Body::Update || self.formats == [Format::F32; ROLES]
+        let as_usual = self.body == Body::Update || self.formats == [Format::F32; 3];
+        match self.master {
+            Master::None => as_usual,
+            Master::Remainder => {
+                let [param, grad, _] = self.formats;
+                [param, grad] == [Format::Bf16; 2] && self.body == Body::Update
+            }
+        }
     }
 
     pub(super) fn label(self) -> String {
-        let Self { width, address, grads, formats, body } = self;
+        let Self { width, address, grads, formats, master, body } = self;
         let formats = match formats {
             [Format::F32, Format::F32, Format::F32] => String::new(),
             formats => formats.map(|format| format!("-{}", format.name())).concat(),
         };
-        format!("-{width:?}-{address:?}-{grads:?}{formats}-{body:?}").to_lowercase()
+        let master = if master == Master::Remainder { "-remainder" } else { "" };
+        format!("-{width:?}-{address:?}-{grads:?}{master}{formats}-{body:?}").to_lowercase()
     }
 }

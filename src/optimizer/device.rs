@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::group::Group;
 use crate::kernel::{BLOCK, STORAGE_BUFFERS};
+use crate::master::Master;
 use crate::plan::Bounds;
-use crate::rule::Rule;
 use crate::view::View;
 
 /// Invocations of a workgroup where the device allows as many: WebGPU's default limit.
@@ -32,7 +32,8 @@ pub(super) fn bounds(limits: &wgpu::Limits) -> Bounds {
 }
 
 /// Whether the device can run `rule` at all.
-pub(super) fn check(limits: &wgpu::Limits, rule: &dyn Rule) -> Result<(), Error> {
+pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
+    let rule = &*group.rule;
     let at_least = |limit, has: u64, needs: u64| {
         if has >= needs {
             return Ok(());
@@ -40,7 +41,8 @@ pub(super) fn check(limits: &wgpu::Limits, rule: &dyn Rule) -> Result<(), Error>
         let what = format!("rule `{}`", rule.name());
         Err(Error::Limit { limit, has, what, needs })
     };
-    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64;
+    let remainder = u64::from(group.master == Master::Remainder);
+    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64 + remainder;
     // A binding may have to start one alignment early, and must then still hold as much again.
     let binding = 2 * u64::from(limits.min_storage_buffer_offset_alignment).max(BLOCK);
     at_least(

@@ -244,7 +244,7 @@ impl Optimizer {
             let View { buffer: grads, format, .. } = &self.params[*of].grad;
             let norm = Norm { width: launch.width, address, format: *format, clip_value };
             let made = ledger.kernels.norm(norm);
-            let [_, grad, _] = &launch.bindings;
+            let [_, grad, ..] = &launch.bindings;
             let mut entries = place.entries(&tables);
             entries.extend([
                 entry(2, partials, 0, partials.size()),

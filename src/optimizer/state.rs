@@ -6,6 +6,7 @@ use super::{Optimizer, Param};
 use crate::format::Format;
 use crate::group::Group;
 use crate::kernel::{Body, Files, Grads, Kind, Pipeline};
+use crate::master::Master;
 use crate::plan::{self, Launch, Piece};
 use crate::record::{Bound, Recordable, recordables};
 use crate::view::{View, WORD};
@@ -16,7 +17,12 @@ use crate::view::{View, WORD};
 pub(super) struct Page {
     slots: Vec<wgpu::Buffer>,
     format: Format,
+    /// What completes the parameters, an element of it beside each of a slot's.
+    lower: Option<wgpu::Buffer>,
 }
+
+/// What a page holds of each parameter: slots, their format, and what completes the parameter.
+type Kept<'a> = (&'a [&'static str], Format, Master);
 
 /// A parameter's place in a page.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +35,7 @@ pub(super) struct Place {
 impl Page {
     /// Whether `buffer` is one of these.
     pub(super) fn holds(&self, buffer: &wgpu::Buffer) -> bool {
-        self.slots.contains(buffer)
+        self.slots.contains(buffer) || self.lower.as_ref() == Some(buffer)
     }
 
     /// What `slot` holds of a parameter of `len` elements.
@@ -70,12 +76,14 @@ impl Optimizer {
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate().skip(self.with_state) {
             let Group { rule, state_format, .. } = self.group_of(param);
-            let key = (param.param.buffer.clone(), rule.slots(), *state_format);
-            together.entry(key, || (rule.slots(), *state_format, Vec::new())).2.push(i);
+            let kept = (rule.slots(), *state_format, param.master);
+            let key = (param.param.buffer.clone(), kept);
+            together.entry(key, || (kept, Vec::new())).1.push(i);
         }
         self.with_state = self.params.len();
         let most = self.device.limits().max_buffer_size;
-        for (slots, format, mut members) in together.buckets {
+        for (kept, mut members) in together.buckets {
+            let (_, format, _) = kept;
             // In the parameters' order and with at most their gaps: no longer than their buffer, unless
             // the state takes more bytes than they do.
             members.sort_by_key(|&i| self.params[i].param.offset);
@@ -86,29 +94,31 @@ impl Optimizer {
                 let phase = self.params[i].param.at() % 4;
                 let mut start = next_in_phase(end, phase);
                 if (start + len) * format.bytes() > most {
-                    self.add_page(slots, format, end);
+                    self.add_page(kept, end);
                     start = phase;
                 }
                 self.params[i].state = Some(Place { page: self.pages.len(), at: start });
                 end = start + len;
             }
-            self.add_page(slots, format, end);
+            self.add_page(kept, end);
         }
     }
 
     /// A page of `elements` a slot.
-    fn add_page(&mut self, slots: &[&str], format: Format, elements: u64) {
-        let slots = slots.iter().map(|slot| {
+    fn add_page(&mut self, (slots, format, master): Kept<'_>, elements: u64) {
+        let buffer = |what, format: Format| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&format!("wgpu-optim {slot}")),
+                label: Some(&format!("wgpu-optim {what}")),
                 size: (elements * format.bytes()).next_multiple_of(WORD),
                 usage: wgpu::BufferUsages::STORAGE
                     | wgpu::BufferUsages::COPY_SRC
                     | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
-        });
-        let page = Page { slots: slots.collect(), format };
+        };
+        let slots = slots.iter().map(|slot| buffer(*slot, format)).collect();
+        let lower = (master == Master::Remainder).then(|| buffer("remainder", Format::Bf16));
+        let page = Page { slots, format, lower };
         self.pages.push(page);
     }
 
@@ -122,7 +132,7 @@ impl Optimizer {
         for (i, param) in self.params.iter().enumerate() {
             let Some(place) = param.state else { continue };
             let Param { param: view, grad, .. } = param;
-            let at = [view.at(), grad.at(), place.at];
+            let at = [view.at(), grad.at(), place.at, place.at];
             let piece = Piece { at, len: view.len, block: param.block as u32 };
             let buffers = (view.buffer.clone(), grad.buffer.clone(), place.page);
             let formats = [view.format, grad.format, self.pages[place.page].format];
@@ -139,9 +149,13 @@ impl Optimizer {
                 true => Grads::Shared,
                 false => Grads::Own,
             };
-            for launch in plan::launches(pieces, formats.map(Format::bytes), self.bounds) {
+            let [of_param, of_grad, of_state] = formats.map(Format::bytes);
+            let master = param.master;
+            let of_lower = if master == Master::None { of_state } else { Format::Bf16.bytes() };
+            let sizes = [of_param, of_grad, of_state, of_lower];
+            for launch in plan::launches(pieces, sizes, self.bounds) {
                 let (width, address) = (launch.width, launch.work.address());
-                let files = Files { width, address, grads, formats, body };
+                let files = Files { width, address, grads, formats, master, body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));
@@ -157,8 +171,10 @@ impl Optimizer {
     /// `launch` over the buffers of parameter `of`.
     fn bind<'a>(&'a self, pipeline: &'a Pipeline, of: usize, launch: &'a Launch) -> Bound<'a> {
         let Param { param, grad, state, .. } = &self.params[of];
-        let slots = state.map_or(&[][..], |place| &self.pages[place.page].slots);
-        Bound { launch, pipeline, param: &param.buffer, grad: &grad.buffer, slots }
+        let page = state.map(|place| &self.pages[place.page]);
+        let slots = page.map_or(&[][..], |page| &page.slots);
+        let lower = page.and_then(|page| page.lower.as_ref());
+        Bound { launch, pipeline, param: &param.buffer, grad: &grad.buffer, slots, lower }
     }
 }
 

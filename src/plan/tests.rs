@@ -34,6 +34,8 @@ fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<([u64; ROLE
             assert!((bytes.end - bytes.start) % element == 0);
         }
         let mut visit = |at: [u32; ROLES], real: u64, block: u32| {
+            // The shader has the last one from this.
+            assert_eq!(at[STATE].wrapping_add(launch.lower), at[LOWER]);
             for element in 0..width.elements() {
                 let mut place = [0; ROLES];
                 for role in 0..ROLES {
@@ -94,7 +96,7 @@ fn views() -> impl Strategy<Value = Vec<Piece>> {
                 // As the optimizer does: the state in phase with its parameter.
                 state += (param + QUAD - state % QUAD) % QUAD;
                 let grad = if in_phase { grad / QUAD * QUAD + param % QUAD } else { grad };
-                let piece = Piece { at: [param, grad, state], len, block };
+                let piece = Piece { at: [param, grad, state, state], len, block };
                 param += len;
                 state += len;
                 piece
@@ -123,7 +125,7 @@ proptest! {
 
 #[test]
 fn one_aligned_view_is_one_direct_launch() {
-    let view = Piece { at: [64, 128, 0], len: 1 << 20, block: 0 };
+    let view = Piece { at: [64, 128, 0, 0], len: 1 << 20, block: 0 };
     let launches = launches(vec![view], F32, DEFAULT);
     assert_eq!(launches.len(), 1);
     assert_eq!(launches[0].width, Width::Vec4);
@@ -180,7 +182,7 @@ fn more_workgroups_than_one_row_holds() {
 
 #[test]
 fn a_view_longer_than_a_binding_is_cut() {
-    let view = Piece { at: [1, 5, 1], len: 40_000_000, block: 0 };
+    let view = Piece { at: [1, 5, 1, 1], len: 40_000_000, block: 0 };
     let launches = launches(vec![view], F32, DEFAULT);
     let lengths = launches.iter().map(|launch| match &launch.work {
         Work::Direct { chunk } => (launch.width, u64::from(chunk.length) * launch.width.elements()),

@@ -109,7 +109,10 @@ fn loads_come_before_stores() {
         let [param, _, state] = subject.kernel.formats;
         let slots =
             (0..subject.rule.slots().len()).map(|slot| (format!("slot_{slot}_buffer"), state));
-        let written = slots.chain([("param_buffer".to_owned(), param)]);
+        let halves: &[&str] =
+            if name.contains("-remainder-") { &["upper", "lower"] } else { &["param"] };
+        let params = halves.iter().map(|half| (format!("{half}_buffer"), param));
+        let written = slots.chain(params);
         let table = name.contains("-table-");
         let read_only: &[&str] =
             if table { &["grad_buffer", "chunks", "blocks"] } else { &["grad_buffer"] };

@@ -133,7 +133,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     };
     // The kernel's own statements, with each part's own names.
     let load = [
-        "    let p_# = load_param(at_#.param);\n",
+        "    let p_# = load_weight(at_#);\n",
         "    let loaded_# = load_grad(at_#.grad);\n",
         "    load_state(at_#.state);\n",
     ];
@@ -143,7 +143,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     ];
     let store = [
         "    store_state(at_#.state);\n",
-        "    store_param(at_#.param, p_# - (step.lr * u_# + step.decay * p_#));\n",
+        "    store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#));\n",
     ];
     for line in load.iter().chain(&compute).chain(&store) {
         edited(wgsl, &line.replace("_#", ""), "")?;
