@@ -12,6 +12,7 @@ struct Launch {
     row: u32,    // workgroups in a row of the grid: 65 535 are not enough
     shift: u32,  // `table` only: 2^shift workgroups share a chunk
     lower: u32,  // from a place in the state to that of the parameter's remainder
+    first: u32,  // which element of its buffer the parameters' binding starts with
 }
 
 // Where one invocation finds its numbers.

@@ -2,6 +2,11 @@
 alias real = f32;
 alias real_bits = u32;
 
+// Which element the `i`th is.
+fn elements(i: u32) -> real_bits {
+    return i;
+}
+
 fn total(x: real) -> f32 {
     return x;
 }

@@ -8,8 +8,8 @@ struct Scalars {
     grad_scale: f32, // what the gradient is multiplied by: 1, −1 to maximize, and what clipping makes of it
     clip: f32,       // `CLIP_VALUE` only: the gradient's largest magnitude, before it is multiplied
     skip: f32,       // above 0 if the step is not to be taken
-    unused_0: f32,   // a uniform's inner structs start at multiples of 16 bytes
-    unused_1: f32,
+    noise_0: f32,    // what seed and step come to, for rounding at random
+    noise_1: f32,
     hyper: Hyper,    // the rule's own
 }
 

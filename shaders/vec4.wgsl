@@ -2,6 +2,11 @@
 alias real = vec4<f32>;
 alias real_bits = vec4<u32>;
 
+// Which elements the `i`th is.
+fn elements(i: u32) -> real_bits {
+    return 4u * i + vec4(0u, 1u, 2u, 3u);
+}
+
 fn total(x: real) -> f32 {
     return (x.x + x.y) + (x.z + x.w);
 }

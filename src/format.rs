@@ -4,6 +4,7 @@
 //! `decode_x` and `encode_x` by integer operations, so that every driver gives the same bits. Where two
 //! numbers share a word is the business of `shaders/access/`, whatever their format.
 
+use crate::noise;
 use crate::plan::Width;
 
 /// How a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
@@ -115,6 +116,36 @@ impl Format {
         let rounded = (significand + (1 << (below - 1)) - 1 + odd) >> below;
         // A carry out of the fraction makes the next exponent.
         sign | ((exponent.saturating_sub(least) << fraction_bits) + rounded).min(infinity)
+    }
+
+    /// `x` rounded up or down to a number of this format, up as often as it is near to that: the same
+    /// bits as [`Group::stochastic_rounding`](crate::Group::stochastic_rounding) on every adapter. `step`
+    /// counts the parameter's recorded steps from 1, `element` from the start of its buffer.
+    pub fn dither(self, x: f32, seed: u64, step: u64, element: u32) -> f32 {
+        let noise = noise::noise(element, noise::key(seed, step));
+        let magnitude = x.to_bits() & 0x7fff_ffff;
+        if self == Self::F32 || !x.is_finite() {
+            return x;
+        }
+        let below = 23 - self.row().fraction_bits;
+        let rounded = match self {
+            // A bf16 has all of f32's exponents.
+            Self::F32 | Self::Bf16 => (magnitude + (noise >> (32 - below))) & !((1 << below) - 1),
+            Self::F16 => {
+                let least = 2.0_f64.powi(self.least_exponent());
+                let exponent = magnitude >> 23;
+                if exponent < 103 {
+                    // Of 2⁻⁵⁵ and less, 32 bits see nothing.
+                    let share = (f64::from(x.abs()) / least * 2.0_f64.powi(32)).floor();
+                    let up = exponent > 71 && f64::from(noise) < share;
+                    if up { (least as f32).to_bits() } else { 0 }
+                } else {
+                    let mask = (1 << (below + 113_u32.saturating_sub(exponent))) - 1;
+                    (magnitude + (noise & mask)) & !mask
+                }
+            }
+        };
+        self.decode(self.encode(f32::from_bits(x.to_bits() & 0x8000_0000 | rounded)))
     }
 
     /// The binary exponent of the smallest number above 0.

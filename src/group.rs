@@ -35,6 +35,9 @@ pub struct Group {
     pub state_format: Format,
     /// What 16-bit parameters are rounded from; [`Master::None`].
     pub master: Master,
+    /// A seed, to round 16-bit parameters up or down at random, as often up as they are near to it, so
+    /// that small steps count on average; `None`: to nearest. A parameter with a master needs neither.
+    pub stochastic_rounding: Option<u64>,
 }
 
 impl Group {
@@ -53,6 +56,7 @@ impl Group {
             maximize: false,
             state_format: Format::F32,
             master: Master::None,
+            stochastic_rounding: None,
         }
     }
 
@@ -122,6 +126,13 @@ impl Group {
     #[must_use]
     pub fn master(self, master: Master) -> Self {
         Self { master, ..self }
+    }
+
+    /// The same with 16-bit parameters rounded at random, a function of this seed, the parameter's step
+    /// and the element's place in its buffer: [`Format::dither`].
+    #[must_use]
+    pub fn stochastic_rounding(self, seed: u64) -> Self {
+        Self { stochastic_rounding: Some(seed), ..self }
     }
 
     /// What is kept beside each parameter, in words.

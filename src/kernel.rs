@@ -26,7 +26,7 @@ use crate::rule::{self, Rule};
 /// every device, and `Block` in `shaders/address/table.wgsl` is as large.
 pub(crate) const BLOCK: u64 = 256;
 
-/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: its 28 as GLSL rounds them.
+/// Bytes bound of `Launch` in `shaders/prelude.wgsl`: a multiple of 16, as GLSL has it.
 pub(crate) const LAUNCH: u64 = 32;
 
 /// Where remainders are bound: `shaders/access/bindings.wgsl`.

@@ -19,6 +19,7 @@ mod group;
 pub mod headless;
 pub mod kernel;
 mod master;
+mod noise;
 mod number;
 mod optimizer;
 mod plan;

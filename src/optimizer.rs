@@ -236,6 +236,8 @@ impl Optimizer {
         group.check()?;
         let old_group = &self.steps_of(id)?.group;
         let old = &old_group.rule;
+        let rounding_changes =
+            old_group.stochastic_rounding.is_some() != group.stochastic_rounding.is_some();
         let used = self.params.iter().any(|param| self.blocks[param.block].group == id.index);
         if used && old_group.keeps() != group.keeps() {
             let (old, new) = (old_group.keeps(), group.keeps());
@@ -253,6 +255,9 @@ impl Optimizer {
             }
             device::check(&self.device.limits(), &group)?;
             self.kernels.check(&*group.rule)?;
+            self.launches = None;
+        }
+        if rounding_changes {
             self.launches = None;
         }
         let same_rule = Arc::ptr_eq(&self.groups[id.index].group.rule, &group.rule);

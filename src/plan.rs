@@ -45,7 +45,8 @@ impl Width {
 /// What a parameter has in four buffers, counted in elements from the start of each.
 pub(crate) const ROLES: usize = 4;
 
-/// Where the state is among them, and what else stands at the same elements.
+/// Where among them parameters are, the state, and what stands at the same elements as that.
+const PARAM: usize = 0;
 const STATE: usize = 2;
 const LOWER: usize = 3;
 
@@ -100,6 +101,8 @@ pub(crate) struct Launch {
     /// From a place in the state's binding to that in the remainders', modulo 2³²: the two differ
     /// where an alignment is not as many elements of both.
     pub(crate) lower: u32,
+    /// Which element of its buffer the parameters' binding starts with.
+    pub(crate) first: u32,
     pub(crate) work: Work,
     /// Workgroups in each dimension of the grid.
     pub(crate) grid: [u32; 2],
@@ -255,6 +258,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
     let reals = |elements: u64| (elements / width.elements()) as u32;
     let start = |role: usize| reals(bindings[role].start / sizes[role]);
     let lower = start(STATE).wrapping_sub(start(LOWER));
+    let first = (bindings[PARAM].start / sizes[PARAM]) as u32;
     let place = |piece: Piece| {
         let first = |role: usize| piece.at[role] - bindings[role].start / sizes[role];
         std::array::from_fn::<u32, ROLES, _>(|role| reals(first(role)))
@@ -262,7 +266,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
     if let &[piece] = pieces {
         let chunk = Chunk { at: place(piece), length: reals(piece.len), block: piece.block };
         let grid = grid(piece.chunks(width, bounds, 0), bounds);
-        return Launch { width, bindings, lower, work: Work::Direct { chunk }, grid };
+        return Launch { width, bindings, lower, first, work: Work::Direct { chunk }, grid };
     }
     let shift = shift(pieces, width, bounds);
     let chunk = chunk(width, bounds, shift);
@@ -274,7 +278,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
         }
     }
     let grid = grid((chunks.len() as u64) << shift, bounds);
-    Launch { width, bindings, lower, work: Work::Table { chunks, shift }, grid }
+    Launch { width, bindings, lower, first, work: Work::Table { chunks, shift }, grid }
 }
 
 /// A grid of at least `workgroups`, in as few rows as the device allows, and no longer than needed.

@@ -112,7 +112,7 @@ impl Tables {
             Work::Direct { chunk } => (chunk.at, chunk.length, 0),
             Work::Table { chunks, shift } => ([0; 4], chunks.len() as u32, *shift),
         };
-        let words = [at[0], at[1], at[2], length, row, shift, launch.lower, 0];
+        let words = [at[0], at[1], at[2], length, row, shift, launch.lower, launch.first];
         let place = self.push(bytemuck::cast_slice(&words));
         let chunks = match &launch.work {
             Work::Direct { .. } => None,

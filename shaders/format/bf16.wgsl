@@ -12,3 +12,11 @@ fn encode_bf16(x: real) -> real_bits {
     let is_nan = (bits & real_bits(0x7fffffffu)) > real_bits(0x7f800000u);
     return select(rounded, upper | real_bits(0x40u), is_nan);
 }
+
+// One of the two nearest, the upper as often as `x` is near to it.
+fn dither_bf16(x: real, noise: real_bits) -> real {
+    let bits = bitcast<real_bits>(x);
+    let dithered = (bits + (noise >> real_bits(16u))) & real_bits(0xffff0000u);
+    let is_finite = (bits & real_bits(0x7f800000u)) != real_bits(0x7f800000u);
+    return bitcast<real>(select(bits, dithered, is_finite));
+}

@@ -36,3 +36,22 @@ fn encode_f16(x: real) -> real_bits {
     let special = select(real_bits(0x7c00u), nan, magnitude > real_bits(0x7f800000u));
     return sign | select(finite, special, magnitude >= real_bits(0x7f800000u));
 }
+
+// One of the two nearest, the upper as often as `x` is near to it.
+fn dither_f16(x: real, noise: real_bits) -> real {
+    let bits = bitcast<real_bits>(x);
+    let magnitude = bits & real_bits(0x7fffffffu);
+    let exponent = magnitude >> real_bits(23u);
+    // Of the f32's bits, 13 are below the last, more below 2⁻¹⁴.
+    let below = min(126u - min(exponent, real_bits(113u)), real_bits(23u));
+    let mask = (real_bits(1u) << below) - 1u;
+    let dithered = (magnitude + (noise & mask)) & ~mask;
+    // Below 2⁻²⁴ there is 0 or that. What is below 2⁻⁵⁵ is nearer to 0 than 32 bits can tell.
+    let significand = (magnitude & real_bits(0x7fffffu)) | real_bits(0x800000u);
+    let nearness = (significand << real_bits(8u)) >> min(102u - min(exponent, real_bits(102u)), real_bits(31u));
+    let is_up = (noise < nearness) & (exponent > real_bits(71u));
+    let least = select(real_bits(), real_bits(103u << 23u), is_up);
+    let finite = select(dithered, least, exponent < real_bits(103u));
+    let rounded = select(finite, magnitude, exponent == real_bits(255u));
+    return bitcast<real>((bits & real_bits(0x80000000u)) | rounded);
+}

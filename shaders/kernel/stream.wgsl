@@ -15,6 +15,6 @@ fn update(
 
     state = State(state[0] + g, state[1] + g, state[2] + g);
 
-    store_weight(at, p + g);
+    store_weight(at, p + g, vec2<f32>());
     store_state(at.state);
 }

@@ -27,6 +27,7 @@ fn update(
     let g = step.grad_scale * loaded + step.l2 * p;
     let u = direction(g, step.hyper);
 
-    store_weight(at, p - (step.lr * u + step.decay * p));
+    let key = vec2(step.noise_0, step.noise_1);
+    store_weight(at, p - (step.lr * u + step.decay * p), key);
     store_state(at.state);
 }

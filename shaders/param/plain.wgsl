@@ -3,6 +3,6 @@ fn load_weight(at: Place) -> real {
     return load_param(at.param);
 }
 
-fn store_weight(at: Place, x: real) {
+fn store_weight(at: Place, x: real, key: vec2<f32>) {
     store_param(at.param, x);
 }

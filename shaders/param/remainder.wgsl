@@ -8,7 +8,7 @@ fn load_weight(at: Place) -> real {
     return bitcast<real>(((upper - (lower >> real_bits(15u))) << real_bits(16u)) | lower);
 }
 
-fn store_weight(at: Place, x: real) {
+fn store_weight(at: Place, x: real, key: vec2<f32>) {
     let bits = bitcast<real_bits>(x);
     // Rounding could turn a NaN into a number: it is cut off instead.
     let is_nan = (bits & real_bits(0x7fffffffu)) > real_bits(0x7f800000u);

@@ -14,6 +14,8 @@ pub(crate) struct Files {
     pub(crate) grads: Grads,
     pub(crate) formats: Formats,
     pub(crate) master: Master,
+    /// Whether parameters are rounded at random.
+    pub(crate) stochastic: bool,
     pub(crate) body: Body,
 }
 
@@ -57,10 +59,18 @@ impl Files {
             addresses.into_iter().flat_map(move |address| {
                 grads.into_iter().flat_map(move |grads| {
                     all_formats().flat_map(move |formats| {
-                        let masters = [Master::None, Master::Remainder].into_iter();
-                        masters.flat_map(move |master| {
+                        WEIGHTS.into_iter().flat_map(move |(master, stochastic)| {
+                            let files = Self {
+                                width,
+                                address,
+                                grads,
+                                formats,
+                                master,
+                                stochastic,
+                                body: Body::Update,
+                            };
                             [Body::Update, Body::Clip, Body::Stream]
-                                .map(|body| Self { width, address, grads, formats, master, body })
+                                .map(|body| Self { body, ..files })
                                 .into_iter()
                                 .filter(|files| files.is_listed())
                         })
@@ -108,6 +118,12 @@ impl Files {
     fn param(self) -> String {
         let Self { width, formats: [param, ..], .. } = self;
         match self.master {
+            Master::None if self.stochastic => [
+                &param.access("param", width, true),
+                include_str!("../../shaders/param/noise.wgsl"),
+                &include_str!("../../shaders/param/stochastic.wgsl").replace("codec", param.name()),
+            ]
+            .join("\n"),
             Master::None => [
                 &param.access("param", width, true),
                 include_str!("../../shaders/param/plain.wgsl"),
@@ -159,6 +175,10 @@ const STATE: [&str; rule::MAX_SLOTS + 1] = [
     include_str!("../../shaders/access/state_3.wgsl"),
 ];
 
+/// What parameters are rounded from, and whether at random.
+const WEIGHTS: [(Master, bool); 3] =
+    [(Master::None, false), (Master::None, true), (Master::Remainder, false)];
+
 /// Every combination of formats, all f32 first.
 pub(crate) fn all_formats() -> impl Iterator<Item = Formats> {
     let of = |format| Format::ALL.map(|other| (format, other)).into_iter();
@@ -171,7 +191,7 @@ pub(crate) fn all_formats() -> impl Iterator<Item = Formats> {
 pub struct Kernel {
     /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own-update`; with formats other than
     /// f32 as in `adam-vec4-table-own-bf16-bf16-f32-update`, of parameters, gradients and state;
-    /// `remainder` before them where that completes the parameters.
+    /// before them `remainder` where that completes the parameters, `stochastic` where they are rounded so.
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
@@ -216,29 +236,36 @@ impl Files {
         let all_there = [Format::F16, Format::Bf16, Format::F32];
         let once = self.address == Address::Direct && self.grads == Grads::Own;
         let in_f32 = self.formats == [Format::F32; 3] && self.body != Body::Stream;
-        in_f32 || (self.formats == all_there && once && self.master == Master::None)
+        in_f32
+            || (self.formats == all_there
+                && once
+                && self.master == Master::None
+                && !self.stochastic)
     }
 
     /// Whether it is worth a look of its own: what formats and bodies do does not depend on each other.
-    /// Nor does where the gradients are depend on remainders.
+    /// Nor do gradients and what parameters are rounded from.
     fn is_listed(&self) -> bool {
-        let as_usual = self.body == Body::Update || self.formats == [Format::F32; 3];
-        match self.master {
-            Master::None => as_usual,
-            Master::Remainder => {
-                let [param, grad, _] = self.formats;
-                [param, grad] == [Format::Bf16; 2] && self.body == Body::Update
-            }
+        let [param, grad, _] = self.formats;
+        let step = self.body == Body::Update;
+        match (self.master, self.stochastic) {
+            (Master::None, false) => step || self.formats == [Format::F32; 3],
+            (Master::None, true) => step && param == grad && param != Format::F32,
+            (Master::Remainder, _) => step && [param, grad] == [Format::Bf16; 2],
         }
     }
 
     pub(super) fn label(self) -> String {
-        let Self { width, address, grads, formats, master, body } = self;
+        let Self { width, address, grads, formats, master, stochastic, body } = self;
         let formats = match formats {
             [Format::F32, Format::F32, Format::F32] => String::new(),
             formats => formats.map(|format| format!("-{}", format.name())).concat(),
         };
-        let master = if master == Master::Remainder { "-remainder" } else { "" };
+        let master = match (master, stochastic) {
+            (Master::Remainder, _) => "-remainder",
+            (Master::None, true) => "-stochastic",
+            (Master::None, false) => "",
+        };
         format!("-{width:?}-{address:?}-{grads:?}{master}{formats}-{body:?}").to_lowercase()
     }
 }

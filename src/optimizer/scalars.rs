@@ -3,7 +3,11 @@
 use crate::control::Control;
 use crate::group::{DRIVER_SCALARS, Group};
 use crate::kernel::BLOCK;
+use crate::noise;
 use crate::rule::At;
+
+/// Where `noise_0` and `noise_1` are in `Scalars` of `shaders/step.wgsl`.
+const NOISE: usize = DRIVER_SCALARS - 2;
 
 /// A group and the steps it has taken.
 #[derive(Debug)]
@@ -41,6 +45,10 @@ pub(super) fn write_scalars(
         let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
         let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
         driver.copy_from_slice(&group.driver_scalars(control));
+        if let Some(seed) = group.stochastic_rounding {
+            let key = noise::key(seed, age(groups, block));
+            driver[NOISE..].copy_from_slice(&key.map(f64::from));
+        }
         let own = group.rule.scalar_names().len();
         group.rule.scalars(At { t: age(groups, block), lr: group.lr }, &mut hyper[..own]);
         words.iter_mut().zip(scalars).for_each(|(word, scalar)| *word = scalar as f32);

@@ -136,14 +136,16 @@ impl Optimizer {
             let piece = Piece { at, len: view.len, block: param.block as u32 };
             let buffers = (view.buffer.clone(), grad.buffer.clone(), place.page);
             let formats = [view.format, grad.format, self.pages[place.page].format];
-            let key = (Kind::of(&*self.group_of(param).rule), formats, buffers);
+            let Group { rule, stochastic_rounding, .. } = self.group_of(param);
+            let key = (Kind::of(&**rule), stochastic_rounding.is_some(), formats, buffers);
             together.entry(key, || (i, Vec::new())).1.push(piece);
         }
         // One pipeline's launches follow each other.
         let mut launches = Buckets::new();
         for (of, pieces) in together.buckets {
             let param = &self.params[of];
-            let Group { rule, state_format, .. } = self.group_of(param).clone();
+            let Group { rule, state_format, stochastic_rounding, .. } =
+                self.group_of(param).clone();
             let formats = [param.param.format, param.grad.format, state_format];
             let grads = match param.param.buffer == param.grad.buffer {
                 true => Grads::Shared,
@@ -151,11 +153,14 @@ impl Optimizer {
             };
             let [of_param, of_grad, of_state] = formats.map(Format::bytes);
             let master = param.master;
+            let stochastic = stochastic_rounding.is_some()
+                && param.param.format != Format::F32
+                && master == Master::None;
             let of_lower = if master == Master::None { of_state } else { Format::Bf16.bytes() };
             let sizes = [of_param, of_grad, of_state, of_lower];
             for launch in plan::launches(pieces, sizes, self.bounds) {
                 let (width, address) = (launch.width, launch.work.address());
-                let files = Files { width, address, grads, formats, master, body };
+                let files = Files { width, address, grads, formats, master, stochastic, body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));

@@ -36,6 +36,8 @@ fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<([u64; ROLE
         let mut visit = |at: [u32; ROLES], real: u64, block: u32| {
             // The shader has the last one from this.
             assert_eq!(at[STATE].wrapping_add(launch.lower), at[LOWER]);
+            let first = launch.bindings[PARAM].start / sizes[PARAM];
+            assert_eq!(u64::from(launch.first), first);
             for element in 0..width.elements() {
                 let mut place = [0; ROLES];
                 for role in 0..ROLES {

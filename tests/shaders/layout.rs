@@ -55,8 +55,7 @@ fn packed(from: u32, words: &[&str], ty: &str) -> Vec<(u32, String, String)> {
 
 /// `Scalars` and `Hyper` are the driver's numbers and the rule's, in the order the host writes them.
 /// The members of `Scalars` before the rule's own.
-const DRIVER: [&str; 8] =
-    ["lr", "decay", "l2", "grad_scale", "clip", "skip", "unused_0", "unused_1"];
+const DRIVER: [&str; 8] = ["lr", "decay", "l2", "grad_scale", "clip", "skip", "noise_0", "noise_1"];
 
 #[test]
 fn scalars_are_what_the_host_writes() {
@@ -75,8 +74,8 @@ fn scalars_are_what_the_host_writes() {
 fn launches_and_blocks_are_what_the_host_writes() {
     for Subject { kernel, written, .. } in subject::all() {
         let name = &kernel.name;
-        let words = ["param", "grad", "state", "length", "row", "shift", "lower"];
-        assert_eq!(members(written, "Launch"), (packed(0, &words, "u32"), 28), "{name}");
+        let words = ["param", "grad", "state", "length", "row", "shift", "lower", "first"];
+        assert_eq!(members(written, "Launch"), (packed(0, &words, "u32"), 32), "{name}");
         if name.contains("-table-") {
             let (block, size) = members(written, "Block");
             let scalars = (0, "scalars".to_owned(), "Scalars".to_owned());

@@ -143,7 +143,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     ];
     let store = [
         "    store_state(at_#.state);\n",
-        "    store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#));\n",
+        "    store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#), key);\n",
     ];
     for line in load.iter().chain(&compute).chain(&store) {
         edited(wgsl, &line.replace("_#", ""), "")?;

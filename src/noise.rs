@@ -1,0 +1,27 @@
+//! Random bits that are a function of seed, step and element: `shaders/param/noise.wgsl` in Rust.
+
+/// What the kernel gets of a seed and a step: twice 24 bits, which an f32 holds exactly.
+pub(crate) fn key(seed: u64, step: u64) -> [u32; 2] {
+    let key = mixed(seed ^ mixed(step));
+    [key & 0xff_ffff, key >> 24 & 0xff_ffff].map(|half| half as u32)
+}
+
+/// 32 of them.
+pub(crate) fn noise(element: u32, key: [u32; 2]) -> u32 {
+    permuted(permuted(element.wrapping_add(key[0].wrapping_mul(0x9e37_79b9))) ^ key[1] << 8)
+}
+
+/// PCG-RXS-M-XS.
+fn permuted(x: u32) -> u32 {
+    let mixed = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((mixed >> ((mixed >> 28) + 4)) ^ mixed).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}
+
+/// splitmix64.
+fn mixed(x: u64) -> u64 {
+    let z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
