@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::control::{Control, LossScale};
+use crate::format::Format;
 use crate::group::Group;
+use crate::master::Master;
 use crate::rule::{self, Rule};
 
 /// How a rule is read from JSON: through serde, whatever its fields.
@@ -49,6 +51,9 @@ impl Options {
         known.insert("clip_value".into(), Value::Null);
         known.insert("loss_scale".into(), 1.0.into());
         known.insert("skip_nonfinite".into(), false.into());
+        known.insert("master".into(), "none".into());
+        known.insert("state_format".into(), "f32".into());
+        known.insert("stochastic_rounding".into(), Value::Null);
         Ok(known)
     }
 }
@@ -86,6 +91,12 @@ pub fn config(json: &str) -> Result<(Group, Control), String> {
                 Some("a number or null".to_owned())
             }
             "clip_norm" | "clip_value" => None,
+            "master" => one_of(&value, &MASTERS.map(|(name, _)| name)),
+            "state_format" => one_of(&value, &Format::ALL.map(Format::name)),
+            "stochastic_rounding" if !value.is_u64() && !value.is_null() => {
+                Some("a whole number, the seed, or null".to_owned())
+            }
+            "stochastic_rounding" => None,
             // Its own text says what it must be.
             "loss_scale" => None,
             _ => (!same_kind(default, &value)).then(|| kind(default)),
@@ -111,13 +122,36 @@ fn assemble(
     let mut switch = |key: &str| values.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
     let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
     let skip_nonfinite = switch("skip_nonfinite");
+    let stochastic_rounding = values.remove("stochastic_rounding").and_then(|v| v.as_u64());
+    let mut word = |key: &str| values.remove(key).unwrap_or_default();
+    let (master, format) = (word("master"), word("state_format"));
+    let master = MASTERS.into_iter().find(|(name, _)| master == *name);
+    let format = Format::ALL.into_iter().find(|known| format == known.name());
     let rule = (entry.config.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
-    let group = Group { weight_decay, decoupled, maximize, ..Group::with(lr, rule) };
+    let group = Group {
+        weight_decay,
+        decoupled,
+        maximize,
+        stochastic_rounding,
+        master: master.map_or(Master::None, |(_, master)| master),
+        state_format: format.unwrap_or_default(),
+        ..Group::with(lr, rule)
+    };
     group.check().map_err(|e| e.to_string())?;
     let control =
         Control { clip_norm, clip_value, loss_scale, skip_nonfinite, ..Control::default() };
     control.check().map_err(|e| e.to_string())?;
     Ok((group, control))
+}
+
+/// Names of what 16-bit parameters are rounded from.
+const MASTERS: [(&str, Master); 2] = [("none", Master::None), ("remainder", Master::Remainder)];
+
+/// What `value` must be, if it is none of these words.
+fn one_of(value: &Value, words: &[&str]) -> Option<String> {
+    let known = words.iter().any(|word| value == word);
+    let quoted = || words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>();
+    (!known).then(|| quoted().join(" or "))
 }
 
 /// `"dynamic"`, a number, or an object of what a dynamic scale is made of.

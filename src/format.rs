@@ -170,7 +170,7 @@ impl Format {
 
     /// The numbers stored in `bytes`, little-endian.
     #[cfg(feature = "headless")]
-    pub(crate) fn decode_all(self, bytes: &[u8]) -> Vec<f32> {
+    pub fn decode_all(self, bytes: &[u8]) -> Vec<f32> {
         let words = || bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word));
         let halves = || bytes.as_chunks().0.iter().map(|half| u16::from_le_bytes(*half).into());
         if self == Self::F32 {
@@ -182,7 +182,7 @@ impl Format {
 
     /// What `numbers` are stored as, little-endian.
     #[cfg(feature = "headless")]
-    pub(crate) fn encode_all(self, numbers: &[f32]) -> Vec<u8> {
+    pub fn encode_all(self, numbers: &[f32]) -> Vec<u8> {
         let bytes = self.bytes() as usize;
         numbers.iter().flat_map(|x| self.encode(*x).to_le_bytes().into_iter().take(bytes)).collect()
     }

@@ -82,6 +82,41 @@ fn gpu_and_reference_agree_with_the_library() {
     }
 }
 
+/// Parameters keep their format; with a remainder, a bf16 is the f32 it would be otherwise, rounded.
+#[test]
+fn sixteen_bits_stay_sixteen_bits() {
+    let mut words = trace();
+    let upper = |tensor: &Tensor| -> Vec<u8> {
+        tensor.bytes.as_chunks().0.iter().flat_map(|[_, _, low, high]| [*low, *high]).collect()
+    };
+    let mut halves = words.clone();
+    for tensor in halves.values_mut() {
+        (tensor.dtype, tensor.bytes) = (Dtype::BF16, upper(tensor));
+    }
+    for tensor in words.values_mut() {
+        tensor.bytes = upper(tensor).chunks(2).flat_map(|half| [0, 0, half[0], half[1]]).collect();
+    }
+    let config = |master: &str| ADAM.replacen('{', &format!("{{\"master\": \"{master}\", "), 1);
+    let run = |trace, master| {
+        let out = Files::new(trace, &config(master)).replay(false);
+        out.unwrap_or_else(|e| panic!("{e}")).tensors
+    };
+    let (in_f32, in_bf16) = (run(&words, "none"), run(&halves, "remainder"));
+    for (name, tensor) in in_bf16 {
+        let whole = &in_f32[&name];
+        if name.starts_with("state.") {
+            assert_eq!(&tensor, whole, "{name}");
+            continue;
+        }
+        assert_eq!((tensor.dtype, &tensor.shape), (Dtype::BF16, &whole.shape), "{name}");
+        let rounded = f32s(&whole.bytes).into_iter().flat_map(|x| {
+            let bits = x.to_bits();
+            ((bits + (bits & 0x8000)) >> 16).to_le_bytes().into_iter().take(2)
+        });
+        assert_eq!(tensor.bytes, rounded.collect::<Vec<u8>>(), "{name}");
+    }
+}
+
 #[test]
 fn a_missing_key_takes_the_default() {
     let trace = trace();
@@ -159,9 +194,11 @@ fn wrong_configs() {
         ("{}", "CONFIG: `optimizer` is missing; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
         (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
         (r#"{"optimizer": "lion"}"#, "CONFIG: unknown optimizer `lion`; known are `sgd`, `adagrad`, `rmsprop`, `adam`"),
-        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `eps`, `eps_root`, `loss_scale`, `lr`, `maximize`, `skip_nonfinite`, `weight_decay`"),
-        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `clip_norm`, `clip_value`, `eps`, `eps_root`, `loss_scale`, `lr`, `maximize`, `momentum`, `skip_nonfinite`, `weight_decay`"),
-        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `clip_norm`, `clip_value`, `dampening`, `loss_scale`, `lr`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `clip_norm`, `clip_value`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `clip_norm`, `clip_value`, `dampening`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "master": "f64"}"#, "CONFIG: `adam`: `master` is the string \"f64\", it must be \"none\" or \"remainder\""),
+        (r#"{"optimizer": "adam", "stochastic_rounding": -1}"#, "CONFIG: `adam`: `stochastic_rounding` is a number, it must be a whole number, the seed, or null"),
         (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number"),
         (r#"{"optimizer": "adam", "betas": [0.9]}"#, "CONFIG: `adam`: `betas` is a list of 1 numbers, it must be a list of 2 numbers"),
         (r#"{"optimizer": "adam", "amsgrad": 1}"#, "CONFIG: `adam`: `amsgrad` is a number, it must be true or false"),
@@ -204,8 +241,8 @@ fn wrong_traces() {
         (put("grad.scale", tensor(&[5], &[0.0; 5])), "TRACE: `grad.scale` records 5 steps, `grad.layer.0.bias` 4; all must record as many"),
         (put("grad.w", tensor(&[4, 3, 2], &[0.0; 24])), "TRACE: `grad.w` has shape [4, 3, 2], `param.w` has [2, 3]; a gradient's shape must be [steps] followed by its parameter's"),
         (put("grad.scale", tensor(&[], &[0.0])), "TRACE: `grad.scale` has shape [], `param.scale` has []; a gradient's shape must be [steps] followed by its parameter's"),
-        (put("param.w", Tensor { dtype: Dtype::F64, shape: vec![2, 3], bytes: vec![0; 48] }), "TRACE: `param.w` is F64; it must be F32"),
-        (put("grad.w", Tensor { dtype: Dtype::BF16, shape: vec![4, 2, 3], bytes: vec![0; 48] }), "TRACE: `grad.w` is BF16; it must be F32"),
+        (put("param.w", Tensor { dtype: Dtype::F64, shape: vec![2, 3], bytes: vec![0; 48] }), "TRACE: `param.w` is F64; it must be F32, F16 or BF16"),
+        (put("grad.w", Tensor { dtype: Dtype::I16, shape: vec![4, 2, 3], bytes: vec![0; 48] }), "TRACE: `grad.w` is I16; it must be F32, F16 or BF16"),
         (trace_error(|t| t.clear()), "TRACE: it holds no parameter; name tensors `param.<name>` and `grad.<name>`"),
         (trace_error(|t| { t.insert("param.e".into(), tensor(&[0], &[])); t.insert("grad.e".into(), tensor(&[4, 0], &[])); }), "TRACE: `param.e` has shape [0] and so no elements"),
     ];

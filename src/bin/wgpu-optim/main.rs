@@ -39,7 +39,7 @@ enum Command {
     },
     /// Run an optimizer over recorded gradients, for comparison with any other framework.
     Replay {
-        /// A safetensors file with `param.<name>` and `grad.<name>` of shape [steps, …], all F32.
+        /// A safetensors file with `param.<name>` and `grad.<name>` of shape [steps, …], each F32, F16 or BF16.
         trace: PathBuf,
         /// A JSON file, as {"optimizer": "adam", "lr": 1e-3}.
         #[arg(long, value_name = "CONFIG.json")]

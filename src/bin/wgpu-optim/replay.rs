@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use safetensors::Dtype;
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{Control, Controller, Error, Group, Optimizer, Reference, View, config, wgpu};
+use wgpu_optim::{
+    Control, Controller, Error, Format, Group, Optimizer, Reference, View, config, wgpu,
+};
 
 use crate::trace::Trace;
 use crate::{Failure, gpu, progress};
@@ -54,7 +56,8 @@ fn on_cpu(
     let mut references = Vec::new();
     for i in 0..trace.tensors.len() {
         let mut values = Vec::with_capacity(trace.tensors[i].len as usize);
-        trace.read_param(i, |bytes| values.extend(numbers(bytes)))?;
+        let [format, _] = trace.tensors[i].formats;
+        trace.read_param(i, |bytes| values.extend(numbers(format, bytes)))?;
         references.push(Reference::new(group, &values)?);
     }
     let mut grads = vec![Vec::new(); references.len()];
@@ -62,7 +65,8 @@ fn on_cpu(
     for step in 0..trace.steps {
         for (i, grad) in grads.iter_mut().enumerate() {
             grad.clear();
-            trace.read_grad(i, step, |bytes| grad.extend(numbers(bytes)))?;
+            let [_, format] = trace.tensors[i].formats;
+            trace.read_grad(i, step, |bytes| grad.extend(numbers(format, bytes)))?;
         }
         if controller.apply(&mut grads) {
             for (reference, grad) in references.iter_mut().zip(&grads) {
@@ -90,9 +94,9 @@ fn on_cpu(
     output.write(tensors, [trace.steps, stats.taken, stats.skipped])
 }
 
-/// The numbers in little-endian bytes of f32.
-fn numbers(bytes: &[u8]) -> impl Iterator<Item = f64> {
-    bytes.as_chunks().0.iter().map(|word| f64::from(f32::from_le_bytes(*word)))
+/// The numbers in little-endian bytes.
+fn numbers(format: Format, bytes: &[u8]) -> impl Iterator<Item = f64> {
+    format.decode_all(bytes).into_iter().map(f64::from)
 }
 
 fn on_gpu(
@@ -123,7 +127,7 @@ fn on_gpu(
     for step in 0..trace.steps {
         for (i, (_, grad)) in views.iter().enumerate() {
             upload(gpu, grad, |each| trace.read_grad(i, step, each))?;
-            in_flight += grad.len * 4;
+            in_flight += grad.len * grad.format.bytes();
         }
         gpu.step(&mut optimizer);
         if in_flight > IN_FLIGHT {
@@ -177,7 +181,9 @@ fn allocate(gpu: &Gpu, trace: &Trace) -> Result<Vec<(View, View)>, Error> {
     // Where each tensor goes: which arena, and at which byte of it.
     let (mut places, mut sizes) = (Vec::new(), Vec::new());
     for tensor in &trace.tensors {
-        let bytes = tensor.len * 4;
+        // In whole words, and of both arenas alike.
+        let [param, grad] = tensor.formats.map(Format::bytes);
+        let bytes = (tensor.len * param.max(grad)).next_multiple_of(4);
         if bytes > most {
             let what = format!("parameter `{}`", tensor.name);
             return Err(Error::Limit { limit: "max_buffer_size", has: most, what, needs: bytes });
@@ -199,8 +205,13 @@ fn allocate(gpu: &Gpu, trace: &Trace) -> Result<Vec<(View, View)>, Error> {
     };
     let (params, grads) = (buffers("params")?, buffers("grads")?);
     let views = trace.tensors.iter().zip(places).map(|(tensor, (arena, at))| {
-        let view = |buffers: &[wgpu::Buffer]| View::f32_at(&buffers[arena], at, tensor.len);
-        (view(&params), view(&grads))
+        let view = |buffers: &[wgpu::Buffer], format| View {
+            offset: at,
+            len: tensor.len,
+            ..View::whole(&buffers[arena], format)
+        };
+        let [param, grad] = tensor.formats;
+        (view(&params, param), view(&grads, grad))
     });
     Ok(views.collect())
 }
@@ -214,7 +225,12 @@ fn upload(
     let (mut at, mut in_flight) = (view.offset, 0);
     let mut waited = Ok(());
     read(&mut |bytes| {
-        gpu.queue.write_buffer(&view.buffer, at, bytes);
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        gpu.queue.write_buffer(&view.buffer, at, words);
+        if let &[low, high] = rest {
+            // An odd length of 16 bits ends the tensor; its word is its own.
+            gpu.queue.write_buffer(&view.buffer, at + words.len() as u64, &[low, high, 0, 0]);
+        }
         at += bytes.len() as u64;
         in_flight += bytes.len() as u64;
         if in_flight >= IN_FLIGHT && waited.is_ok() {
@@ -237,15 +253,19 @@ struct Tensor<'a> {
 enum Data<'a> {
     /// F64.
     Ready(Vec<u8>),
-    /// F32, read back only when it is written out.
+    /// As it is stored there, read back only when it is written out.
     OnGpu { gpu: &'a Gpu, view: View, failed: &'a RefCell<Option<Error>> },
 }
 
 impl safetensors::View for Tensor<'_> {
     fn dtype(&self) -> Dtype {
-        match self.data {
+        match &self.data {
             Data::Ready(_) => Dtype::F64,
-            Data::OnGpu { .. } => Dtype::F32,
+            Data::OnGpu { view, .. } => match view.format {
+                Format::F32 => Dtype::F32,
+                Format::F16 => Dtype::F16,
+                Format::Bf16 => Dtype::BF16,
+            },
         }
     }
 
@@ -257,7 +277,7 @@ impl safetensors::View for Tensor<'_> {
         match &self.data {
             Data::Ready(bytes) => bytes.into(),
             Data::OnGpu { gpu, view, failed } => match gpu.download(view) {
-                Ok(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                Ok(numbers) => view.format.encode_all(&numbers).into(),
                 Err(error) => {
                     // The file is thrown away for it.
                     failed.borrow_mut().get_or_insert(error);
@@ -268,9 +288,9 @@ impl safetensors::View for Tensor<'_> {
     }
 
     fn data_len(&self) -> usize {
-        let element = match self.data {
+        let element = match &self.data {
             Data::Ready(_) => 8,
-            Data::OnGpu { .. } => 4,
+            Data::OnGpu { view, .. } => view.format.bytes() as usize,
         };
         self.len as usize * element
     }

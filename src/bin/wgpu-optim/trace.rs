@@ -8,6 +8,8 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use wgpu_optim::Format;
+
 use crate::Failure;
 
 /// The length of the header's length.
@@ -34,6 +36,8 @@ pub(crate) struct Tensor {
     pub(crate) shape: Vec<usize>,
     /// Elements of the parameter.
     pub(crate) len: u64,
+    /// How its values are stored, and its gradients.
+    pub(crate) formats: [Format; 2],
     param_at: u64,
     grad_at: u64,
 }
@@ -59,8 +63,7 @@ impl Trace {
             let Some(grad) = all.get(&format!("grad.{name}")) else {
                 return Err(format!("`{key}` has no `grad.{name}`; record one gradient a step"));
             };
-            check_dtype(key, info)?;
-            check_dtype(&format!("grad.{name}"), grad)?;
+            let formats = [format_of(key, info)?, format_of(&format!("grad.{name}"), grad)?];
             let own_steps = match grad.shape.split_first() {
                 Some((&steps, shape)) if shape == info.shape => steps as u64,
                 _ => {
@@ -87,6 +90,7 @@ impl Trace {
                 name: name.to_owned(),
                 shape: info.shape.clone(),
                 len,
+                formats,
                 param_at: data_at + info.data_offsets.0 as u64,
                 grad_at: data_at + grad.data_offsets.0 as u64,
             });
@@ -107,8 +111,8 @@ impl Trace {
         tensor: usize,
         each: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
-        let Tensor { param_at, len, .. } = self.tensors[tensor];
-        self.read(param_at, len * 4, each)
+        let Tensor { param_at, len, formats: [format, _], .. } = self.tensors[tensor];
+        self.read(param_at, len * format.bytes(), each)
     }
 
     /// The gradients of a parameter at a step counted from 0, in order, a part at a time.
@@ -118,8 +122,9 @@ impl Trace {
         step: u64,
         each: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
-        let Tensor { grad_at, len, .. } = self.tensors[tensor];
-        self.read(grad_at + step * len * 4, len * 4, each)
+        let Tensor { grad_at, len, formats: [_, format], .. } = self.tensors[tensor];
+        let bytes = len * format.bytes();
+        self.read(grad_at + step * bytes, bytes, each)
     }
 
     fn read(&mut self, at: u64, len: u64, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
@@ -168,11 +173,13 @@ fn read_header(file: &mut File) -> Result<(Metadata, u64), String> {
     Ok((header, HEADER_LENGTH + length))
 }
 
-fn check_dtype(key: &str, info: &TensorInfo) -> Result<(), String> {
-    if info.dtype == Dtype::F32 {
-        return Ok(());
+fn format_of(key: &str, info: &TensorInfo) -> Result<Format, String> {
+    match info.dtype {
+        Dtype::F32 => Ok(Format::F32),
+        Dtype::F16 => Ok(Format::F16),
+        Dtype::BF16 => Ok(Format::Bf16),
+        other => Err(format!("`{key}` is {other:?}; it must be F32, F16 or BF16")),
     }
-    Err(format!("`{key}` is {:?}; it must be F32", info.dtype))
 }
 
 /// Every tensor must be a parameter or the gradient of one.
