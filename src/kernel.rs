@@ -13,7 +13,9 @@ use std::task::{Context, Poll, Waker};
 
 pub use control::control_kernels;
 pub(crate) use control::{ControlKernels, EACH, Norm};
-pub(crate) use files::{Address, Body, Files, Grads, all_formats};
+#[cfg(feature = "headless")]
+pub(crate) use files::all_formats;
+pub(crate) use files::{Address, Body, Files, Grads};
 pub use files::{Kernel, kernels, kernels_of};
 
 use crate::error::Error;
