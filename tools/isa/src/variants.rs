@@ -34,15 +34,13 @@ struct Variant {
 /// Where `shaders/kernel/update.wgsl` sends the outside invocations away, and what comes before and
 /// behind.
 const START: &str = "    let at = locate(workgroup, lane);\n";
-const EXIT: &str = "    if !at.inside {\n        return;\n    }\n";
-const STORE: &str = "    store_state(at.state);\n";
+const EXIT: &str = "    if !at.inside | skipped() {\n        return;\n    }\n";
+const STORE: &str = "    store_weight(at, p - (step.lr * u + step.decay * p), key);\n";
 
 /// What `shaders/address/direct.wgsl` says of an invocation's place.
 const SIGNATURE: &str = "fn locate(workgroup: vec3<u32>, lane: u32";
-const INDEX: &str =
-    "    let i = (workgroup.y * launch.row + workgroup.x) * WORKGROUP_SIZE + lane;\n";
-const PLACE: &str =
-    "    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, i < launch.length);";
+const NUMBER: &str = "    let part = workgroup.y * launch.row + workgroup.x;\n";
+const PLACE: &str = "    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, part, left, inside);";
 
 /// Roots and divisions, and a reciprocal root in their place: another formula, since ε moves under it.
 const ROOTS: [(&str, &str); 2] = [
@@ -134,7 +132,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     // The kernel's own statements, with each part's own names.
     let load = [
         "    let p_# = load_weight(at_#);\n",
-        "    let loaded_# = load_grad(at_#.grad);\n",
+        "    var loaded_# = load_grad(at_#.grad);\n",
         "    load_state(at_#.state);\n",
     ];
     let compute = [
@@ -142,10 +140,11 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
         "    let u_# = direction(g_#, step.hyper);\n",
     ];
     let store = [
-        "    store_state(at_#.state);\n",
         "    store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#), key);\n",
+        "    store_state(at_#.state);\n",
     ];
-    for line in load.iter().chain(&compute).chain(&store) {
+    let key = "    let key = vec2(step.noise_0, step.noise_1);\n";
+    for line in load.iter().chain(&compute).chain([&key]).chain(&store) {
         edited(wgsl, &line.replace("_#", ""), "")?;
     }
     let exit = EXIT.replace("at.", &format!("at_{}.", reals - 1));
@@ -153,6 +152,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
         each(&["    let at_# = locate(workgroup, lane, #u);\n"]),
         "    let step = scalars_of(at_0);\n".to_owned(),
         exit,
+        key.to_owned(),
         each(&[&load[..], &["    let old_# = state;\n"]].concat()),
         each(&[&["    state = old_#;\n"], &compute[..], &["    let new_# = state;\n"]].concat()),
         each(&[&["    state = new_#;\n"], &store[..]].concat()),
@@ -161,10 +161,10 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     // The entry point is what a kernel ends with.
     let (before, _) = wgsl.split_once(START).ok_or("a variant finds no start of the kernel")?;
     let wgsl = format!("{before}{}", body.concat());
-    let wgsl = edited(&wgsl, SIGNATURE, &format!("{SIGNATURE}, part: u32"))?;
-    let workgroup = "(workgroup.y * launch.row + workgroup.x)";
-    let index = INDEX.replace(workgroup, &format!("({workgroup} * {reals}u + part)"));
-    edited(&wgsl, INDEX, &index)
+    let wgsl = edited(&wgsl, SIGNATURE, &format!("{SIGNATURE}, which: u32"))?;
+    let workgroup = "workgroup.y * launch.row + workgroup.x";
+    let number = NUMBER.replace(workgroup, &format!("({workgroup}) * {reals}u + which"));
+    edited(&wgsl, NUMBER, &number)
 }
 
 impl Variant {
