@@ -145,7 +145,8 @@ fn assemble(
 }
 
 /// Names of what 16-bit parameters are rounded from.
-const MASTERS: [(&str, Master); 2] = [("none", Master::None), ("remainder", Master::Remainder)];
+const MASTERS: [(&str, Master); 3] =
+    [("none", Master::None), ("remainder", Master::Remainder), ("f32", Master::F32)];
 
 /// What `value` must be, if it is none of these words.
 fn one_of(value: &Value, words: &[&str]) -> Option<String> {

@@ -254,7 +254,7 @@ pub enum Error {
 
     /// A remainder for a parameter that it cannot complete.
     #[error(
-        "parameter `{name}`: a remainder makes an f32 of bf16, and this is f16; store it in bf16 or leave the remainder off"
+        "parameter `{name}`: a remainder makes an f32 of bf16, and this is f16; store it in bf16, or give it a master in f32"
     )]
     NoRemainder {
         /// The parameter.

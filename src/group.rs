@@ -137,8 +137,12 @@ impl Group {
 
     /// What is kept beside each parameter, in words.
     pub(crate) fn keeps(&self) -> String {
-        let remainder = if self.master == Master::Remainder { " with remainders" } else { "" };
-        format!("{}{remainder}", self.state_format.name())
+        let master = match self.master {
+            Master::None => "",
+            Master::Remainder => " with remainders",
+            Master::F32 => " with masters",
+        };
+        format!("{}{master}", self.state_format.name())
     }
 
     /// Whether every option, the rule's included, is in its range.

@@ -112,7 +112,7 @@ impl Kernels {
             entries.push(entry(1, storage(true), false));
         }
         entries.extend((0..slots as u32).map(|slot| entry(4 + slot, storage(false), false)));
-        if files.master == Master::Remainder {
+        if files.master != Master::None {
             entries.push(entry(LOWER, storage(false), false));
         }
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

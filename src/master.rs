@@ -16,6 +16,11 @@ pub enum Master {
     /// What is written to a parameter between steps counts as it is to its last digit, together with
     /// what the last step left below that.
     Remainder,
+    /// From an f32 that is kept beside the state, as how far its bits are from the parameter's: 6 bytes a
+    /// parameter in all, and the bits of training in f32. The parameter is that f32 rounded to nearest.
+    ///
+    /// What is written to a parameter between steps counts like with [`Master::Remainder`].
+    F32,
 }
 
 impl Master {
@@ -23,8 +28,30 @@ impl Master {
     pub(crate) fn of(self, name: &str, param: &View) -> Result<Self, Error> {
         match (self, param.format) {
             (Self::None, _) | (_, Format::F32) => Ok(Self::None),
-            (Self::Remainder, Format::Bf16) => Ok(self),
+            (Self::Remainder, Format::Bf16) | (Self::F32, _) => Ok(self),
             (Self::Remainder, Format::F16) => Err(Error::NoRemainder { name: name.to_owned() }),
         }
+    }
+
+    /// How that is stored which a parameter's 16 bits leave of its f32.
+    pub(crate) fn rest(self) -> Option<Format> {
+        match self {
+            Self::None => None,
+            Self::Remainder => Some(Format::Bf16),
+            Self::F32 => Some(Format::F32),
+        }
+    }
+
+    /// The f32 of a parameter that shows `stored`, of which [`Optimizer::master`] has `rest`; both as they
+    /// are downloaded.
+    ///
+    /// [`Optimizer::master`]: crate::Optimizer::master
+    pub fn whole(self, stored: f32, rest: f32) -> f32 {
+        let (stored, rest) = (stored.to_bits(), rest.to_bits());
+        f32::from_bits(match self {
+            Self::None => stored,
+            Self::Remainder => stored.wrapping_sub(rest >> 31 << 16) | rest >> 16,
+            Self::F32 => stored.wrapping_add(rest),
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! bf16 parameters with a remainder are f32: every bit survives, and training is that in f32.
+//! 16-bit parameters with a remainder or a master are f32: every bit survives, and training is that in f32.
 
 mod common;
 
@@ -82,22 +82,27 @@ fn infinities_and_nans_show() {
     assert!(shown[2].is_finite() && shown[3].is_nan(), "{shown:?}");
 }
 
-/// Trains views of an arena, of every length and phase, by `group`; returns the parameters.
-fn trained(gpu: &Gpu, group: &Group, format: Format) -> (Vec<Vec<u32>>, usize) {
+/// What views of an arena, of every length and phase, are after training.
+struct Trained {
+    /// The bits of what the parameters show, and of what they are with their rest.
+    shown: Vec<Vec<u32>>,
+    whole: Vec<Vec<u32>>,
+    dispatches: usize,
+}
+
+fn trained(gpu: &Gpu, group: &Group, format: Format) -> Trained {
     const STEPS: u64 = 12;
     let lens = [1, 2, 3, 4, 5, 7, 64, 255, 1023, 1024, 2500];
     let total: u64 = lens.iter().sum::<u64>() + 40;
-    // The same numbers in either format, and gradients of 16 bits.
-    let start: Vec<f32> = numbers(total, 1).into_iter().map(upper).collect();
+    // Numbers that every format has, and gradients of 16 bits.
+    let known = |x: f32| if x.abs() < 1e-2 { 0.0 } else { upper(x) };
+    let start: Vec<f32> = numbers(total, 1).into_iter().map(known).collect();
     let halves = |numbers: &[f32]| -> Vec<u8> {
         numbers.iter().flat_map(|x| [x.to_le_bytes()[2], x.to_le_bytes()[3]]).collect()
     };
     let params = ok(gpu.zeros("w", total.next_multiple_of(2)));
     let params = View::whole(&params, format);
-    match format {
-        Format::F32 => gpu.queue.write_buffer(&params.buffer, 0, bytemuck::cast_slice(&start)),
-        _ => gpu.queue.write_buffer(&params.buffer, 0, &halves(&start)),
-    }
+    gpu.queue.write_buffer(&params.buffer, 0, &format.encode_all(&start));
     let grads = View::bf16(&ok(gpu.zeros("g", total.next_multiple_of(2))));
     let mut optimizer = Optimizer::new(&gpu.device);
     let other = group.clone().lr(group.lr / 3.0).weight_decay(group.weight_decay + 0.02);
@@ -117,34 +122,72 @@ fn trained(gpu: &Gpu, group: &Group, format: Format) -> (Vec<Vec<u32>>, usize) {
         gpu.queue.write_buffer(&grads.buffer, 0, &halves(&g));
         gpu.step(&mut optimizer);
     }
-    (views.iter().map(|view| bits(gpu, view)).collect(), optimizer.dispatches())
+    let shown: Vec<Vec<u32>> = views.iter().map(|view| bits(gpu, view)).collect();
+    let whole = shown.iter().enumerate().map(|(i, shown)| {
+        let Some(rest) = ok(optimizer.master(&format!("w{i}"))) else { return shown.clone() };
+        let whole = |(x, left): (&u32, f32)| group.master.whole(f32::from_bits(*x), left).to_bits();
+        shown.iter().zip(read(gpu, &rest)).map(whole).collect()
+    });
+    let whole = whole.collect();
+    Trained { shown, whole, dispatches: optimizer.dispatches() }
 }
 
 /// On a driver that contracts products and sums the same in both kernels, as all known ones.
 #[test]
-fn training_with_a_remainder_is_training_in_f32() {
+fn training_from_more_than_16_bits_is_training_in_f32() {
     let gpu = common::default_limits();
     for group in groups() {
         let group = group.state_format(Format::Bf16);
-        let (in_f32, _) = trained(&gpu, &group, Format::F32);
-        let (shown, dispatches) =
-            trained(&gpu, &group.clone().master(Master::Remainder), Format::Bf16);
-        let rounded: Vec<Vec<u32>> = (in_f32.iter())
-            .map(|bits| bits.iter().map(|bits| upper(f32::from_bits(*bits)).to_bits()).collect())
-            .collect();
-        assert_eq!(shown, rounded, "{group:?}");
-        assert_eq!(dispatches, 2);
+        let in_f32 = trained(&gpu, &group, Format::F32);
+        for (master, format) in [
+            (Master::Remainder, Format::Bf16),
+            (Master::F32, Format::Bf16),
+            (Master::F32, Format::F16),
+        ] {
+            let trained = trained(&gpu, &group.clone().master(master), format);
+            let rounded = |bits: &u32| match master {
+                Master::Remainder => upper(f32::from_bits(*bits)).to_bits(),
+                _ => format.decode(format.encode(f32::from_bits(*bits))).to_bits(),
+            };
+            let rounded = |bits: &Vec<u32>| bits.iter().map(rounded).collect();
+            let rounded: Vec<Vec<u32>> = in_f32.whole.iter().map(rounded).collect();
+            assert!(trained.shown == rounded, "{master:?} {format:?} {group:?}");
+            assert!(trained.whole == in_f32.whole, "{master:?} {format:?} {group:?}");
+            assert_eq!(trained.dispatches, 2);
+        }
     }
 }
 
 /// Without one, small steps are lost, and so the test above can fail.
 #[test]
-fn training_without_a_remainder_is_not() {
-    let (in_f32, _) = trained(gpu(), &Group::adam(1e-3), Format::F32);
-    let (shown, _) = trained(gpu(), &Group::adam(1e-3), Format::Bf16);
-    let pairs = in_f32.iter().flatten().zip(shown.iter().flatten());
+fn training_from_16_bits_is_not() {
+    let in_f32 = trained(gpu(), &Group::adam(1e-3), Format::F32);
+    let trained = trained(gpu(), &Group::adam(1e-3), Format::Bf16);
+    let pairs = in_f32.shown.iter().flatten().zip(trained.shown.iter().flatten());
     let lost = pairs.filter(|(x, y)| upper(f32::from_bits(**x)).to_bits() != **y).count();
     assert!(lost > 1000, "{lost}");
+}
+
+/// What no f16 can hold is not lost either.
+#[test]
+fn a_master_knows_what_overflows_and_vanishes() {
+    let gpu = gpu();
+    let numbers = [1e6, -3.4e38, f32::INFINITY, f32::NAN, 1e-9, 1.0 + f32::EPSILON, -0.0];
+    let len = numbers.len() as u64;
+    let param = View::f16(&ok(gpu.zeros("w", len.div_ceil(2)))).range(0..len);
+    let grads = ok(gpu.upload("g", &numbers.map(|x| -x)));
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = ok(optimizer.add_group(Group::sgd(1.0).master(Master::F32)));
+    ok(optimizer.add_param(group, "w", param.clone(), View::f32(&grads)));
+    gpu.step(&mut optimizer);
+    let shown = read(gpu, &param);
+    assert_eq!(shown[..3], [f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY]);
+    assert!(shown[3].is_nan() && shown[4] == 0.0 && shown[5] == 1.0);
+    let Some(rest) = ok(optimizer.master("w")) else { panic!("no master") };
+    let pairs = shown.iter().zip(read(gpu, &rest));
+    let whole: Vec<f32> = pairs.map(|(shown, rest)| Master::F32.whole(*shown, rest)).collect();
+    assert_eq!(whole[..3], numbers[..3]);
+    assert!(whole[3].is_nan() && whole[4..6] == numbers[4..6]);
 }
 
 #[test]
@@ -158,7 +201,7 @@ fn what_a_remainder_cannot_do() {
     assert_eq!(
         added.map_err(|e| e.to_string()).err().as_deref(),
         Some(
-            "parameter `w`: a remainder makes an f32 of bf16, and this is f16; store it in bf16 or leave the remainder off"
+            "parameter `w`: a remainder makes an f32 of bf16, and this is f16; store it in bf16, or give it a master in f32"
         )
     );
     ok(optimizer.add_param(group, "w", View::bf16(&w), View::f32(&g)));

@@ -129,6 +129,12 @@ impl Files {
                 include_str!("../../shaders/param/plain.wgsl"),
             ]
             .join("\n"),
+            Master::F32 => [
+                param.access("param", width, true),
+                access(None, "lower", width, true),
+                include_str!("../../shaders/param/master.wgsl").replace("codec", param.name()),
+            ]
+            .join("\n"),
             Master::Remainder => [
                 include_str!("../../shaders/param/raw.wgsl"),
                 &access(Some("raw"), "upper", width, true),
@@ -176,8 +182,8 @@ const STATE: [&str; rule::MAX_SLOTS + 1] = [
 ];
 
 /// What parameters are rounded from, and whether at random.
-const WEIGHTS: [(Master, bool); 3] =
-    [(Master::None, false), (Master::None, true), (Master::Remainder, false)];
+const WEIGHTS: [(Master, bool); 4] =
+    [(Master::None, false), (Master::None, true), (Master::Remainder, false), (Master::F32, false)];
 
 /// Every combination of formats, all f32 first.
 pub(crate) fn all_formats() -> impl Iterator<Item = Formats> {
@@ -191,7 +197,8 @@ pub(crate) fn all_formats() -> impl Iterator<Item = Formats> {
 pub struct Kernel {
     /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own-update`; with formats other than
     /// f32 as in `adam-vec4-table-own-bf16-bf16-f32-update`, of parameters, gradients and state;
-    /// before them `remainder` where that completes the parameters, `stochastic` where they are rounded so.
+    /// before them `remainder` or `master` where that completes the parameters, `stochastic` where they are
+    /// rounded so.
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
@@ -250,7 +257,9 @@ impl Files {
         let step = self.body == Body::Update;
         match (self.master, self.stochastic) {
             (Master::None, false) => step || self.formats == [Format::F32; 3],
-            (Master::None, true) => step && param == grad && param != Format::F32,
+            (Master::None, true) | (Master::F32, _) => {
+                step && param == grad && param != Format::F32
+            }
             (Master::Remainder, _) => step && [param, grad] == [Format::Bf16; 2],
         }
     }
@@ -263,6 +272,7 @@ impl Files {
         };
         let master = match (master, stochastic) {
             (Master::Remainder, _) => "-remainder",
+            (Master::F32, _) => "-master",
             (Master::None, true) => "-stochastic",
             (Master::None, false) => "",
         };

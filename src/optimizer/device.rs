@@ -1,6 +1,7 @@
 //! What the device allows: the one place each limit is looked at.
 
 use crate::error::Error;
+use crate::format::Format;
 use crate::group::Group;
 use crate::kernel::{BLOCK, STORAGE_BUFFERS};
 use crate::master::Master;
@@ -41,8 +42,8 @@ pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
         let what = format!("rule `{}`", rule.name());
         Err(Error::Limit { limit, has, what, needs })
     };
-    let remainder = u64::from(group.master == Master::Remainder);
-    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64 + remainder;
+    let master = u64::from(group.master != Master::None);
+    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64 + master;
     // A binding may have to start one alignment early, and must then still hold as much again.
     let binding = 2 * u64::from(limits.min_storage_buffer_offset_alignment).max(BLOCK);
     at_least(
@@ -103,7 +104,8 @@ pub(super) fn check_state(
 ) -> Result<(), Error> {
     let (limit, has) = ("max_buffer_size", limits.max_buffer_size);
     // It starts at the parameter's place in a quadruple.
-    let needs = (param.at() % 4 + param.len) * group.state_format.bytes();
+    let rest = group.master.rest().map_or(0, Format::bytes);
+    let needs = (param.at() % 4 + param.len) * group.state_format.bytes().max(rest);
     if group.rule.slots().is_empty() || needs <= has {
         return Ok(());
     }

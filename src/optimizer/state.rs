@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Optimizer, Param};
+use crate::error::Error;
 use crate::format::Format;
 use crate::group::Group;
 use crate::kernel::{Body, Files, Grads, Kind, Pipeline};
@@ -71,6 +72,27 @@ impl<K: std::hash::Hash + Eq, T> Buckets<K, T> {
 }
 
 impl Optimizer {
+    /// Where that is kept which a parameter's 16 bits leave of its f32 ([`Group::master`]), for a checkpoint:
+    /// as many elements as the parameter, 16 bits each for [`Master::Remainder`], 32 for [`Master::F32`],
+    /// which [`Master::whole`] puts together with the parameter's. `None` if it has no master. Usages as
+    /// [`Optimizer::state`]'s.
+    ///
+    /// # Errors
+    /// If there is no such parameter, or the device has no room for its state.
+    pub fn master(&mut self, name: &str) -> Result<Option<View>, Error> {
+        let Some(&index) = self.names.get(name) else {
+            return Err(self.unknown_param(&format!("`{name}`")));
+        };
+        self.prepare()?;
+        let Param { param, master, state, .. } = &self.params[index];
+        let kept = state.and_then(|place| {
+            let lower = self.pages[place.page].lower.as_ref()?;
+            let whole = View::whole(lower, master.rest()?);
+            Some(whole.range(place.at..place.at + param.len))
+        });
+        Ok(kept)
+    }
+
     /// Gives state to the parameters that have none yet.
     pub(super) fn allocate(&mut self) {
         let mut together = Buckets::new();
@@ -83,7 +105,8 @@ impl Optimizer {
         self.with_state = self.params.len();
         let most = self.device.limits().max_buffer_size;
         for (kept, mut members) in together.buckets {
-            let (_, format, _) = kept;
+            let (_, format, master) = kept;
+            let largest = format.bytes().max(master.rest().map_or(0, Format::bytes));
             // In the parameters' order and with at most their gaps: no longer than their buffer, unless
             // the state takes more bytes than they do.
             members.sort_by_key(|&i| self.params[i].param.offset);
@@ -93,7 +116,7 @@ impl Optimizer {
                 // At the parameter's phase of a quadruple, so that both can be read in quadruples.
                 let phase = self.params[i].param.at() % 4;
                 let mut start = next_in_phase(end, phase);
-                if (start + len) * format.bytes() > most {
+                if (start + len) * largest > most {
                     self.add_page(kept, end);
                     start = phase;
                 }
@@ -117,7 +140,7 @@ impl Optimizer {
             })
         };
         let slots = slots.iter().map(|slot| buffer(*slot, format)).collect();
-        let lower = (master == Master::Remainder).then(|| buffer("remainder", Format::Bf16));
+        let lower = master.rest().map(|format| buffer("master", format));
         let page = Page { slots, format, lower };
         self.pages.push(page);
     }
@@ -156,7 +179,7 @@ impl Optimizer {
             let stochastic = stochastic_rounding.is_some()
                 && param.param.format != Format::F32
                 && master == Master::None;
-            let of_lower = if master == Master::None { of_state } else { Format::Bf16.bytes() };
+            let of_lower = master.rest().map_or(of_state, Format::bytes);
             let sizes = [of_param, of_grad, of_state, of_lower];
             for launch in plan::launches(pieces, sizes, self.bounds) {
                 let (width, address) = (launch.width, launch.work.address());

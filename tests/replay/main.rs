@@ -102,7 +102,14 @@ fn sixteen_bits_stay_sixteen_bits() {
         out.unwrap_or_else(|e| panic!("{e}")).tensors
     };
     let (in_f32, in_bf16) = (run(&words, "none"), run(&halves, "remainder"));
-    for (name, tensor) in in_bf16 {
+    // Either master is the f32 that it would be otherwise.
+    for (name, tensor) in in_bf16.iter().chain(&run(&halves, "f32")) {
+        if let Some(name) = name.strip_prefix("master.") {
+            assert_eq!(tensor, &in_f32[&format!("param.{name}")], "{name}");
+        }
+    }
+    assert!(in_bf16.contains_key("master.w") && !in_f32.contains_key("master.w"));
+    for (name, tensor) in in_bf16.into_iter().filter(|(name, _)| !name.starts_with("master.")) {
         let whole = &in_f32[&name];
         if name.starts_with("state.") {
             assert_eq!(&tensor, whole, "{name}");
@@ -197,7 +204,7 @@ fn wrong_configs() {
         (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
         (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `clip_norm`, `clip_value`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
         (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `clip_norm`, `clip_value`, `dampening`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "adam", "master": "f64"}"#, "CONFIG: `adam`: `master` is the string \"f64\", it must be \"none\" or \"remainder\""),
+        (r#"{"optimizer": "adam", "master": "f64"}"#, "CONFIG: `adam`: `master` is the string \"f64\", it must be \"none\" or \"remainder\" or \"f32\""),
         (r#"{"optimizer": "adam", "stochastic_rounding": -1}"#, "CONFIG: `adam`: `stochastic_rounding` is a number, it must be a whole number, the seed, or null"),
         (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number"),
         (r#"{"optimizer": "adam", "betas": [0.9]}"#, "CONFIG: `adam`: `betas` is a list of 1 numbers, it must be a list of 2 numbers"),

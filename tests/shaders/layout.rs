@@ -110,6 +110,9 @@ fn bindings_are_what_the_host_binds() {
         } else {
             expected.push((0, 2, "param_buffer", written, array(param, written)));
         }
+        if name.contains("-master-") {
+            expected.push((0, 7, "lower_buffer", written, array(Format::F32, written)));
+        }
         if name.contains("-table-") {
             expected.push((0, 1, "chunks", "read", "array<vec4<u32>> by 16"));
             expected.push((1, 0, "blocks", "read", "array<Block> by 256"));

@@ -112,7 +112,8 @@ fn loads_come_before_stores() {
         let halves: &[&str] =
             if name.contains("-remainder-") { &["upper", "lower"] } else { &["param"] };
         let params = halves.iter().map(|half| (format!("{half}_buffer"), param));
-        let written = slots.chain(params);
+        let master = name.contains("-master-").then(|| ("lower_buffer".to_owned(), Format::F32));
+        let written = slots.chain(params).chain(master);
         let table = name.contains("-table-");
         let read_only: &[&str] =
             if table { &["grad_buffer", "chunks", "blocks"] } else { &["grad_buffer"] };

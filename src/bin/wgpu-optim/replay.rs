@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use safetensors::Dtype;
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{
-    Control, Controller, Error, Format, Group, Optimizer, Reference, View, config, wgpu,
+    Control, Controller, Error, Format, Group, Master, Optimizer, Reference, View, config, wgpu,
 };
 
 use crate::trace::Trace;
@@ -84,6 +84,10 @@ fn on_cpu(
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
         add(format!("param.{}", tensor.name), reference.param().into());
+        // Here nothing is rounded: the parameter is its own master.
+        if group.master != Master::None && tensor.formats[0] != Format::F32 {
+            add(format!("master.{}", tensor.name), reference.param().into());
+        }
         for slot in group.rule.slots() {
             if let Some(values) = reference.state(slot) {
                 add(format!("state.{}.{slot}", tensor.name), values.into());
@@ -149,12 +153,18 @@ fn on_gpu(
     let mut tensors = Vec::new();
     for (tensor, (param, _)) in trace.tensors.iter().zip(views) {
         let mut add = |name: String, view: View| {
-            let data = Data::OnGpu { gpu, view, failed: &failed };
+            let data = Data::OnGpu { gpu, view, rest: None, failed: &failed };
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
-        add(format!("param.{}", tensor.name), param);
+        add(format!("param.{}", tensor.name), param.clone());
         for slot in group.rule.slots() {
             add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
+        }
+        if let Some(rest) = optimizer.master(&tensor.name)? {
+            let rest = Some((group.master, rest));
+            let data = Data::OnGpu { gpu, view: param, rest, failed: &failed };
+            let whole = Tensor { shape: tensor.shape.clone(), len: tensor.len, data };
+            tensors.push((format!("master.{}", tensor.name), whole));
         }
     }
     output.write_checked(tensors, [trace.steps, taken, skipped], || match failed.take() {
@@ -253,14 +263,21 @@ struct Tensor<'a> {
 enum Data<'a> {
     /// F64.
     Ready(Vec<u8>),
-    /// As it is stored there, read back only when it is written out.
-    OnGpu { gpu: &'a Gpu, view: View, failed: &'a RefCell<Option<Error>> },
+    /// As it is stored there, or as the F32 it makes with the rest of it; read back only when it is written
+    /// out.
+    OnGpu {
+        gpu: &'a Gpu,
+        view: View,
+        rest: Option<(Master, View)>,
+        failed: &'a RefCell<Option<Error>>,
+    },
 }
 
 impl safetensors::View for Tensor<'_> {
     fn dtype(&self) -> Dtype {
         match &self.data {
             Data::Ready(_) => Dtype::F64,
+            Data::OnGpu { rest: Some(_), .. } => Dtype::F32,
             Data::OnGpu { view, .. } => match view.format {
                 Format::F32 => Dtype::F32,
                 Format::F16 => Dtype::F16,
@@ -276,8 +293,8 @@ impl safetensors::View for Tensor<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         match &self.data {
             Data::Ready(bytes) => bytes.into(),
-            Data::OnGpu { gpu, view, failed } => match gpu.download(view) {
-                Ok(numbers) => view.format.encode_all(&numbers).into(),
+            Data::OnGpu { gpu, view, rest, failed } => match download(gpu, view, rest.as_ref()) {
+                Ok(bytes) => bytes.into(),
                 Err(error) => {
                     // The file is thrown away for it.
                     failed.borrow_mut().get_or_insert(error);
@@ -290,10 +307,19 @@ impl safetensors::View for Tensor<'_> {
     fn data_len(&self) -> usize {
         let element = match &self.data {
             Data::Ready(_) => 8,
+            Data::OnGpu { rest: Some(_), .. } => 4,
             Data::OnGpu { view, .. } => view.format.bytes() as usize,
         };
         self.len as usize * element
     }
+}
+
+/// A view's bytes, or those of the f32 numbers that it makes with their rest.
+fn download(gpu: &Gpu, view: &View, rest: Option<&(Master, View)>) -> Result<Vec<u8>, Error> {
+    let numbers = gpu.download(view)?;
+    let Some((master, rest)) = rest else { return Ok(view.format.encode_all(&numbers)) };
+    let pairs = numbers.into_iter().zip(gpu.download(rest)?);
+    Ok(pairs.flat_map(|(stored, left)| master.whole(stored, left).to_le_bytes()).collect())
 }
 
 /// The result's file: written beside its place and moved there when it is whole.

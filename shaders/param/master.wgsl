@@ -1,0 +1,13 @@
+// Parameters are f32, in two parts: the 16-bit number nearest to it, and by how much the f32's bits
+// differ from that number's. A difference of 0 is the number itself.
+
+fn load_weight(at: Place) -> real {
+    let stored = bitcast<real_bits>(load_param(at.param));
+    return bitcast<real>(stored + bitcast<real_bits>(load_lower(at.state + launch.lower)));
+}
+
+fn store_weight(at: Place, x: real, key: vec2<f32>) {
+    let stored = bitcast<real_bits>(decode_codec(encode_codec(x)));
+    store_param(at.param, x);
+    store_lower(at.state + launch.lower, bitcast<real>(bitcast<real_bits>(x) - stored));
+}
