@@ -98,7 +98,7 @@ pub struct Stats {
     pub coefficient: f64,
     /// The loss scale of the gradients to come.
     pub loss_scale: f64,
-    /// Steps taken.
+    /// Steps taken, those included that the host counted before.
     pub taken: u64,
     /// Steps skipped.
     pub skipped: u64,

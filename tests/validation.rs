@@ -12,7 +12,7 @@ use std::process::Command;
 
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::verify::groups;
-use wgpu_optim::{Error, Group, Optimizer, View};
+use wgpu_optim::{Control, Error, Format, Group, LossScale, Master, Optimizer, View};
 
 /// Nothing a step does breaks a rule of Vulkan or races with another step.
 #[test]
@@ -61,11 +61,34 @@ fn train(gpu: &Gpu, group: &Group) -> Result<(), Error> {
         optimizer.add_param(groups[i], &format!("shared {i}"), param, grad)?;
     }
 
+    // 16 bits, whole words and half ones, with what completes them and without.
+    let halves = View::bf16(&buffer(gpu, 1000));
+    for (i, master) in [Master::None, Master::Remainder, Master::F32].into_iter().enumerate() {
+        let group = group.clone().master(master).state_format(Format::F16);
+        let id = optimizer.add_group(group)?;
+        let from = 600 * i as u64 + 1;
+        let (param, grad) = (halves.clone().range(from..from + 301), View::f16(&buffer(gpu, 200)));
+        optimizer.add_param(id, &format!("halves {i}"), param, grad.range(3..304))?;
+    }
+
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     for _ in 0..3 {
         optimizer.step(&mut encoder);
     }
+    // From here on the GPU counts.
+    optimizer.set_control(Control {
+        clip_norm: Some(1.0),
+        clip_value: Some(0.5),
+        loss_scale: LossScale::dynamic(),
+        ..Control::default()
+    })?;
+    for _ in 0..3 {
+        optimizer.step(&mut encoder);
+    }
     gpu.queue.submit([encoder.finish()]);
+    let stats = optimizer.stats(&gpu.device, &gpu.queue);
+    gpu.wait()?;
+    assert_eq!(pollster::block_on(stats)?.taken, 6);
 
     let [late, grad] = [0, 1].map(|_| View::f32(&buffer(gpu, 77)));
     let late = optimizer.add_param(groups[0], "late", late, grad)?;

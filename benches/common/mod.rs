@@ -1,4 +1,5 @@
 //! What the benches share: a device, and parameters in it.
+#![allow(dead_code, reason = "each bench is a program of its own and uses a part of this")]
 
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::timing::{Clock, Samples};
@@ -6,7 +7,6 @@ use wgpu_optim::{Error, Group, Optimizer, View};
 
 /// Where parameters and their gradients lie.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "not every bench has both")]
 pub(crate) enum Place {
     /// All parameters in one buffer, all gradients in another.
     Arena,
@@ -56,13 +56,11 @@ pub(crate) fn fill(
 }
 
 /// Whether `cargo bench` runs this; `cargo test` only wants to see that it does.
-#[allow(dead_code, reason = "criterion has its own way to tell")]
 pub(crate) fn in_earnest() -> bool {
     std::env::args().any(|arg| arg == "--bench")
 }
 
 /// Milliseconds of a step of each, measured in turn, so that whatever else the machine does strikes all.
-#[allow(dead_code, reason = "criterion has its own way to measure")]
 pub(crate) fn in_turn(clock: &Clock, all: &mut [Optimizer]) -> Vec<Samples> {
     let (rounds, steps) = match in_earnest() {
         true => (15, ok(clock.enough(&mut all[0], 20.0))),

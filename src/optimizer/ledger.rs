@@ -63,6 +63,7 @@ impl Ledger {
     ) -> Self {
         let mut words = vec![0_u32; HEAD + most as usize];
         words[0] = (control.loss_scale.initial() as f32).to_bits();
+        words[2] = groups.iter().map(|steps| steps.taken).max().unwrap_or(0) as u32;
         for (word, block) in words[HEAD..].iter_mut().zip(blocks) {
             *word = age(groups, block) as u32;
         }
