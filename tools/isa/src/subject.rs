@@ -23,6 +23,8 @@ pub(crate) struct Subject {
     pub(crate) slots: u32,
     /// Words of a step's scalars.
     pub(crate) scalars: u32,
+    /// Bytes an element of what is read: the gradient, then what is written too.
+    pub(crate) bytes: Vec<u32>,
 }
 
 /// How workgroups find their elements.
@@ -35,10 +37,19 @@ pub(crate) enum Addressing {
 /// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
 const DRIVER_SCALARS: u32 = 8;
 
-/// Every kernel that takes a step over f32. The others only move its bytes, or store others.
+/// The rules that are looked at in every format, and how: others differ in nothing that formats touch, and
+/// scalar kernels store 16 bits by atomics.
+const IN_ALL_FORMATS: [&str; 3] = ["adam-vec4-", "rmsprop-vec4-", "sgd-MOMENTUM-vec4-"];
+
+/// Every kernel that takes a step over f32, and some over other formats. The others only move its bytes.
 pub(crate) fn steps() -> Result<Vec<Subject>, String> {
     let of_f32 = |kernel: &Kernel| kernel.formats == [Format::F32; 3];
-    let is_step = |kernel: &Kernel| kernel.name.ends_with("-update") && of_f32(kernel);
+    let is_looked_at = |kernel: &Kernel| {
+        let name = &kernel.name;
+        of_f32(kernel)
+            || name.contains("-own-") && IN_ALL_FORMATS.iter().any(|of| name.starts_with(of))
+    };
+    let is_step = |kernel: &Kernel| kernel.name.ends_with("-update") && is_looked_at(kernel);
     let steps = kernels().into_iter().filter(is_step);
     steps.map(Subject::new).collect()
 }
@@ -61,7 +72,13 @@ impl Subject {
         let hyper: Option<u32> = (kernel.wgsl.split_once("const HYPER_LENGTH = "))
             .and_then(|(_, rest)| rest.split_once("u;")?.0.parse().ok());
         let hyper = hyper.ok_or_else(|| format!("{name}: how many scalars?"))?;
-        Ok(Self { lanes, addressing, slots, scalars: DRIVER_SCALARS + hyper, kernel })
+        let [param, grad, state] = kernel.formats.map(|format| format.bytes() as u32);
+        let mut bytes = vec![grad, param];
+        bytes.extend((0..slots).map(|_| state));
+        // What completes a parameter.
+        bytes.extend(is("remainder").then_some(2));
+        bytes.extend(is("master").then_some(4));
+        Ok(Self { lanes, addressing, slots, scalars: DRIVER_SCALARS + hyper, bytes, kernel })
     }
 
     pub(crate) fn name(&self) -> &str {
