@@ -19,7 +19,7 @@ use crate::claims::{Claims, Taken};
 use crate::control::Control;
 use crate::error::Error;
 use crate::group::Group;
-use crate::kernel::{Body, Kernels, Kind, now};
+use crate::kernel::{Body, Kernels, Kind};
 use crate::master::Master;
 use crate::plan::Bounds;
 use crate::record::{Recordable, StepScalars, record};
@@ -331,65 +331,6 @@ impl Optimizer {
         });
         let scalars = StepScalars::new(&self.device, &scalars, launches, &self.kernels);
         record(pass, launches, &scalars);
-    }
-
-    /// Allocates the state of parameters added since the last step and compiles what they need, so
-    /// that the next step does neither. [`Optimizer::step`] does it if need be.
-    ///
-    /// # Errors
-    /// If the device has no room for the state; then nothing has changed, and a step would meet the
-    /// device's own error handling. On the web such errors arrive later, there.
-    pub fn prepare(&mut self) -> Result<(), Error> {
-        let (with_state, pages) = (self.with_state, self.pages.len());
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        self.make_ready();
-        let Some(Some(error)) = now(scope.pop()) else { return Ok(()) };
-        self.pages.truncate(pages);
-        self.params[with_state..].iter_mut().for_each(|param| param.state = None);
-        self.with_state = with_state;
-        self.launches = None;
-        Err(Error::OutOfMemory { what: "the state".to_owned(), message: error.to_string() })
-    }
-
-    fn make_ready(&mut self) {
-        if self.launches.is_none() {
-            self.allocate();
-            self.launches = Some(self.plan());
-            if let Some(ledger) = &mut self.ledger {
-                ledger.forget();
-            }
-        }
-    }
-
-    /// How many dispatches a step takes: for looking into a slow one.
-    pub fn dispatches(&mut self) -> usize {
-        self.make_ready();
-        self.launches.as_ref().map_or(0, Vec::len)
-    }
-
-    /// Where a parameter's state is, by PyTorch's name for it: a view of as many elements as the
-    /// parameter, in a buffer of the library's with usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
-    /// It stays valid as long as the optimizer.
-    ///
-    /// # Errors
-    /// If there is no such parameter, its rule keeps no such slot, or the device has no room for it.
-    pub fn state(&mut self, name: &str, slot: &str) -> Result<View, Error> {
-        let Some(&index) = self.names.get(name) else {
-            return Err(self.unknown_param(&format!("`{name}`")));
-        };
-        self.prepare()?;
-        let param = &self.params[index];
-        let rule = &*self.group_of(param).rule;
-        let at = rule.slots().iter().position(|s| *s == slot);
-        match (at, &param.state) {
-            (Some(at), Some(place)) => Ok(self.pages[place.page].view(at, place, param.param.len)),
-            _ => Err(Error::UnknownSlot {
-                name: name.to_owned(),
-                rule: rule.name(),
-                slot: slot.to_owned(),
-                known: check::quoted(rule.slots()),
-            }),
-        }
     }
 
     /// Whether a step could bind `view`.
