@@ -25,8 +25,11 @@ use crate::plan::Bounds;
 use crate::rule::{self, Rule};
 
 /// Bytes from one group's scalars to the next's: a uniform's dynamic offset is a multiple of this on
-/// every device, and `Block` in `shaders/address/table.wgsl` is as large.
+/// every device, and `Block` in `shaders/scalars/table.wgsl` is as large.
 pub(crate) const BLOCK: u64 = 256;
+
+/// Groups whose scalars a launch by table sees, as `shaders/scalars/table.wgsl` has it.
+pub(crate) const WINDOW: u32 = 32;
 
 /// Bytes bound of `Launch` in `shaders/prelude.wgsl`: a multiple of 16, as GLSL has it.
 pub(crate) const LAUNCH: u64 = 32;
@@ -34,8 +37,8 @@ pub(crate) const LAUNCH: u64 = 32;
 /// Where remainders are bound: `shaders/access/bindings.wgsl`.
 pub(crate) const LOWER: u32 = 7;
 
-/// Storage buffers every kernel binds besides the state: parameters, gradients, chunks and scalars.
-pub(crate) const STORAGE_BUFFERS: u32 = 4;
+/// Storage buffers every kernel binds besides the state: parameters, gradients and chunks.
+pub(crate) const STORAGE_BUFFERS: u32 = 3;
 
 const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 <= BLOCK as usize);
 
@@ -44,9 +47,9 @@ const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 <= BLOCK as usize
 pub(crate) struct Kernels {
     device: wgpu::Device,
     bounds: Bounds,
-    /// Group 1, the step's scalars, for `Direct` and for `Table`. Made when first needed, since a
-    /// device with too small limits is refused by `add_group`, not before.
-    steps: [OnceLock<wgpu::BindGroupLayout>; 2],
+    /// Group 1, the step's scalars. Made when first needed, since a device with too small limits is
+    /// refused by `add_group`, not before.
+    step: OnceLock<wgpu::BindGroupLayout>,
     pipelines: HashMap<(Files, Kind), Pipeline>,
 }
 
@@ -60,24 +63,15 @@ pub(crate) struct Pipeline {
 
 impl Kernels {
     pub(crate) fn new(device: &wgpu::Device, bounds: Bounds) -> Self {
-        Self {
-            device: device.clone(),
-            bounds,
-            steps: Default::default(),
-            pipelines: HashMap::new(),
-        }
+        Self { device: device.clone(), bounds, step: OnceLock::new(), pipelines: HashMap::new() }
     }
 
-    /// The layout of group 1 for one way of addressing.
-    pub(crate) fn step_layout(&self, address: Address) -> &wgpu::BindGroupLayout {
-        let (at, ty, has_dynamic_offset) = match address {
-            Address::Direct => (0, wgpu::BufferBindingType::Uniform, true),
-            Address::Table => (1, wgpu::BufferBindingType::Storage { read_only: true }, false),
-        };
-        self.steps[at].get_or_init(|| {
+    /// The layout of group 1: the scalars of one group or of a window of groups, at a dynamic offset.
+    pub(crate) fn step_layout(&self) -> &wgpu::BindGroupLayout {
+        self.step.get_or_init(|| {
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                 label: Some("wgpu-optim step"),
-                entries: &[entry(0, ty, has_dynamic_offset)],
+                entries: &[entry(0, wgpu::BufferBindingType::Uniform, true)],
             })
         })
     }
@@ -154,7 +148,7 @@ impl Kernels {
         let device = &self.device;
         let label = format!("wgpu-optim {}{}", rule.name(), files.label());
         let launch = self.launch_layout(files, rule.slots().len());
-        let step = self.step_layout(files.address);
+        let step = self.step_layout();
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &[Some(&launch), Some(step)],

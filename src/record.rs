@@ -2,7 +2,7 @@
 
 use wgpu::util::DeviceExt;
 
-use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, LOWER, Pipeline};
+use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, LOWER, Pipeline, WINDOW};
 use crate::plan::{Chunk, Launch, Work};
 
 /// A launch with everything bound but the step's scalars.
@@ -11,7 +11,7 @@ pub(crate) struct Recordable {
     pipeline: wgpu::ComputePipeline,
     launch: wgpu::BindGroup,
     address: Address,
-    /// Of the block of scalars, in bytes; `Direct` only.
+    /// Of the first block of scalars, in bytes.
     scalars: u32,
     grid: [u32; 2],
 }
@@ -48,7 +48,7 @@ impl Chunk {
     /// As `shaders/address/table.wgsl` reads it.
     fn row(&self) -> [u32; 4] {
         let [param, grad, state, _] = self.at;
-        [param, grad, state, self.block << 16 | self.length]
+        [param, grad, state, (self.block % WINDOW) << 16 | self.length]
     }
 }
 
@@ -156,10 +156,14 @@ fn recordable(
         layout: &bound.pipeline.layout,
         entries: &entries,
     });
-    let scalars = match bound.launch.work {
-        Work::Direct { chunk } => chunk.block * BLOCK as u32,
-        Work::Table { .. } => 0,
+    let first = match &bound.launch.work {
+        Work::Direct { chunk } => chunk.block,
+        // All of them are of one window.
+        Work::Table { chunks, .. } => {
+            chunks.first().map_or(0, |chunk| chunk.block / WINDOW * WINDOW)
+        }
     };
+    let scalars = first * BLOCK as u32;
     Recordable {
         pipeline: bound.pipeline.pipeline.clone(),
         launch,
@@ -199,12 +203,13 @@ impl StepScalars {
             launches.iter().any(|launch| launch.address == address).then(|| {
                 device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some("wgpu-optim step"),
-                    layout: kernels.step_layout(address),
+                    layout: kernels.step_layout(),
                     entries: &[entry(0, scalars, 0, size)],
                 })
             })
         };
-        Self { direct: bind(Address::Direct, BLOCK), table: bind(Address::Table, scalars.size()) }
+        let window = u64::from(WINDOW) * BLOCK;
+        Self { direct: bind(Address::Direct, BLOCK), table: bind(Address::Table, window) }
     }
 }
 
@@ -222,12 +227,11 @@ pub(crate) fn record(
             pipeline = Some(&launch.pipeline);
         }
         if block != Some((launch.address, launch.scalars)) {
-            match launch.address {
-                Address::Direct => {
-                    pass.set_bind_group(1, scalars.direct.as_ref(), &[launch.scalars])
-                }
-                Address::Table => pass.set_bind_group(1, scalars.table.as_ref(), &[]),
-            }
+            let group = match launch.address {
+                Address::Direct => &scalars.direct,
+                Address::Table => &scalars.table,
+            };
+            pass.set_bind_group(1, group.as_ref(), &[launch.scalars]);
             block = Some((launch.address, launch.scalars));
         }
         pass.set_bind_group(0, &launch.launch, &[]);

@@ -290,7 +290,7 @@ fn limits_too_small() {
         (
             smaller(|l| l.max_storage_buffers_per_shader_stage = 4),
             format!(
-                "the device's max_storage_buffers_per_shader_stage is 4, rule `adam` needs 6; {request}"
+                "the device's max_storage_buffers_per_shader_stage is 4, rule `adam` needs 5; {request}"
             ),
         ),
         (
@@ -302,7 +302,7 @@ fn limits_too_small() {
         (
             smaller(|l| l.max_uniform_buffer_binding_size = 128),
             format!(
-                "the device's max_uniform_buffer_binding_size is 128, rule `adam` needs 256; {request}"
+                "the device's max_uniform_buffer_binding_size is 128, rule `adam` needs 8192; {request}"
             ),
         ),
     ];

@@ -43,7 +43,8 @@ fn steps(name: &str, launch: [u32; 6], chunks: &[[u32; 4]], grid: [u32; 2]) -> V
         device.create_buffer_init(&BufferInitDescriptor { label, contents: bytes, usage })
     };
     let (params, grads) = (ok(gpu.zeros("w", LEN as u64)), ok(gpu.upload("g", &[1.0; LEN])));
-    let mut scalars = [0.0_f32; 64];
+    // A window of groups' scalars.
+    let mut scalars = [0.0_f32; 32 * 64];
     (scalars[0], scalars[3]) = (LR, 1.0); // lr and grad_scale
     let mut words = [0; 8]; // remainders and numbering of elements are not looked at
     words[..6].copy_from_slice(&launch);

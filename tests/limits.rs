@@ -11,7 +11,7 @@ use wgpu_optim::{Adam, Group, Optimizer, View};
 fn tiny() -> Limits {
     Limits {
         max_storage_buffer_binding_size: 1024,
-        max_uniform_buffer_binding_size: 256,
+        max_uniform_buffer_binding_size: 8192,
         max_buffer_size: 1 << 16,
         max_compute_workgroups_per_dimension: 3,
         max_compute_invocations_per_workgroup: 8,

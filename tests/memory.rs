@@ -16,8 +16,9 @@ use wgpu_optim::wgpu::{
 };
 use wgpu_optim::{Group, Optimizer, View};
 
-/// Bytes of one block of scalars.
+/// Bytes of one block of scalars, and of as many as a launch by table sees.
 const BLOCK: u64 = 256;
+const WINDOW: u64 = 32 * BLOCK;
 
 /// Bytes that live on the device, as the driver's allocator counts them; `None` where it does not.
 fn allocated(gpu: &Gpu) -> Option<u64> {
@@ -92,7 +93,7 @@ fn little_beyond_parameters_gradients_and_state_and_no_growth_over_ten_thousand_
 struct ByHand {
     device: Device,
     scalars: Vec<u8>,
-    /// By dynamic offset, and whole.
+    /// By dynamic offset, of scalars; and whole, of the rest.
     layouts: [BindGroupLayout; 2],
     /// Each another, as wgpu leaves out what is bound already.
     launches: Vec<BindGroup>,
@@ -125,10 +126,10 @@ impl ByHand {
             label: None,
             source: ShaderSource::Wgsl("@compute @workgroup_size(1) fn main() {}".into()),
         });
-        let pipelines = [0, 1].map(|group| {
+        let pipelines = [(); 2].map(|()| {
             let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
                 label: None,
-                bind_group_layouts: &[Some(&layouts[1]), Some(&layouts[group])],
+                bind_group_layouts: &[Some(&layouts[1]), Some(&layouts[0])],
                 immediate_size: 0,
             });
             device.create_compute_pipeline(&ComputePipelineDescriptor {
@@ -140,7 +141,7 @@ impl ByHand {
                 cache: None,
             })
         });
-        let scalars = vec![0; (blocks * BLOCK) as usize];
+        let scalars = vec![0; (blocks * BLOCK).next_multiple_of(WINDOW) as usize];
         Self { device: device.clone(), scalars, layouts, launches, pipelines }
     }
 
@@ -156,19 +157,19 @@ impl ByHand {
             usage: BufferUsages::UNIFORM | BufferUsages::STORAGE,
         });
         let counts = [direct, table];
-        let sizes = [BLOCK, self.scalars.len() as u64];
+        let sizes = [BLOCK, WINDOW];
         let groups = [0, 1].map(|of| {
-            (counts[of] > 0).then(|| bind(&self.device, &self.layouts[of], &buffer, sizes[of]))
+            (counts[of] > 0).then(|| bind(&self.device, &self.layouts[0], &buffer, sizes[of]))
         });
         let mut launches = self.launches.iter();
-        for (of, offsets) in [(0, &[0][..]), (1, &[])] {
+        for of in [0, 1] {
             for launch in 0..counts[of] {
                 // Launches by table differ in their width, and so in their pipeline.
                 if launch == 0 || of == 1 {
                     pass.set_pipeline(&self.pipelines[of]);
                 }
                 if launch == 0 {
-                    pass.set_bind_group(1, groups[of].as_ref(), offsets);
+                    pass.set_bind_group(1, groups[of].as_ref(), &[0]);
                 }
                 pass.set_bind_group(0, launches.next(), &[]);
                 pass.dispatch_workgroups(1, 1, 1);

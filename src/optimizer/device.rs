@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::format::Format;
 use crate::group::Group;
-use crate::kernel::{BLOCK, STORAGE_BUFFERS};
+use crate::kernel::{BLOCK, STORAGE_BUFFERS, WINDOW};
 use crate::master::Master;
 use crate::plan::Bounds;
 use crate::view::View;
@@ -52,7 +52,8 @@ pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
         storage,
     )?;
     at_least("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size, binding)?;
-    at_least("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size, BLOCK)?;
+    let window = u64::from(WINDOW) * BLOCK;
+    at_least("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size, window)?;
     for (limit, has, needs) in [
         ("max_bind_groups", limits.max_bind_groups, 2),
         ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group, storage as u32 + 1),

@@ -9,7 +9,7 @@ use super::Optimizer;
 use super::scalars::{Block, Steps, age};
 use crate::control::{Control, LossScale, Norm as Which};
 use crate::group::DRIVER_SCALARS;
-use crate::kernel::{BLOCK, ControlKernels, EACH, Norm};
+use crate::kernel::{BLOCK, ControlKernels, EACH, Norm, WINDOW};
 use crate::plan::{self, Bounds, Chunk, Launch, Piece};
 use crate::record::{StepScalars, Tables, entry, record};
 use crate::rule::{At, MAX_SCALARS};
@@ -164,7 +164,8 @@ impl Optimizer {
             device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
         };
         let uniform = wgpu::BufferUsages::UNIFORM;
-        let scalars = buffer("wgpu-optim scalars", self.blocks.len() as u64 * BLOCK, uniform);
+        let room = (self.blocks.len() as u64).next_multiple_of(WINDOW.into()) * BLOCK;
+        let scalars = buffer("wgpu-optim scalars", room, uniform);
         let summed =
             buffer("wgpu-optim partials", u64::from(partials) * 16, wgpu::BufferUsages::empty());
         let table = |label, contents: &[u8]| {

@@ -2,7 +2,7 @@
 
 use crate::control::Control;
 use crate::group::{DRIVER_SCALARS, Group};
-use crate::kernel::BLOCK;
+use crate::kernel::{BLOCK, WINDOW};
 use crate::noise;
 use crate::rule::At;
 
@@ -39,7 +39,8 @@ pub(super) fn write_scalars(
 ) {
     let stride = BLOCK as usize / size_of::<f32>();
     into.clear();
-    into.resize(blocks.len() * stride, 0.0);
+    // Bound in whole windows.
+    into.resize(blocks.len().next_multiple_of(WINDOW as usize) * stride, 0.0);
     for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
         let group = &groups[block.group].group;
         let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];

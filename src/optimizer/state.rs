@@ -6,7 +6,7 @@ use super::{Optimizer, Param, check};
 use crate::error::Error;
 use crate::format::Format;
 use crate::group::Group;
-use crate::kernel::{Body, Files, Grads, Kind, Pipeline, now};
+use crate::kernel::{Body, Files, Grads, Kind, Pipeline, WINDOW, now};
 use crate::master::Master;
 use crate::plan::{self, Launch, Piece};
 use crate::record::{Bound, Recordable, recordables};
@@ -219,7 +219,9 @@ impl Optimizer {
             let buffers = (view.buffer.clone(), grad.buffer.clone(), place.page);
             let formats = [view.format, grad.format, self.pages[place.page].format];
             let Group { rule, stochastic_rounding, .. } = self.group_of(param);
-            let key = (Kind::of(&**rule), stochastic_rounding.is_some(), formats, buffers);
+            // A table sees the scalars of one window of groups.
+            let window = param.block as u32 / WINDOW;
+            let key = (Kind::of(&**rule), stochastic_rounding.is_some(), formats, buffers, window);
             together.entry(key, || (i, Vec::new())).1.push(piece);
         }
         // One pipeline's launches follow each other.
