@@ -125,8 +125,14 @@ impl Control {
             LossScale::Fixed(scale) => hold("loss_scale", scale, ABOVE_0, is_scale(scale)),
             LossScale::Dynamic { init, growth, backoff, interval } => {
                 hold("loss_scale.init", init, ABOVE_0, is_scale(init))?;
-                hold("loss_scale.growth", growth, "above 1", is_f32(growth) && growth > 1.0)?;
-                let between = backoff > 0.0 && backoff < 1.0;
+                hold(
+                    "loss_scale.growth",
+                    growth,
+                    "above 1",
+                    is_f32(growth) && growth as f32 > 1.0,
+                )?;
+                let between =
+                    (backoff as f32).is_normal() && backoff > 0.0 && (backoff as f32) < 1.0;
                 hold("loss_scale.backoff", backoff, "between 0 and 1", between)?;
                 let must = "at least 1 step";
                 hold("loss_scale.interval", interval.into(), must, interval > 0)

@@ -243,6 +243,7 @@ impl Optimizer {
             let (old, new) = (old_group.keeps(), group.keeps());
             return Err(Error::OtherStateFormat { group: id.index, old, new });
         }
+        device::check(&self.device.limits(), &group)?;
         if Kind::of(&**old) != Kind::of(&*group.rule) {
             if used && old.slots() != group.rule.slots() {
                 return Err(Error::OtherState {
@@ -253,7 +254,6 @@ impl Optimizer {
                     new_slots: check::quoted(group.rule.slots()),
                 });
             }
-            device::check(&self.device.limits(), &group)?;
             self.kernels.check(&*group.rule)?;
             self.launches = None;
         }

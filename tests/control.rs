@@ -293,6 +293,31 @@ fn a_norm_neither_overflows_nor_vanishes() {
     }
 }
 
+/// One gradient explodes, and clipping by value makes it ordinary: its neighbours still count.
+#[test]
+fn a_norm_is_of_what_clipping_by_value_leaves() {
+    let gpu = gpu();
+    for (large, limit, expected) in
+        [(1e13, 0.5, 0.624_5), (f32::INFINITY, 0.5, 0.624_5), (1e30, 1e-20, 2e-20)]
+    {
+        let grads = ok(gpu.upload("g", &[large, 0.3, -0.2, 0.1]));
+        let param = ok(gpu.zeros("w", 4));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        let id = ok(optimizer.add_group(Group::sgd(0.0)));
+        ok(optimizer.add_param(id, "w", View::f32(&param), View::f32(&grads)));
+        let clip_value = Some(limit);
+        ok(optimizer.set_control(Control {
+            clip_norm: Some(0.1),
+            clip_value,
+            ..Control::default()
+        }));
+        gpu.step(&mut optimizer);
+        let stats = optimizer.stats(&gpu.device, &gpu.queue);
+        ok(gpu.wait());
+        close("norm", ok(pollster::block_on(stats)).norm, expected, 1e-5);
+    }
+}
+
 #[test]
 fn the_same_gradients_give_the_same_bits() {
     let gpu = gpu();
@@ -352,6 +377,11 @@ fn a_loss_kernel_can_bind_the_scale() {
     assert_eq!(read(gpu, &scale), [32768.0]);
     let other = LossScale::Dynamic { init: 4.0, growth: 2.0, backoff: 0.5, interval: 1 };
     ok(model.optimizer.set_control(Control { loss_scale: other, ..control }));
+    // The next step's gradients were made with what it shows still, and are divided by that.
+    let before = model.stats(gpu).norm;
+    model.step(gpu, &gradients(1, 1.0));
+    assert_eq!(model.stats(gpu).norm, before);
+    assert_eq!(read(gpu, &scale), [4.0]);
     model.step(gpu, &gradients(2, 1.0));
     assert_eq!(read(gpu, &scale), [8.0]);
 }

@@ -9,7 +9,7 @@ struct Control {
     clip_norm: u32,      // 1: gradients are scaled until their norm is `max_norm`
     max_norm: f32,
     clip_value: f32,     // `CLIP_VALUE` only: the largest magnitude of a gradient, loss scale aside
-    new_scale: f32,      // above 0: the loss scale from this step on
+    new_scale: f32,      // above 0: the loss scale from this step on; below: from the next, negated
     growth: f32,
     backoff: f32,
     interval: u32,       // good steps in a row until the loss scale grows; 0: it stays

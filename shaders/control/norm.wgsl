@@ -77,8 +77,10 @@ fn norm(
     let magnitude = highest(sum.magnitude);
     // Squares of 1e-30 and of 1e30 are no f32 numbers. Who meets nothing larger than small, or something
     // large, sums again, scaled by a power of two; elsewhere, what has no square does not matter.
-    let is_small = magnitude < SMALL && magnitude > 0u;
-    let is_large = magnitude >= LARGE;
+    // What is squared is what clipping by value leaves.
+    let squared = select(magnitude, min(magnitude, bitcast<u32>(limit)), CLIP_VALUE);
+    let is_small = squared < SMALL && squared > 0u;
+    let is_large = squared >= LARGE;
     if is_small || is_large {
         sum = sum_up(start.grad, count, lane, limit, select(DOWN, UP, is_small));
     }

@@ -98,6 +98,10 @@ fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
             ledger.good = 0u;
         }
     }
+    if control.new_scale < 0.0 {
+        ledger.scale = -control.new_scale;
+        ledger.good = 0u;
+    }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

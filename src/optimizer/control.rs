@@ -18,18 +18,29 @@ impl Optimizer {
     /// What looks at gradients (`clip_norm`, `skip_nonfinite`, [`LossScale::Dynamic`]) takes a launch
     /// over each buffer of gradients more, and one of a single workgroup. Once it has been on, the GPU
     /// counts the steps, and goes on counting when it is off again; [`Optimizer::steps`] is what was
-    /// recorded, [`Stats::taken`] what was taken. The same steps give the same bits either way.
+    /// recorded, [`Stats::taken`] what was taken. The same steps give the same bits either way, as long as
+    /// a loss scale is a power of two.
     ///
-    /// Another loss scale than before takes effect at once; the same leaves a dynamic one where it is.
+    /// Another fixed loss scale than before is that of the next step's gradients already. Another dynamic
+    /// one begins behind the next step, whose gradients were made with what [`Optimizer::loss_scale`] still
+    /// shows. The same options leave a dynamic scale where it is.
     ///
     /// # Errors
     /// An option out of its range ([`Control::check`]), or a limit of the device too small
     /// ([`Error::Limit`]); then nothing changes.
     pub fn set_control(&mut self, control: Control) -> Result<(), Error> {
         control.check()?;
+        if control == self.control {
+            return Ok(());
+        }
         if let Some(ledger) = &mut self.ledger {
             if control.loss_scale != self.control.loss_scale {
-                ledger.new_scale = control.loss_scale.initial() as f32;
+                let scale = control.loss_scale.initial() as f32;
+                ledger.new_scale = match control.loss_scale {
+                    LossScale::Fixed(_) => scale,
+                    // Until the next step is taken, `loss_scale` shows what was.
+                    LossScale::Dynamic { .. } => -scale,
+                };
             }
             ledger.forget();
         } else if control.looks_at_gradients() {
@@ -107,7 +118,7 @@ impl Optimizer {
 
     /// The name of the parameter that a partial sum is of.
     fn first_names(&self) -> impl FnOnce(u32) -> Option<String> + use<> {
-        let firsts = self.ledger.as_ref().map(Ledger::firsts).unwrap_or_default();
+        let firsts = self.ledger.as_ref().map(|ledger| ledger.firsts.clone()).unwrap_or_default();
         let names: Vec<String> = self.names().map(str::to_owned).collect();
         move |partial| {
             let found = (partial != u32::MAX).then(|| firsts.partition_point(|of| *of <= partial));

@@ -14,6 +14,12 @@ const INVOCATIONS: u32 = 256;
 /// Storage buffers of `shaders/control/prepare.wgsl`.
 const CONTROL_BUFFERS: u32 = 6;
 
+/// Bytes of its workgroup memory, rounded up.
+const CONTROL_WORKGROUP: u64 = 8192;
+
+/// Bytes of its largest binding that any optimizer has: scalars over their first thousands of steps.
+const CONTROL_BINDING: u64 = 1 << 20;
+
 /// Blocks of scalars that a chunk's 16 bits can name.
 const MAX_BLOCKS: u64 = 1 << 16;
 
@@ -81,12 +87,27 @@ pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
 
 /// Whether the device can run the kernels that look at gradients.
 pub(super) fn check_control(limits: &wgpu::Limits) -> Result<(), Error> {
-    let needs = u64::from(CONTROL_BUFFERS);
-    let has = u64::from(limits.max_storage_buffers_per_shader_stage);
-    if has < needs {
-        let limit = "max_storage_buffers_per_shader_stage";
-        let what = "clipping by norm, dynamic loss scaling or skipping".to_owned();
-        return Err(Error::Limit { limit, has, what, needs });
+    for (limit, has, needs) in [
+        (
+            "max_storage_buffers_per_shader_stage",
+            u64::from(limits.max_storage_buffers_per_shader_stage),
+            u64::from(CONTROL_BUFFERS),
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            limits.max_compute_workgroup_storage_size.into(),
+            CONTROL_WORKGROUP,
+        ),
+        (
+            "max_storage_buffer_binding_size",
+            limits.max_storage_buffer_binding_size,
+            CONTROL_BINDING,
+        ),
+    ] {
+        if has < needs {
+            let what = "clipping by norm, dynamic loss scaling or skipping".to_owned();
+            return Err(Error::Limit { limit, has, what, needs });
+        }
     }
     Ok(())
 }
@@ -105,9 +126,13 @@ pub(super) fn check_state(
 ) -> Result<(), Error> {
     let (limit, has) = ("max_buffer_size", limits.max_buffer_size);
     // It starts at the parameter's place in a quadruple.
-    let rest = group.master.rest().map_or(0, Format::bytes);
-    let needs = (param.at() % 4 + param.len) * group.state_format.bytes().max(rest);
-    if group.rule.slots().is_empty() || needs <= has {
+    let rest = match param.format {
+        Format::F32 => 0,
+        _ => group.master.rest().map_or(0, Format::bytes),
+    };
+    let slot = if group.rule.slots().is_empty() { 0 } else { group.state_format.bytes() };
+    let needs = (param.at() % 4 + param.len) * slot.max(rest);
+    if needs <= has {
         return Ok(());
     }
     let what = format!("a slot of `{name}` in {}", group.state_format.name());

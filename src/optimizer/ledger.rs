@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     pub(super) buffer: wgpu::Buffer,
     /// A loss scale that replaces the ledger's at the next step; 0 if there is none.
     pub(super) new_scale: f32,
+    /// The first partial of each parameter, as the last step had them.
+    pub(super) firsts: Vec<u32>,
     made: Option<Made>,
 }
 
@@ -38,8 +40,6 @@ pub(super) struct Ledger {
 struct Made {
     norms: Vec<NormLaunch>,
     partials: u32,
-    /// The first partial of each parameter.
-    firsts: Vec<u32>,
     series: Series,
     dependents: u32,
     prepare: wgpu::BindGroup,
@@ -72,7 +72,8 @@ impl Ledger {
             contents: bytemuck::cast_slice(&words),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
         });
-        Self { kernels: ControlKernels::new(device, bounds), buffer, new_scale: 0.0, made: None }
+        let kernels = ControlKernels::new(device, bounds);
+        Self { kernels, buffer, new_scale: 0.0, firsts: Vec::new(), made: None }
     }
 
     /// After a change to parameters, gradients, groups or options.
@@ -85,11 +86,6 @@ impl Ledger {
         if self.made.as_ref().is_some_and(|made| made.series.with_rate) {
             self.made = None;
         }
-    }
-
-    /// The first partial of each parameter, as the last step had them.
-    pub(super) fn firsts(&self) -> Vec<u32> {
-        self.made.as_ref().map(|made| made.firsts.clone()).unwrap_or_default()
     }
 }
 
@@ -155,6 +151,7 @@ impl Optimizer {
         let words = (BLOCK / WORD) as usize;
         let (series, dependents) = Series::new(&self.groups, &self.blocks, words, longest);
         let (launches, firsts, partials) = self.plan_norms();
+        ledger.firsts = firsts;
         let device = &self.device;
         let buffer = |label, size: u64, usage| {
             let size = size.max(BLOCK);
@@ -192,7 +189,7 @@ impl Optimizer {
         let updates = self.launches.as_deref().unwrap_or_default();
         let scalars = StepScalars::new(device, &scalars, updates, &self.kernels);
         let dependents = dependents.len() as u32;
-        Made { norms, partials, firsts, series, dependents, prepare, scalars }
+        Made { norms, partials, series, dependents, prepare, scalars }
     }
 
     /// Launches over all gradients, parameter by parameter: where each lies, the first partial of each

@@ -36,7 +36,7 @@ fn members(module: &Module, name: &str) -> (Vec<(u32, String, String)>, u32) {
     let Some((_, Type { inner: TypeInner::Struct { members, span }, .. })) = named else {
         panic!("no struct `{name}`");
     };
-    let mut end = 0;
+    let mut end = 0_u32;
     for member in members {
         if spell(module, member.ty).starts_with("array<vec4<f32>,") {
             end = end.next_multiple_of(16);
