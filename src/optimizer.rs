@@ -48,9 +48,10 @@ pub struct ParamId {
 /// no handlers, and needs no features and only WebGPU's default limits of the device.
 ///
 /// Parameters that lie in one buffer, with their gradients in one buffer, are updated by at most two
-/// dispatches for each rule and combination of its switches, whatever their number and groups, as
-/// far as one binding reaches; parameters with buffers of their own by at most two each. Whole 16-byte quadruples go four elements to an invocation. What is left at either
-/// end goes one by one, and so does a parameter whose gradient stands at another phase of 16 bytes.
+/// dispatches for each rule and combination of its switches and each 32 groups, whatever their number,
+/// as far as one binding reaches; parameters with buffers of their own by at most two each. Whole
+/// quadruples go four elements to an invocation. What is left at either end goes one by one, and so does
+/// a parameter whose gradient stands at another place in its quadruple.
 ///
 /// On one device, driver and set of parameters the results are the same bits from run to run, and
 /// recording any number of steps into one encoder gives the bits of submitting each alone.
