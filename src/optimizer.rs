@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use scalars::{Block, Steps, write_scalars};
+use scalars::{Block, Steps, fill_window, write_scalars};
 
 use wgpu::util::DeviceExt;
 
@@ -324,6 +324,9 @@ impl Optimizer {
             return;
         }
         let launches = self.launches.as_deref().unwrap_or_default();
+        if launches.iter().any(Recordable::is_by_table) {
+            fill_window(&mut self.scratch);
+        }
         // A fresh buffer, because a later step recorded into the same encoder has other scalars.
         let scalars = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim scalars"),

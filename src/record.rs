@@ -16,6 +16,12 @@ pub(crate) struct Recordable {
     grid: [u32; 2],
 }
 
+impl Recordable {
+    pub(crate) fn is_by_table(&self) -> bool {
+        self.address == Address::Table
+    }
+}
+
 /// A launch and the buffers it works on.
 pub(crate) struct Bound<'a> {
     pub(crate) launch: &'a Launch,

@@ -141,6 +141,7 @@ impl ByHand {
                 cache: None,
             })
         });
+        // Whole windows only where there is a table: a size, which no allocation depends on.
         let scalars = vec![0; (blocks * BLOCK).next_multiple_of(WINDOW) as usize];
         Self { device: device.clone(), scalars, layouts, launches, pipelines }
     }

@@ -30,6 +30,12 @@ pub(super) fn age(groups: &[Steps], block: &Block) -> u64 {
     groups[block.group].taken - block.born
 }
 
+/// Makes room for whole windows, which launches by table bind.
+pub(super) fn fill_window(scalars: &mut Vec<f32>) {
+    let window = WINDOW as usize * BLOCK as usize / size_of::<f32>();
+    scalars.resize(scalars.len().next_multiple_of(window), 0.0);
+}
+
 /// The scalars of every block at the step its group has just counted.
 pub(super) fn write_scalars(
     groups: &[Steps],
@@ -39,8 +45,7 @@ pub(super) fn write_scalars(
 ) {
     let stride = BLOCK as usize / size_of::<f32>();
     into.clear();
-    // Bound in whole windows.
-    into.resize(blocks.len().next_multiple_of(WINDOW as usize) * stride, 0.0);
+    into.resize(blocks.len() * stride, 0.0);
     for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
         let group = &groups[block.group].group;
         let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
