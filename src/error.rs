@@ -276,7 +276,7 @@ pub enum Error {
         needs: u64,
     },
 
-    /// More groups, counting each time parameters were added to one, than a chunk's 16 bits can name.
+    /// More groups, counting each time parameters were added to one, than an optimizer keeps apart.
     #[error(
         "an optimizer can tell {most} groups apart (each time parameters are added to a group counts); make a second optimizer"
     )]

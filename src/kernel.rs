@@ -212,11 +212,12 @@ fn trusted(device: &wgpu::Device, label: &str, wgsl: String) -> wgpu::ShaderModu
     // SAFETY: no access is out of bounds. `update` and `norm` touch memory only where `locate` says
     // `inside`, which is below the launch's or the chunk's length; `plan` computes those from views
     // that `View::check` has found inside their buffers, and its tests show that every element of a
-    // launch lies in its bindings. `chunks` is indexed below the length it was made with, `blocks` by
-    // a block that exists, `partials` by a number below how many the same plan has counted. This
-    // crate's rules see registers only. The only loops are `norm`'s, over at most `WORKGROUP_SPAN`
-    // elements and from `LANES` down to 0; its workgroup arrays are indexed below `LANES`, which no
-    // workgroup exceeds.
+    // launch lies in its bindings. `norm` takes what is left of those for a count, and four at a time only
+    // of whole spans, which are a multiple of that. `chunks` is indexed below the length it was made
+    // with, `blocks` by a block's place in a window of `WINDOW`, `partials` by a number below how many the
+    // same plan has counted. This crate's rules see registers only. The only loops are `norm`'s, over at
+    // most `WORKGROUP_SPAN` elements and over `SIDE` lanes; its workgroup array is indexed below
+    // `WORKGROUP_SIZE`, which is at most `LANES`.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

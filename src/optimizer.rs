@@ -22,7 +22,7 @@ use crate::group::Group;
 use crate::kernel::{Body, Kernels, Kind};
 use crate::master::Master;
 use crate::plan::Bounds;
-use crate::record::{Recordable, StepScalars, record};
+use crate::record::{Launches, StepScalars, record};
 use crate::view::View;
 
 /// The next optimizer's serial number.
@@ -72,8 +72,8 @@ pub struct Optimizer {
     /// Parameters before this one have state.
     with_state: usize,
     /// What a step records, until a parameter, gradient or rule changes.
-    launches: Option<Vec<Recordable>>,
-    scratch: Vec<f32>,
+    launches: Option<Launches>,
+    scratch: Vec<u32>,
     control: Control,
     /// Once steps have depended on their gradients.
     ledger: Option<ledger::Ledger>,
@@ -312,19 +312,19 @@ impl Optimizer {
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) {
         self.make_ready();
         self.groups.iter_mut().for_each(|steps| steps.taken += 1);
-        if self.launches.as_deref().unwrap_or_default().is_empty() {
+        let Some(launches) = self.launches.as_ref().filter(|launches| launches.len() > 0) else {
+            return;
+        };
+        self.scratch.clear();
+        if let Some(ledger) = &mut self.ledger {
+            self.scratch.extend(ledger.says(&self.control, self.blocks.len()));
+            // Gradients are scaled by what the ledger knows.
+            write_scalars(&self.groups, &self.blocks, None, &mut self.scratch);
+            ledger.record(&self.device, pass, &self.scratch, launches);
             return;
         }
-        // The ledger scales gradients itself.
-        let control = self.ledger.is_none().then_some(&self.control);
-        write_scalars(&self.groups, &self.blocks, control, &mut self.scratch);
-        if let Some(mut ledger) = self.ledger.take() {
-            self.record_decided(pass, &mut ledger);
-            self.ledger = Some(ledger);
-            return;
-        }
-        let launches = self.launches.as_deref().unwrap_or_default();
-        if launches.iter().any(Recordable::is_by_table) {
+        write_scalars(&self.groups, &self.blocks, Some(&self.control), &mut self.scratch);
+        if launches.table {
             fill_window(&mut self.scratch);
         }
         // A fresh buffer, because a later step recorded into the same encoder has other scalars.

@@ -16,9 +16,24 @@ pub(crate) struct Recordable {
     grid: [u32; 2],
 }
 
-impl Recordable {
-    pub(crate) fn is_by_table(&self) -> bool {
-        self.address == Address::Table
+/// The launches of a step, and which ways of addressing there are among them.
+#[derive(Debug)]
+pub(crate) struct Launches {
+    /// Those of one pipeline next to each other.
+    list: Vec<Recordable>,
+    direct: bool,
+    pub(crate) table: bool,
+}
+
+impl Launches {
+    fn new(list: Vec<Recordable>) -> Self {
+        let any = |address| list.iter().any(|launch| launch.address == address);
+        let (direct, table) = (any(Address::Direct), any(Address::Table));
+        Self { list, direct, table }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
     }
 }
 
@@ -59,14 +74,11 @@ impl Chunk {
 }
 
 /// Makes launches recordable. All their tables go into one buffer.
-pub(crate) fn recordables(device: &wgpu::Device, bound: &[Bound<'_>]) -> Vec<Recordable> {
+pub(crate) fn recordables(device: &wgpu::Device, bound: &[Bound<'_>]) -> Launches {
     let (tables, places) = Tables::of(device, bound.iter().map(|bound| bound.launch));
-    let Some(tables) = tables else { return Vec::new() };
-    bound
-        .iter()
-        .zip(places)
-        .map(|(bound, place)| recordable(device, bound, &tables, place))
-        .collect()
+    let Some(tables) = tables else { return Launches::new(Vec::new()) };
+    let places = bound.iter().zip(places);
+    Launches::new(places.map(|(bound, place)| recordable(device, bound, &tables, place)).collect())
 }
 
 /// What `Launch` and `chunks` of each launch are read from.
@@ -202,11 +214,11 @@ impl StepScalars {
     pub(crate) fn new(
         device: &wgpu::Device,
         scalars: &wgpu::Buffer,
-        launches: &[Recordable],
+        launches: &Launches,
         kernels: &Kernels,
     ) -> Self {
-        let bind = |address, size| {
-            launches.iter().any(|launch| launch.address == address).then(|| {
+        let bind = |needed: bool, size| {
+            needed.then(|| {
                 device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some("wgpu-optim step"),
                     layout: kernels.step_layout(),
@@ -215,19 +227,15 @@ impl StepScalars {
             })
         };
         let window = u64::from(WINDOW) * BLOCK;
-        Self { direct: bind(Address::Direct, BLOCK), table: bind(Address::Table, window) }
+        Self { direct: bind(launches.direct, BLOCK), table: bind(launches.table, window) }
     }
 }
 
-/// Records launches. Those of one pipeline should follow each other: what is bound already is not
-/// bound again, which with many launches is much of what recording costs.
-pub(crate) fn record(
-    pass: &mut wgpu::ComputePass<'_>,
-    launches: &[Recordable],
-    scalars: &StepScalars,
-) {
+/// Records launches. What is bound already is not bound again, which with many launches is much of what
+/// recording costs.
+pub(crate) fn record(pass: &mut wgpu::ComputePass<'_>, launches: &Launches, scalars: &StepScalars) {
     let (mut pipeline, mut block) = (None, None);
-    for launch in launches {
+    for launch in &launches.list {
         if pipeline != Some(&launch.pipeline) {
             pass.set_pipeline(&launch.pipeline);
             pipeline = Some(&launch.pipeline);

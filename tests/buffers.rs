@@ -6,7 +6,7 @@ use common::{bits, default_limits, gpu, numbers, ok, read};
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::verify::verify_group;
 use wgpu_optim::wgpu::Limits;
-use wgpu_optim::{Adam, Group, Optimizer, Reference, RmsProp, Trajectory, View};
+use wgpu_optim::{Adam, Control, Group, Optimizer, Reference, RmsProp, Trajectory, View};
 
 /// Steps a parameter with these numbers; returns the worst |Δ| / bound over all of it.
 fn worst_after(gpu: &Gpu, group: &Group, param: &View, grad: &View, steps: u32) -> f64 {
@@ -114,6 +114,37 @@ fn thousands_of_views_of_an_arena_take_two_dispatches() {
         let (before, g, after) = (&before[range.clone()], &g[range.clone()], &after[range]);
         let worst = worst(&groups[i % groups.len()], before, g, after, 3);
         assert!(worst <= 1.0, "view {i}: {worst} bounds off");
+    }
+}
+
+/// More groups than a launch sees the scalars of, dealt out in turn, whether the host counts or the GPU: each
+/// has its own learning rate.
+#[test]
+fn a_hundred_groups_in_one_arena() {
+    const GROUPS: u64 = 100;
+    const LEN: u64 = 37;
+    let gpu = default_limits();
+    for control in [Control::default(), Control { skip_nonfinite: true, ..Control::default() }] {
+        let all = 3 * GROUPS * LEN;
+        let (params, grads) =
+            (ok(gpu.zeros("w", all)), ok(gpu.upload("g", &vec![1.0; all as usize])));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        ok(optimizer.set_control(control));
+        let rate = |group: u64| (group + 1) as f64;
+        let ids: Vec<_> =
+            (0..GROUPS).map(|i| ok(optimizer.add_group(Group::sgd(rate(i))))).collect();
+        for i in 0..3 * GROUPS {
+            let [param, grad] =
+                [&params, &grads].map(|b| View::f32(b).range(i * LEN..(i + 1) * LEN));
+            ok(optimizer.add_param(ids[(i % GROUPS) as usize], &i.to_string(), param, grad));
+        }
+        gpu.step(&mut optimizer);
+        let expected = |at: u64| -rate(at / LEN % GROUPS) as f32;
+        let expected: Vec<f32> = (0..all).map(expected).collect();
+        assert!(read(&gpu, &View::f32(&params)) == expected, "{control:?}");
+        // Four windows, each with vec4s and scalars; the norm's two and what decides.
+        let deciding = if control.looks_at_gradients() { 3 } else { 0 };
+        assert_eq!(optimizer.dispatches(), 8 + deciding);
     }
 }
 

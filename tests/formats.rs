@@ -9,23 +9,11 @@ use common::{gpu, numbers, ok};
 use half::{bf16, f16};
 use wgpu_optim::kernel::kernels;
 use wgpu_optim::wgpu::util::{BufferInitDescriptor, DeviceExt};
-use wgpu_optim::wgpu::{
-    BindGroupDescriptor, BindGroupEntry, BufferUsages, ComputePipelineDescriptor,
-    ShaderModuleDescriptor, ShaderSource,
-};
+use wgpu_optim::wgpu::{BindGroupDescriptor, BindGroupEntry, BufferUsages};
 use wgpu_optim::{Control, Format, Group, Optimizer, View};
 
 /// A copy in place of a step.
-const BODY: &str = "@compute @workgroup_size(WORKGROUP_SIZE)
-fn update(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = locate(workgroup, lane);
-    if at.inside {
-        store_param(at.param, load_grad(at.grad));
-    }
-}";
+const BODY: &str = include_str!("formats/copy.wgsl");
 
 /// A kernel that copies `length` `real`s from one place to another, and how to spoil it.
 struct Copy<'a> {
@@ -64,16 +52,7 @@ impl Copy<'_> {
     fn dispatch(&self, wgsl: String, from: &[u32], to: &[u32]) -> Vec<u32> {
         let (gpu, label) = (gpu(), Some("formats"));
         let device = &gpu.device;
-        let source = ShaderSource::Wgsl(wgsl.into());
-        let module = device.create_shader_module(ShaderModuleDescriptor { label, source });
-        let pipeline = device.create_compute_pipeline(&ComputePipelineDescriptor {
-            label,
-            layout: None,
-            module: &module,
-            entry_point: Some("update"),
-            compilation_options: Default::default(),
-            cache: None,
-        });
+        let pipeline = common::pipeline(gpu, wgsl);
         let usage = BufferUsages::UNIFORM | BufferUsages::STORAGE | BufferUsages::COPY_SRC;
         let buffer = |words: &[u32]| {
             let contents = bytemuck::cast_slice(words);

@@ -5,14 +5,11 @@
 
 mod common;
 
-use common::{gpu, ok, read};
+use common::{gpu, ok, pipeline, read};
 use wgpu_optim::View;
 use wgpu_optim::kernel::kernels;
 use wgpu_optim::wgpu::util::{BufferInitDescriptor, DeviceExt};
-use wgpu_optim::wgpu::{
-    BindGroupDescriptor, BindGroupEntry, Buffer, BufferUsages, ComputePipelineDescriptor,
-    ShaderModuleDescriptor, ShaderSource,
-};
+use wgpu_optim::wgpu::{BindGroupDescriptor, BindGroupEntry, Buffer, BufferUsages};
 
 const LEN: usize = 4096;
 const LR: f32 = 0.5;
@@ -26,18 +23,7 @@ fn steps(name: &str, launch: [u32; 6], chunks: &[[u32; 4]], grid: [u32; 2]) -> V
         panic!("no kernel `{name}`")
     };
     let label = Some("guard");
-    let module = device.create_shader_module(ShaderModuleDescriptor {
-        label,
-        source: ShaderSource::Wgsl(kernel.wgsl.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&ComputePipelineDescriptor {
-        label,
-        layout: None,
-        module: &module,
-        entry_point: Some("update"),
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let pipeline = pipeline(gpu, kernel.wgsl);
     let table = |bytes: &[u8]| {
         let usage = BufferUsages::UNIFORM | BufferUsages::STORAGE;
         device.create_buffer_init(&BufferInitDescriptor { label, contents: bytes, usage })

@@ -11,10 +11,10 @@ use wgpu_optim::wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor,
     BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBinding, BufferBindingType,
     BufferDescriptor, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePipeline,
-    ComputePipelineDescriptor, Device, Limits, PipelineLayoutDescriptor, ShaderModuleDescriptor,
-    ShaderSource, ShaderStages,
+    ComputePipelineDescriptor, Device, Limits, PipelineLayoutDescriptor, Queue,
+    ShaderModuleDescriptor, ShaderSource, ShaderStages,
 };
-use wgpu_optim::{Group, Optimizer, View};
+use wgpu_optim::{Control, Group, Optimizer, View};
 
 /// Bytes of one block of scalars, and of as many as a launch by table sees.
 const BLOCK: u64 = 256;
@@ -89,15 +89,38 @@ fn little_beyond_parameters_gradients_and_state_and_no_growth_over_ten_thousand_
     assert!(at.iter().all(|bytes| *bytes == at[0]), "bytes after 0, 5000, 10 000 steps: {at:?}");
 }
 
+/// What an encoder's user allocates by `step`, in the middle of many times: now and then a table of wgpu's
+/// grows.
+fn allocations(
+    (device, queue): &(Device, Queue),
+    mut step: impl FnMut(&mut CommandEncoder),
+) -> u64 {
+    let mut counts: Vec<u64> = (0..60)
+        .map(|_| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let counted = allocation_counter::measure(|| step(&mut encoder));
+            queue.submit([encoder.finish()]);
+            counted.count_total
+        })
+        .collect();
+    // Behind the warm-up.
+    counts.drain(..20);
+    counts.sort_unstable();
+    counts[counts.len() / 2]
+}
+
 /// The wgpu calls of a step, made by hand: as many allocations as they need, a step may have.
 struct ByHand {
     device: Device,
     scalars: Vec<u8>,
     /// By dynamic offset, of scalars; and whole, of the rest.
     layouts: [BindGroupLayout; 2],
+    /// Scalars of an earlier step.
+    kept: [BindGroup; 2],
     /// Each another, as wgpu leaves out what is bound already.
     launches: Vec<BindGroup>,
-    pipelines: [ComputePipeline; 2],
+    /// Two over each of the layouts.
+    pipelines: [[ComputePipeline; 2]; 2],
 }
 
 impl ByHand {
@@ -117,19 +140,20 @@ impl ByHand {
         let layouts = [layout(BufferBindingType::Uniform, true), layout(storage, false)];
         let buffer = device.create_buffer(&BufferDescriptor {
             label: None,
-            size: 16,
-            usage: BufferUsages::STORAGE,
+            size: BLOCK,
+            usage: BufferUsages::STORAGE | BufferUsages::UNIFORM,
             mapped_at_creation: false,
         });
+        let kept = [0, 1].map(|_| bind(device, &layouts[0], &buffer, BLOCK));
         let launches = (0..launches).map(|_| bind(device, &layouts[1], &buffer, 16)).collect();
         let module = device.create_shader_module(ShaderModuleDescriptor {
             label: None,
             source: ShaderSource::Wgsl("@compute @workgroup_size(1) fn main() {}".into()),
         });
-        let pipelines = [(); 2].map(|()| {
+        let pipeline = |layout| {
             let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
                 label: None,
-                bind_group_layouts: &[Some(&layouts[1]), Some(&layouts[0])],
+                bind_group_layouts: &[Some(&layouts[1]), Some(layout)],
                 immediate_size: 0,
             });
             device.create_compute_pipeline(&ComputePipelineDescriptor {
@@ -140,10 +164,11 @@ impl ByHand {
                 compilation_options: Default::default(),
                 cache: None,
             })
-        });
+        };
+        let pipelines = layouts.each_ref().map(|layout| [(); 2].map(|()| pipeline(layout)));
         // Whole windows only where there is a table: a size, which no allocation depends on.
         let scalars = vec![0; (blocks * BLOCK).next_multiple_of(WINDOW) as usize];
-        Self { device: device.clone(), scalars, layouts, launches, pipelines }
+        Self { device: device.clone(), scalars, layouts, kept, launches, pipelines }
     }
 
     /// A step of this many direct launches under one group, then of as many as these by table.
@@ -167,7 +192,7 @@ impl ByHand {
             for launch in 0..counts[of] {
                 // Launches by table differ in their width, and so in their pipeline.
                 if launch == 0 || of == 1 {
-                    pass.set_pipeline(&self.pipelines[of]);
+                    pass.set_pipeline(&self.pipelines[0][of]);
                 }
                 if launch == 0 {
                     pass.set_bind_group(1, groups[of].as_ref(), &[0]);
@@ -175,6 +200,43 @@ impl ByHand {
                 pass.set_bind_group(0, launches.next(), &[]);
                 pass.dispatch_workgroups(1, 1, 1);
             }
+        }
+    }
+}
+
+impl ByHand {
+    /// A step of so many norms, a decision, and then of as many updates as `step` has: what the host says
+    /// is bound for the first two, and the updates' scalars stay where they are.
+    fn decided(&self, encoder: &mut CommandEncoder, norms: usize, (direct, table): (usize, usize)) {
+        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor {
+            label: Some("wgpu-optim step"),
+            timestamp_writes: None,
+        });
+        let buffer = self.device.create_buffer_init(&BufferInitDescriptor {
+            label: Some("wgpu-optim step"),
+            contents: &self.scalars,
+            usage: BufferUsages::UNIFORM | BufferUsages::STORAGE,
+        });
+        let said = [0, 1].map(|_| bind(&self.device, &self.layouts[1], &buffer, BLOCK));
+        let mut launches = self.launches.iter();
+        for launch in 0..=norms {
+            // Norms differ in their width, and so in their pipeline.
+            pass.set_pipeline(&self.pipelines[1][launch % 2]);
+            if launch == 0 || launch == norms {
+                pass.set_bind_group(1, &said[launch / norms], &[]);
+            }
+            pass.set_bind_group(0, launches.next(), &[]);
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+        for launch in 0..direct + table {
+            if launch == 0 || launch >= direct {
+                pass.set_pipeline(&self.pipelines[0][launch % 2]);
+            }
+            if launch == 0 || launch == direct {
+                pass.set_bind_group(1, &self.kept[usize::from(launch > 0)], &[0]);
+            }
+            pass.set_bind_group(0, launches.next(), &[]);
+            pass.dispatch_workgroups(1, 1, 1);
         }
     }
 }
@@ -192,10 +254,11 @@ fn bind(device: &Device, layout: &BindGroupLayout, buffer: &Buffer, size: u64) -
 
 #[test]
 fn a_step_allocates_nothing_on_the_heap_but_what_wgpu_does() {
-    let (device, queue) = noop::device(Limits::default());
+    let noop = noop::device(Limits::default());
+    let (device, _) = &noop;
     let group = Group::adam(1e-3);
     for (own, arena, groups) in [(1, 0, 1), (20, 0, 1), (0, 1000, 10), (20, 1000, 1)] {
-        let mut optimizer = Optimizer::new(&device);
+        let mut optimizer = Optimizer::new(device);
         let ids: Vec<_> = (0..groups).map(|_| ok(optimizer.add_group(group.clone()))).collect();
         let buffer = |size| {
             let usage = BufferUsages::STORAGE;
@@ -223,24 +286,18 @@ fn a_step_allocates_nothing_on_the_heap_but_what_wgpu_does() {
         let table = if arena > 0 { 2 } else { 0 };
         assert_eq!(optimizer.dispatches(), own + table);
 
-        let by_hand = ByHand::new(&device, groups as u64, own + table);
-        let count = |step: &mut dyn FnMut(&mut CommandEncoder)| {
-            let mut counts: Vec<u64> = (0..60)
-                .map(|_| {
-                    let mut encoder = device.create_command_encoder(&Default::default());
-                    let counted = allocation_counter::measure(|| step(&mut encoder));
-                    queue.submit([encoder.finish()]);
-                    counted.count_total
-                })
-                .collect();
-            // Behind the warm-up; now and then a table of wgpu's grows.
-            counts.drain(..20);
-            counts.sort_unstable();
-            counts[counts.len() / 2]
-        };
-        let least = count(&mut |encoder| by_hand.step(encoder, own, table));
-        let ours = count(&mut |encoder| optimizer.step(encoder));
+        let by_hand = ByHand::new(device, groups as u64, own + table);
+        let least = allocations(&noop, |encoder| by_hand.step(encoder, own, table));
+        let ours = allocations(&noop, |encoder| optimizer.step(encoder));
         println!("{own} own, {arena} in an arena, {groups} groups: {ours} of {least} allocations");
+        assert!(least > 0 && ours <= least, "{ours} allocations, by hand {least}");
+
+        ok(optimizer.set_control(Control { clip_norm: Some(1.0), ..Control::default() }));
+        let norms = optimizer.dispatches() - own - table - 1;
+        let by_hand = ByHand::new(device, groups as u64, own + table + norms + 1);
+        let least = allocations(&noop, |encoder| by_hand.decided(encoder, norms, (own, table)));
+        let ours = allocations(&noop, |encoder| optimizer.step(encoder));
+        println!("  with a norm: {ours} of {least} allocations");
         assert!(least > 0 && ours <= least, "{ours} allocations, by hand {least}");
     }
 }

@@ -29,7 +29,8 @@ import numpy as np
 import optax
 import torch
 from safetensors import safe_open
-from safetensors.numpy import save
+
+from golden_file import write
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_enable_x64", True)
@@ -471,17 +472,6 @@ def check_versions():
                 raise RuntimeError(f"{package} {found} is not the {wanted} of {REQUIREMENTS.name}")
 
 
-def write(name, tensors, **metadata):
-    """Writes one file, with a sorted header so that the same values make the same bytes."""
-    data = save(tensors, metadata=metadata)
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:start]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    path = GOLDEN / f"{name}.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data[start:])
-
-
 def read(name):
     with safe_open(GOLDEN / f"{name}.safetensors", framework="numpy") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
@@ -507,11 +497,11 @@ def print_table():
 def main():
     check_versions()
     trace = make_trace()
-    write("trace", trace, origin=f"numpy {np.__version__}", call=f"make_trace(), seed {SEED}")
+    write(GOLDEN, "trace", trace, origin=f"numpy {np.__version__}", call=f"make_trace(), seed {SEED}")
     trace = {name: values.astype(np.float64) for name, values in trace.items()}
     for case in CASES:
         origin = f"{case.origin} {importlib.metadata.version(case.origin)}"
-        write(case.name, run(case, trace), origin=origin, call=case.call)
+        write(GOLDEN, case.name, run(case, trace), origin=origin, call=case.call)
     print_table()
 
 

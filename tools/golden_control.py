@@ -10,12 +10,12 @@ loss scale and the norm, and the number of steps that were taken.
     python tools/golden_control.py
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save
+
+from golden_file import write
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden_control"
 TORCH = "2.15."
@@ -98,26 +98,15 @@ def run(make, clip, scaler_arguments, bad, trace):
     return {name: np.array(values, dtype=np.float64) for name, values in history.items()}
 
 
-def write(name, tensors, **metadata):
-    """Writes one file, with a sorted header so that the same values make the same bytes."""
-    data = save(tensors, metadata=metadata)
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:start]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    path = GOLDEN / f"{name}.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data[start:])
-
-
 def main():
     if not torch.__version__.startswith(TORCH):
         raise RuntimeError(f"torch {torch.__version__} is not {TORCH}x")
     trace = make_trace()
-    write("trace", trace, origin=f"numpy {np.__version__}")
+    write(GOLDEN, "trace", trace, origin=f"numpy {np.__version__}")
     for name, (clip, scaler, bad) in CASES.items():
         for optimizer, make in OPTIMIZERS.items():
             result = run(make, clip, scaler, bad, trace)
-            write(f"{name}_{optimizer}", result, origin=f"torch {torch.__version__}")
+            write(GOLDEN, f"{name}_{optimizer}", result, origin=f"torch {torch.__version__}")
             print(f"{name:16} {optimizer:8} taken {result['taken'][-1]:3.0f} scale {result['scale'][-1]}")
 
 

@@ -1,6 +1,9 @@
 //! What the benches share: a device, and parameters in it.
 #![allow(dead_code, reason = "each bench is a program of its own and uses a part of this")]
 
+use std::time::Duration;
+
+use criterion::Criterion;
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::timing::{Clock, Samples};
 use wgpu_optim::{Error, Group, Optimizer, View};
@@ -53,6 +56,14 @@ pub(crate) fn fill(
     }
     optimizer.prepare()?;
     Ok(optimizer)
+}
+
+/// Few samples: a step is long, and its spread is the machine's.
+pub(crate) fn criterion() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
 }
 
 /// Whether `cargo bench` runs this; `cargo test` only wants to see that it does.

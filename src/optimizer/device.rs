@@ -20,7 +20,7 @@ const CONTROL_WORKGROUP: u64 = 8192;
 /// Bytes of its largest binding that any optimizer has: scalars over their first thousands of steps.
 const CONTROL_BINDING: u64 = 1 << 20;
 
-/// Blocks of scalars that a chunk's 16 bits can name.
+/// Blocks of scalars, so that what counts their steps on the GPU stays small: 256 KiB.
 const MAX_BLOCKS: u64 = 1 << 16;
 
 /// The limits that plans respect.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use wgpu::util::DeviceExt;
 
 use super::Optimizer;
-use super::scalars::{Block, Steps, age};
+use super::scalars::{Block, Steps, WORDS, age};
 use crate::control::{Control, LossScale, Norm as Which};
-use crate::group::DRIVER_SCALARS;
+use crate::group::{DRIVER_SCALARS, Group};
 use crate::kernel::{BLOCK, ControlKernels, EACH, Norm, WINDOW};
 use crate::plan::{self, Bounds, Chunk, Launch, Piece};
-use crate::record::{StepScalars, Tables, entry, record};
+use crate::record::{Launches, StepScalars, Tables, entry, record};
 use crate::rule::{At, MAX_SCALARS};
-use crate::view::{View, WORD};
+use crate::view::View;
 
 /// `Control` in `shaders/control/ledger.wgsl`, in words.
 type Said = [u32; 12];
@@ -89,68 +89,94 @@ impl Ledger {
     }
 }
 
-impl Optimizer {
-    /// Records a step that the GPU decides on. The groups have counted it as taken.
-    pub(super) fn record_decided(&mut self, pass: &mut wgpu::ComputePass<'_>, ledger: &mut Ledger) {
-        let ages = self.blocks.iter().map(|block| age(&self.groups, block));
-        let longest = ages.max().unwrap_or(0);
-        let made = match ledger.made.take() {
-            Some(made) if made.series.reaches(longest) => made,
-            _ => self.make(ledger, longest),
-        };
-        let looks = self.control.looks_at_gradients();
-        let mut said = said(&self.control);
-        said[0] = if looks { made.partials } else { 0 };
-        (said[1], said[2]) = (self.blocks.len() as u32, made.dependents);
-        said[7] = std::mem::take(&mut ledger.new_scale).to_bits();
+impl Ledger {
+    /// How many dispatches a step takes before the update's.
+    pub(super) fn dispatches(&self) -> usize {
+        1 + self.made.as_ref().map_or(0, |made| made.norms.len())
+    }
 
-        let mut bytes = vec![0; BLOCK as usize];
-        bytes[..size_of::<Said>()].copy_from_slice(bytemuck::cast_slice(&said));
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.scratch));
-        let step = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+    /// What the host says of the next step, in the words that a step's scalars follow.
+    pub(super) fn says(&mut self, control: &Control, blocks: usize) -> [u32; WORDS] {
+        let (partials, dependents) =
+            self.made.as_ref().map_or((0, 0), |made| (made.partials, made.dependents));
+        let bits = |x: Option<f64>| (x.unwrap_or(0.0) as f32).to_bits();
+        let (growth, backoff, interval) = match control.loss_scale {
+            LossScale::Fixed(_) => (0.0, 0.0, 0),
+            LossScale::Dynamic { growth, backoff, interval, .. } => (growth, backoff, interval),
+        };
+        let said: Said = [
+            partials,
+            blocks as u32,
+            dependents,
+            control.skips().into(),
+            control.clip_norm.is_some().into(),
+            bits(control.clip_norm),
+            bits(control.clip_value),
+            std::mem::take(&mut self.new_scale).to_bits(),
+            bits(Some(growth)),
+            bits(Some(backoff)),
+            interval,
+            (control.norm == Which::Euclidean).into(),
+        ];
+        std::array::from_fn(|i| said.get(i).copied().unwrap_or(0))
+    }
+
+    /// Records a step that the GPU decides on. `step` is what the host says, and the scalars as they are
+    /// if every step is taken.
+    pub(super) fn record(
+        &self,
+        device: &wgpu::Device,
+        pass: &mut wgpu::ComputePass<'_>,
+        step: &[u32],
+        launches: &Launches,
+    ) {
+        let Some(made) = &self.made else { return };
+        let step = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim step"),
-            contents: &bytes,
+            contents: bytemuck::cast_slice(step),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
         });
-        let control = entry(0, &step, 0, size_of::<Said>() as u64);
+        let bind = |layout, entries: &[wgpu::BindGroupEntry<'_>]| {
+            let label = Some("wgpu-optim step");
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries })
+        };
+        let said = entry(0, &step, 0, size_of::<Said>() as u64);
         let given = entry(1, &step, BLOCK, step.size() - BLOCK);
-        if looks {
-            pass.set_bind_group(
-                1,
-                &self.bind_step(&ledger.kernels, 0, std::slice::from_ref(&control)),
-                &[],
-            );
-            for NormLaunch { pipeline, bound, grid } in &made.norms {
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, bound, &[]);
-                pass.dispatch_workgroups(grid[0], grid[1], 1);
-            }
+        let [for_norms, for_prepare] = &self.kernels.step;
+        if !made.norms.is_empty() {
+            pass.set_bind_group(1, &bind(for_norms, std::slice::from_ref(&said)), &[]);
         }
-        pass.set_pipeline(&ledger.kernels.prepare.pipeline);
+        for NormLaunch { pipeline, bound, grid } in &made.norms {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bound, &[]);
+            pass.dispatch_workgroups(grid[0], grid[1], 1);
+        }
+        pass.set_pipeline(&self.kernels.prepare.pipeline);
         pass.set_bind_group(0, &made.prepare, &[]);
-        pass.set_bind_group(1, &self.bind_step(&ledger.kernels, 1, &[control, given]), &[]);
+        pass.set_bind_group(1, &bind(for_prepare, &[said, given]), &[]);
         pass.dispatch_workgroups(1, 1, 1);
-        record(pass, self.launches.as_deref().unwrap_or_default(), &made.scalars);
-        ledger.made = Some(made);
+        record(pass, launches, &made.scalars);
+    }
+}
+
+impl Optimizer {
+    /// Makes what the next step needs of the ledger, if it is not there.
+    pub(super) fn complete(&self, ledger: &mut Ledger) {
+        let ages = self.blocks.iter().map(|block| age(&self.groups, block));
+        let next = ages.max().unwrap_or(0) + 1;
+        if let Some(launches) = &self.launches
+            && ledger.made.as_ref().is_none_or(|made| made.series.reach < next)
+        {
+            ledger.made = Some(self.make(ledger, launches, next));
+        }
     }
 
-    fn bind_step(
-        &self,
-        kernels: &ControlKernels,
-        kernel: usize,
-        entries: &[wgpu::BindGroupEntry<'_>],
-    ) -> wgpu::BindGroup {
-        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("wgpu-optim step"),
-            layout: &kernels.step[kernel],
-            entries,
-        })
-    }
-
-    fn make(&self, ledger: &mut Ledger, longest: u64) -> Made {
-        let words = (BLOCK / WORD) as usize;
-        let (series, dependents) = Series::new(&self.groups, &self.blocks, words, longest);
-        let (launches, firsts, partials) = self.plan_norms();
+    fn make(&self, ledger: &mut Ledger, launches: &Launches, steps: u64) -> Made {
+        let (series, dependents) = Series::new(&self.groups, &self.blocks, steps);
+        // Once nothing depends on gradients any more, only the counting is left.
+        let looks = self.control.looks_at_gradients();
+        let (planned, firsts, partials) =
+            if looks { self.plan_norms() } else { Default::default() };
         ledger.firsts = firsts;
         let device = &self.device;
         let buffer = |label, size: u64, usage| {
@@ -185,9 +211,8 @@ impl Optimizer {
                 entry(4, &rows, 0, rows.size()),
             ],
         });
-        let norms = self.bind_norms(ledger, &launches, &summed);
-        let updates = self.launches.as_deref().unwrap_or_default();
-        let scalars = StepScalars::new(device, &scalars, updates, &self.kernels);
+        let norms = self.bind_norms(ledger, &planned, &summed);
+        let scalars = StepScalars::new(device, &scalars, launches, &self.kernels);
         let dependents = dependents.len() as u32;
         Made { norms, partials, series, dependents, prepare, scalars }
     }
@@ -261,29 +286,6 @@ impl Optimizer {
     }
 }
 
-/// What `shaders/control/ledger.wgsl` calls `Control`, but for what only the step knows.
-fn said(control: &Control) -> Said {
-    let bits = |x: Option<f64>| (x.unwrap_or(0.0) as f32).to_bits();
-    let (growth, backoff, interval) = match control.loss_scale {
-        LossScale::Fixed(_) => (0.0, 0.0, 0),
-        LossScale::Dynamic { growth, backoff, interval, .. } => (growth, backoff, interval),
-    };
-    [
-        0,
-        0,
-        0,
-        control.skips().into(),
-        control.clip_norm.is_some().into(),
-        bits(control.clip_norm),
-        bits(control.clip_value),
-        0,
-        bits(Some(growth)),
-        bits(Some(backoff)),
-        interval,
-        (control.norm == Which::Euclidean).into(),
-    ]
-}
-
 /// Scalars of every block that depend on the number of steps taken, for 1, 2, 3, … steps: computed
 /// here in f64, because the GPU has none, and picked there.
 #[derive(Debug)]
@@ -298,41 +300,45 @@ struct Series {
 /// `dependents` in `shaders/control/prepare.wgsl`: word, block, first of its series, their number.
 type Dependent = [u32; 4];
 
+/// A rule's scalars that are in a series.
+struct Columns {
+    /// Which scalar, the first of its series, their number.
+    places: Vec<[u32; 3]>,
+    /// Whether the learning rate is in one of them.
+    with_rate: bool,
+}
+
 /// Steps that a series has at first.
 const SHORTEST: u64 = 1024;
 
 impl Series {
-    fn new(groups: &[Steps], blocks: &[Block], words: usize, steps: u64) -> (Self, Vec<Dependent>) {
+    fn new(groups: &[Steps], blocks: &[Block], steps: u64) -> (Self, Vec<Dependent>) {
         let steps = (2 * steps).max(SHORTEST);
         let mut all = Self { values: Vec::new(), reach: u64::MAX, with_rate: false };
         let mut dependents = Vec::new();
-        // Groups that share a rule and learning rate share a series.
-        let mut known: Vec<(usize, Vec<Dependent>)> = Vec::new();
+        // Groups that share a rule share a series, and their learning rate if that matters.
+        let mut known: Vec<(usize, Columns)> = Vec::new();
         for (number, block) in blocks.iter().enumerate() {
             let group = &groups[block.group].group;
-            let same = |of: &usize| {
+            let same = |(of, columns): &(usize, Columns)| {
                 let other = &groups[*of].group;
-                Arc::ptr_eq(&other.rule, &group.rule) && other.lr == group.lr
+                let alike = !columns.with_rate || other.lr == group.lr;
+                Arc::ptr_eq(&other.rule, &group.rule) && alike
             };
-            let found = known.iter().position(|(of, _)| same(of)).unwrap_or_else(|| {
-                let columns = all.add(&groups[block.group], steps);
-                known.push((block.group, columns));
+            let found = known.iter().position(same).unwrap_or_else(|| {
+                known.push((block.group, all.add(group, steps)));
                 known.len() - 1
             });
-            for &[column, _, first, len] in &known[found].1 {
-                let word = (number * words + DRIVER_SCALARS) as u32 + column;
+            for &[column, first, len] in &known[found].1.places {
+                let word = (number * WORDS + DRIVER_SCALARS) as u32 + column;
                 dependents.push([word, number as u32, first, len]);
             }
         }
         (all, dependents)
     }
 
-    fn reaches(&self, steps: u64) -> bool {
-        steps <= self.reach
-    }
-
     /// Adds the scalars of a rule that are not always the same.
-    fn add(&mut self, Steps { group, .. }: &Steps, steps: u64) -> Vec<Dependent> {
+    fn add(&mut self, group: &Group, steps: u64) -> Columns {
         let own = group.rule.scalar_names().len();
         let scalars = |t, lr| {
             let mut out = [0.0; MAX_SCALARS];
@@ -343,23 +349,23 @@ impl Series {
         // Where it has long settled. Nobody takes 2⁴⁰ steps.
         let settled = scalars(1 << 40, group.lr);
         let other_rate: Vec<_> = [1, 2, steps].map(|t| scalars(t, 2.0 * group.lr + 1.0)).into();
-        let mut columns = Vec::new();
+        let mut columns = Columns { places: Vec::new(), with_rate: false };
         for column in 0..own {
             let is = |row: &[u32; MAX_SCALARS]| row[column];
-            if rows.iter().all(|row| is(row) == is(&settled)) {
+            let Some(moving) = rows.iter().rposition(|row| is(row) != is(&settled)) else {
                 continue;
-            }
-            let moving = rows.iter().rposition(|row| is(row) != is(&settled)).unwrap_or(0) + 1;
-            if moving == rows.len() {
+            };
+            if moving + 1 == rows.len() {
                 self.reach = self.reach.min(steps);
             }
-            let kept = &rows[..(moving + 1).min(rows.len())];
+            // And the first that is settled, which stands for all to come.
+            let kept = &rows[..(moving + 2).min(rows.len())];
             let here = [1, 2, steps].map(|t| is(&rows[t as usize - 1]));
-            self.with_rate |= other_rate.iter().map(is).ne(here);
-            let first = self.values.len() as u32;
+            columns.with_rate |= other_rate.iter().map(is).ne(here);
+            columns.places.push([column as u32, self.values.len() as u32, kept.len() as u32]);
             self.values.extend(kept.iter().map(|row| f32::from_bits(is(row))));
-            columns.push([column as u32, 0, first, kept.len() as u32]);
         }
+        self.with_rate |= columns.with_rate;
         columns
     }
 }

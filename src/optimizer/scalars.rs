@@ -6,6 +6,9 @@ use crate::kernel::{BLOCK, WINDOW};
 use crate::noise;
 use crate::rule::At;
 
+/// Words of a block.
+pub(super) const WORDS: usize = BLOCK as usize / size_of::<u32>();
+
 /// Where `noise_0` and `noise_1` are in `Scalars` of `shaders/step.wgsl`.
 const NOISE: usize = DRIVER_SCALARS - 2;
 
@@ -31,24 +34,20 @@ pub(super) fn age(groups: &[Steps], block: &Block) -> u64 {
 }
 
 /// Makes room for whole windows, which launches by table bind.
-pub(super) fn fill_window(scalars: &mut Vec<f32>) {
-    let window = WINDOW as usize * BLOCK as usize / size_of::<f32>();
-    scalars.resize(scalars.len().next_multiple_of(window), 0.0);
+pub(super) fn fill_window(scalars: &mut Vec<u32>) {
+    scalars.resize(scalars.len().next_multiple_of(WINDOW as usize * WORDS), 0);
 }
 
-/// The scalars of every block at the step its group has just counted.
+/// Appends the scalars of every block at the step its group has just counted, as bits.
 pub(super) fn write_scalars(
     groups: &[Steps],
     blocks: &[Block],
     control: Option<&Control>,
-    into: &mut Vec<f32>,
+    into: &mut Vec<u32>,
 ) {
-    let stride = BLOCK as usize / size_of::<f32>();
-    into.clear();
-    into.resize(blocks.len() * stride, 0.0);
-    for (block, words) in blocks.iter().zip(into.chunks_exact_mut(stride)) {
+    for block in blocks {
         let group = &groups[block.group].group;
-        let mut scalars = [0.0; BLOCK as usize / size_of::<f32>()];
+        let mut scalars = [0.0; WORDS];
         let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
         driver.copy_from_slice(&group.driver_scalars(control));
         if let Some(seed) = group.stochastic_rounding {
@@ -57,6 +56,6 @@ pub(super) fn write_scalars(
         }
         let own = group.rule.scalar_names().len();
         group.rule.scalars(At { t: age(groups, block), lr: group.lr }, &mut hyper[..own]);
-        words.iter_mut().zip(scalars).for_each(|(word, scalar)| *word = scalar as f32);
+        into.extend(scalars.map(|scalar| (scalar as f32).to_bits()));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::ledger::Ledger;
 use super::{Optimizer, Param, check};
 use crate::error::Error;
 use crate::format::Format;
@@ -9,7 +10,7 @@ use crate::group::Group;
 use crate::kernel::{Body, Files, Grads, Kind, Pipeline, WINDOW, now};
 use crate::master::Master;
 use crate::plan::{self, Launch, Piece};
-use crate::record::{Bound, Recordable, recordables};
+use crate::record::{Bound, Launches, recordables};
 use crate::view::{View, WORD};
 
 /// The state of parameters that share a buffer, the names of their slots, and the step they were
@@ -87,6 +88,9 @@ impl Optimizer {
         self.params[with_state..].iter_mut().for_each(|param| param.state = None);
         self.with_state = with_state;
         self.launches = None;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.forget();
+        }
         Err(Error::OutOfMemory { what: "the state".to_owned(), message: error.to_string() })
     }
 
@@ -98,12 +102,18 @@ impl Optimizer {
                 ledger.forget();
             }
         }
+        if let Some(mut ledger) = self.ledger.take() {
+            self.complete(&mut ledger);
+            self.ledger = Some(ledger);
+        }
     }
 
     /// How many dispatches a step takes: for looking into a slow one.
     pub fn dispatches(&mut self) -> usize {
         self.make_ready();
-        self.launches.as_ref().map_or(0, Vec::len)
+        let updates = self.launches.as_ref().map_or(0, Launches::len);
+        let deciding = self.ledger.as_ref().filter(|_| updates > 0);
+        updates + deciding.map_or(0, Ledger::dispatches)
     }
 
     /// Where a parameter's state is, by PyTorch's name for it: a view of as many elements as the
@@ -205,7 +215,7 @@ impl Optimizer {
     }
 
     /// The launches of a step over all parameters.
-    pub(super) fn plan(&mut self) -> Vec<Recordable> {
+    pub(super) fn plan(&mut self) -> Launches {
         let body = match self.control.clip_value {
             Some(_) if self.body == Body::Update => Body::Clip,
             _ => self.body,

@@ -4,6 +4,9 @@
 use std::sync::OnceLock;
 
 use wgpu_optim::headless::Gpu;
+use wgpu_optim::wgpu::{
+    ComputePipeline, ComputePipelineDescriptor, ShaderModuleDescriptor, ShaderSource,
+};
 use wgpu_optim::{Error, Trajectory, View};
 
 /// The device under test. There is no silent pass without one: the message says what to install.
@@ -44,6 +47,21 @@ pub(crate) fn numbers(len: u64, seed: u64) -> Vec<f32> {
     std::iter::repeat_with(next).take(len as usize).collect()
 }
 
+/// The pipeline of a whole kernel with the entry point `update`, at its defaults.
+pub(crate) fn pipeline(gpu: &Gpu, wgsl: String) -> ComputePipeline {
+    let label = Some("test");
+    let source = ShaderSource::Wgsl(wgsl.into());
+    let module = gpu.device.create_shader_module(ShaderModuleDescriptor { label, source });
+    gpu.device.create_compute_pipeline(&ComputePipelineDescriptor {
+        label,
+        layout: None,
+        module: &module,
+        entry_point: Some("update"),
+        compilation_options: Default::default(),
+        cache: None,
+    })
+}
+
 /// The value, or the test's end with the error's own words.
 pub(crate) fn ok<T>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|e| panic!("{e}"))
@@ -56,4 +74,10 @@ pub(crate) const COEFFICIENT: f64 = 64.0 / (1u64 << 24) as f64;
 pub(crate) fn scaled(value: &f64) -> Trajectory {
     let error = value.abs() * COEFFICIENT + f64::from(f32::MIN_POSITIVE);
     Trajectory { value: *value, error }
+}
+
+/// Fails unless `is` is as near to `expected`, relative.
+pub(crate) fn close(what: &str, is: f64, expected: f64, relative: f64) {
+    let off = (is - expected).abs();
+    assert!(off <= relative * expected.abs(), "{what}: {is} in place of {expected}");
 }

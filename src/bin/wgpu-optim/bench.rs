@@ -98,6 +98,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if software {
         writeln!(out, "This adapter is software: its columns measure a CPU that emulates a GPU.")?;
     }
+    if cfg!(debug_assertions) {
+        writeln!(out, "This is a debug build, with wgpu's debug checks: believe nothing of it.")?;
+    }
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let bar = progress((groups.len() * options.sizes.len()) as u64, "bench");
     let mut rows = Vec::new();
