@@ -11,8 +11,12 @@ struct Launch {
     length: u32, // `direct`: `real`s; `table`: chunks
     row: u32,    // workgroups in a row of the grid: 65 535 are not enough
     shift: u32,  // `table` only: 2^shift workgroups share a chunk
-    lower: u32,  // from a place in the state to that of the parameter's remainder
     first: u32,  // which element of its buffer the parameters' binding starts with
+    lower: u32,  // from a place in the state to that of the parameter's remainder,
+    average: u32, // and to that of its average;
+    copy: u32,   // from a place among the parameters to that of its copy
+    unused_0: u32,
+    unused_1: u32,
 }
 
 // Where one invocation finds its numbers.

@@ -10,6 +10,10 @@ struct Scalars {
     skip: f32,       // above 0 if the step is not to be taken
     noise_0: f32,    // what seed and step come to, for rounding at random
     noise_1: f32,
+    average: f32,    // how much of the parameter goes into its average: 1 at the first step
+    unused_0: f32,   // `hyper` stands at a multiple of 16 bytes
+    unused_1: f32,
+    unused_2: f32,
     hyper: Hyper,    // the rule's own
 }
 

@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::view::View;
 
-/// The ranges that parameters and gradients occupy, by buffer. A parameter is known by its index.
+/// The ranges that parameters, gradients and copies occupy, by buffer. Each belongs to a parameter, known
+/// by its index.
 #[derive(Debug, Default)]
-pub(crate) struct Claims {
-    params: HashMap<wgpu::Buffer, Ranges>,
-    grads: HashMap<wgpu::Buffer, Ranges>,
-}
+pub(crate) struct Claims([HashMap<wgpu::Buffer, Ranges>; 3]);
 
-/// Ranges of bytes, in order of their starts. Gradients may overlap each other.
+/// Ranges of bytes, in order of their starts. Gradients may overlap each other unless they are written.
 #[derive(Debug, Default)]
 struct Ranges {
     /// (first byte, owner) → the first byte after.
@@ -31,46 +29,56 @@ impl Ranges {
     }
 }
 
-/// What is already there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Taken {
-    Param(usize),
-    Grad(usize),
+/// What of a parameter is, or would be, somewhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum What {
+    Param,
+    Grad,
+    Copy,
+}
+
+impl What {
+    const ALL: [Self; 3] = [Self::Param, Self::Grad, Self::Copy];
 }
 
 impl Claims {
-    /// What a parameter at `view` would collide with.
-    pub(crate) fn against_param(&self, view: &View) -> Option<Taken> {
-        let find = |of: &HashMap<_, Ranges>| of.get(&view.buffer)?.overlapping(view.bytes());
-        find(&self.params).map(Taken::Param).or_else(|| find(&self.grads).map(Taken::Grad))
+    /// Something, with its owner, that `view` would collide with as `what`. Gradients do not with each
+    /// other, unless they are `written`.
+    pub(crate) fn against(&self, what: What, view: &View, written: bool) -> Option<(What, usize)> {
+        let read = |other| what == What::Grad && other == What::Grad && !written;
+        What::ALL.into_iter().filter(|other| !read(*other)).find_map(|other| {
+            let owner = self.0[other as usize].get(&view.buffer)?.overlapping(view.bytes())?;
+            Some((other, owner))
+        })
     }
 
-    /// What a gradient at `view` would collide with.
-    pub(crate) fn against_grad(&self, view: &View) -> Option<Taken> {
-        self.params.get(&view.buffer)?.overlapping(view.bytes()).map(Taken::Param)
+    pub(crate) fn claim(&mut self, what: What, owner: usize, view: &View) {
+        let (start, end) = view.bytes();
+        let ranges = self.0[what as usize].entry(view.buffer.clone()).or_default();
+        ranges.ends.insert((start, owner), end);
+        ranges.longest = ranges.longest.max(end - start);
     }
 
-    pub(crate) fn claim_param(&mut self, owner: usize, view: &View) {
-        claim(&mut self.params, owner, view);
-    }
-
-    pub(crate) fn claim_grad(&mut self, owner: usize, view: &View) {
-        claim(&mut self.grads, owner, view);
-    }
-
-    pub(crate) fn release_grad(&mut self, owner: usize, view: &View) {
-        if let Some(ranges) = self.grads.get_mut(&view.buffer) {
+    pub(crate) fn release(&mut self, what: What, owner: usize, view: &View) {
+        let of = &mut self.0[what as usize];
+        if let Some(ranges) = of.get_mut(&view.buffer) {
             ranges.ends.remove(&(view.offset, owner));
             if ranges.ends.is_empty() {
-                self.grads.remove(&view.buffer); // lets go of the caller's buffer
+                of.remove(&view.buffer); // lets go of the caller's buffer
             }
         }
     }
-}
 
-fn claim(of: &mut HashMap<wgpu::Buffer, Ranges>, owner: usize, view: &View) {
-    let (start, end) = view.bytes();
-    let ranges = of.entry(view.buffer.clone()).or_default();
-    ranges.ends.insert((start, owner), end);
-    ranges.longest = ranges.longest.max(end - start);
+    /// Two owners whose gradients overlap, if any do.
+    pub(crate) fn shared_grads(&self) -> Option<[usize; 2]> {
+        self.0[What::Grad as usize].values().find_map(|ranges| {
+            let mut before: Option<(u64, usize)> = None;
+            ranges.ends.iter().find_map(|(&(start, owner), &end)| {
+                let found = before.filter(|(to, _)| *to > start).map(|(_, other)| [other, owner]);
+                // Whoever reaches farthest overlaps first.
+                before = before.max(Some((end, owner)));
+                found
+            })
+        })
+    }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::control::{Control, LossScale};
+use crate::control::{Accumulation, Control, LossScale};
 use crate::format::Format;
 use crate::group::Group;
 use crate::master::Master;
@@ -54,17 +54,30 @@ impl Options {
         known.insert("master".into(), "none".into());
         known.insert("state_format".into(), "f32".into());
         known.insert("stochastic_rounding".into(), Value::Null);
+        known.insert("accumulate".into(), 1.into());
+        known.insert("accumulation".into(), "mean".into());
+        known.insert("ema".into(), Value::Null);
         Ok(known)
     }
 }
 
-/// The group that a CONFIG object describes, and what is to happen to its gradients. A missing key
-/// takes the crate's default.
+/// What a CONFIG object describes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The one group of all parameters.
+    pub group: Group,
+    /// What is to happen to gradients.
+    pub control: Control,
+    /// Recorded gradients that make up a step's; 1.
+    pub accumulate: u32,
+}
+
+/// Reads a CONFIG object. A missing key takes the crate's default.
 ///
 /// # Errors
 /// Text that is no JSON object, an unknown optimizer or key (with a list of those there are), a value
 /// of the wrong kind or out of its range.
-pub fn config(json: &str) -> Result<(Group, Control), String> {
+pub fn config(json: &str) -> Result<Config, String> {
     let value: Value = serde_json::from_str(json).map_err(|e| format!("not JSON: {e}"))?;
     let Value::Object(mut given) = value else {
         return Err(format!("a config is one JSON object, this is {}", kind(&value)));
@@ -87,10 +100,15 @@ pub fn config(json: &str) -> Result<(Group, Control), String> {
             return Err(format!("unknown key `{key}` for `{name}`; known are `optimizer`, {keys}"));
         };
         let must = match &*key {
-            "clip_norm" | "clip_value" if !value.is_number() && !value.is_null() => {
+            "clip_norm" | "clip_value" | "ema" if !value.is_number() && !value.is_null() => {
                 Some("a number or null".to_owned())
             }
-            "clip_norm" | "clip_value" => None,
+            "clip_norm" | "clip_value" | "ema" => None,
+            "accumulate" if !value.as_u64().is_some_and(|k| (1..=MOST_ADDED).contains(&k)) => {
+                Some(format!("a whole number from 1 to {MOST_ADDED}, the gradients of a step"))
+            }
+            "accumulate" => None,
+            "accumulation" => one_of(&value, &ACCUMULATIONS.map(|(name, _)| name)),
             "master" => one_of(&value, &MASTERS.map(|(name, _)| name)),
             "state_format" => one_of(&value, &Format::ALL.map(Format::name)),
             "stochastic_rounding" if !value.is_u64() && !value.is_null() => {
@@ -110,12 +128,9 @@ pub fn config(json: &str) -> Result<(Group, Control), String> {
     assemble(entry, values)
 }
 
-fn assemble(
-    entry: &rule::Entry,
-    mut values: Map<String, Value>,
-) -> Result<(Group, Control), String> {
+fn assemble(entry: &rule::Entry, mut values: Map<String, Value>) -> Result<Config, String> {
     let mut limit = |key: &str| values.remove(key).and_then(|v| v.as_f64());
-    let (clip_norm, clip_value) = (limit("clip_norm"), limit("clip_value"));
+    let (clip_norm, clip_value, ema) = (limit("clip_norm"), limit("clip_value"), limit("ema"));
     let loss_scale = loss_scale(values.remove("loss_scale").unwrap_or_default())?;
     let mut number = |key: &str| values.remove(key).and_then(|v| v.as_f64()).unwrap_or(0.0);
     let (lr, weight_decay) = (number("lr"), number("weight_decay"));
@@ -123,8 +138,11 @@ fn assemble(
     let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
     let skip_nonfinite = switch("skip_nonfinite");
     let stochastic_rounding = values.remove("stochastic_rounding").and_then(|v| v.as_u64());
+    let accumulate = values.remove("accumulate").and_then(|v| v.as_u64()).unwrap_or(1) as u32;
     let mut word = |key: &str| values.remove(key).unwrap_or_default();
     let (master, format) = (word("master"), word("state_format"));
+    let accumulation = word("accumulation");
+    let accumulation = ACCUMULATIONS.into_iter().find(|(name, _)| accumulation == *name);
     let master = MASTERS.into_iter().find(|(name, _)| master == *name);
     let format = Format::ALL.into_iter().find(|known| format == known.name());
     let rule = (entry.config.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
@@ -133,16 +151,30 @@ fn assemble(
         decoupled,
         maximize,
         stochastic_rounding,
+        ema,
         master: master.map_or(Master::None, |(_, master)| master),
         state_format: format.unwrap_or_default(),
         ..Group::with(lr, rule)
     };
     group.check().map_err(|e| e.to_string())?;
-    let control =
-        Control { clip_norm, clip_value, loss_scale, skip_nonfinite, ..Control::default() };
+    let control = Control {
+        clip_norm,
+        clip_value,
+        loss_scale,
+        skip_nonfinite,
+        accumulation: accumulation.map_or_else(Accumulation::default, |(_, how)| how),
+        ..Control::default()
+    };
     control.check().map_err(|e| e.to_string())?;
-    Ok((group, control))
+    Ok(Config { group, control, accumulate })
 }
+
+/// What a step makes of several gradients.
+const ACCUMULATIONS: [(&str, Accumulation); 2] =
+    [("mean", Accumulation::Mean), ("sum", Accumulation::Sum)];
+
+/// The most gradients of a step: more are a mistake.
+const MOST_ADDED: u64 = 1 << 24;
 
 /// Names of what 16-bit parameters are rounded from.
 const MASTERS: [(&str, Master); 3] =

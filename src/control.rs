@@ -7,6 +7,7 @@ use crate::error::Error;
 /// Of a gradient as the backward pass wrote it, a rule sees
 ///
 /// ```text
+/// g ← mean of g                                      if they were added up
 /// g ← g / loss_scale
 /// g ← g limited to ±clip_value                       if that is given
 /// g ← g · min(1, clip_norm / (‖all g‖ + 1e-6))       if that is given
@@ -31,6 +32,13 @@ pub struct Control {
     /// Whether one Inf or NaN in any gradient of any group leaves every parameter and all state as
     /// they are and does not count as a step; `false`. [`LossScale::Dynamic`] always does so.
     pub skip_nonfinite: bool,
+    /// What a step makes of gradients that [`Optimizer::accumulate`](crate::Optimizer::accumulate) has
+    /// added up; [`Accumulation::Mean`].
+    pub accumulation: Accumulation,
+    /// Whether gradients are zero once they are used: those of a step, whether it is taken or not, or,
+    /// where they are added up, those added. Costs 4 bytes an f32 gradient more, and a backward pass that
+    /// adds to them needs no pass of its own for it. No two may then share an element; `false`.
+    pub zero_grad: bool,
 }
 
 impl Default for Control {
@@ -41,8 +49,20 @@ impl Default for Control {
             clip_value: None,
             loss_scale: LossScale::Fixed(1.0),
             skip_nonfinite: false,
+            accumulation: Accumulation::Mean,
+            zero_grad: false,
         }
     }
+}
+
+/// What a step makes of gradients that were added up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Accumulation {
+    /// Their mean: that of one larger batch.
+    #[default]
+    Mean,
+    /// Their sum, as PyTorch's `.grad` without `zero_grad`.
+    Sum,
 }
 
 /// A norm of all gradients together.
@@ -148,6 +168,14 @@ impl Control {
         self.clip_norm.is_some() || self.skips()
     }
 
+    /// What gradients added up so many times are to be divided by.
+    pub(crate) fn divisor(&self, added: u32) -> f64 {
+        match self.accumulation {
+            Accumulation::Mean => f64::from(added.max(1)),
+            Accumulation::Sum => 1.0,
+        }
+    }
+
     /// Whether a step can be skipped.
     pub(crate) fn skips(&self) -> bool {
         self.skip_nonfinite || matches!(self.loss_scale, LossScale::Dynamic { .. })
@@ -192,6 +220,9 @@ pub struct Controller {
     skipped: u64,
     /// The first gradient with an Inf or NaN.
     first: Option<usize>,
+    /// Gradients added up since the last step, and how many times.
+    sums: Vec<Vec<f64>>,
+    added: u32,
 }
 
 impl Controller {
@@ -202,15 +233,40 @@ impl Controller {
     pub fn new(control: Control) -> Result<Self, Error> {
         control.check()?;
         let scale = control.loss_scale.initial();
-        let (norm, coefficient) = (0.0, 1.0);
-        Ok(Self { control, scale, good: 0, norm, coefficient, taken: 0, skipped: 0, first: None })
+        Ok(Self {
+            control,
+            scale,
+            good: 0,
+            norm: 0.0,
+            coefficient: 1.0,
+            taken: 0,
+            skipped: 0,
+            first: None,
+            sums: Vec::new(),
+            added: 0,
+        })
+    }
+
+    /// Adds gradients to what the next [`Controller::apply`] takes.
+    pub fn accumulate(&mut self, grads: &[Vec<f64>]) {
+        self.added += 1;
+        if self.added == 1 {
+            self.sums = grads.to_vec();
+            return;
+        }
+        let pairs = self.sums.iter_mut().flatten().zip(grads.iter().flatten());
+        pairs.for_each(|(sum, g)| *sum += g);
     }
 
     /// Turns the gradients of all parameters into what the rules are to see, and tells whether the
-    /// step is to be taken at all.
+    /// step is to be taken at all. If gradients were added up, it is those that count, whatever `grads` are.
     pub fn apply(&mut self, grads: &mut [Vec<f64>]) -> bool {
+        let added = std::mem::take(&mut self.added);
+        for (grad, sum) in grads.iter_mut().zip(&self.sums).filter(|_| added > 0) {
+            grad.clone_from(sum);
+        }
         self.first = grads.iter().position(|grad| grad.iter().any(|g| !g.is_finite()));
-        let scale = self.scale;
+        let scale = self.scale * self.control.divisor(added);
         for g in grads.iter_mut().flatten() {
             *g /= scale;
             if let Some(limit) = self.control.clip_value

@@ -67,7 +67,7 @@ impl Cpu {
         }
         self.t += 1;
         let at = At { t: self.t, lr: self.group.lr };
-        let scalars = self.group.driver_scalars(None).map(|x| x as f32);
+        let scalars = self.group.driver_scalars(self.t, None).map(|x| x as f32);
         let rule = &*self.group.rule;
         let slots = rule.slots().len();
         let chunks = param.par_chunks_mut(self.chunk).zip(grad.par_chunks(self.chunk));

@@ -252,6 +252,31 @@ pub enum Error {
         new: String,
     },
 
+    /// A copy in a format that is none of a copy's, or of a parameter that has 16 bits itself.
+    #[error(
+        "the copy of `{name}`, {0} as {1}: copies are 16-bit ones of f32 parameters; give a view in f16 or bf16 of a parameter in f32",
+        .formats[0], .formats[1]
+    )]
+    CopyFormat {
+        /// The parameter.
+        name: String,
+        /// Of the parameter and of the copy.
+        formats: [&'static str; 2],
+    },
+
+    /// A copy that is not as long as its parameter.
+    #[error(
+        "parameter `{name}` has {param} elements, its copy {copy}; give a copy as long as the parameter"
+    )]
+    CopyLength {
+        /// The parameter.
+        name: String,
+        /// Elements in the parameter.
+        param: u64,
+        /// Elements in the copy.
+        copy: u64,
+    },
+
     /// A remainder for a parameter that it cannot complete.
     #[error(
         "parameter `{name}`: a remainder makes an f32 of bf16, and this is f16; store it in bf16, or give it a master in f32"

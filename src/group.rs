@@ -8,7 +8,7 @@ use crate::format::Format;
 use crate::master::Master;
 use crate::number::Evaluate;
 use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd};
-use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_non_negative};
+use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_fraction, check_non_negative};
 
 /// What a group of parameters is updated by. Cheap to clone.
 ///
@@ -38,6 +38,8 @@ pub struct Group {
     /// A seed, to round 16-bit parameters up or down at random, as often up as they are near to it, so
     /// that small steps count on average; `None`: to nearest. A parameter with a master needs neither.
     pub stochastic_rounding: Option<u64>,
+    /// The decay d of an average that is kept of each parameter, at least 0 and below 1; `None`: of none.
+    pub ema: Option<f64>,
 }
 
 impl Group {
@@ -57,6 +59,7 @@ impl Group {
             state_format: Format::F32,
             master: Master::None,
             stochastic_rounding: None,
+            ema: None,
         }
     }
 
@@ -135,6 +138,23 @@ impl Group {
         Self { stochastic_rounding: Some(seed), ..self }
     }
 
+    /// The same with an exponential moving average of each parameter, in f32, updated by every step:
+    ///
+    /// ```text
+    /// ema ← ema + (p − ema) · (1 − d) / (1 − dᵗ)
+    /// ```
+    ///
+    /// That is `d · ema + (1 − d) · p` from zero, divided by `1 − dᵗ`, which takes out the bias towards
+    /// zero as in ADAM (Kingma & Ba 2015, section 3): the first step gives the parameter itself.
+    /// [`Optimizer::ema`](crate::Optimizer::ema) is where it lies. 16-bit parameters are averaged as they
+    /// are stored, those with a master as that is.
+    ///
+    /// *Differs from PyTorch*, whose `AveragedModel` begins with the first parameters at full weight.
+    #[must_use]
+    pub fn ema(self, decay: f64) -> Self {
+        Self { ema: Some(decay), ..self }
+    }
+
     /// What is kept beside each parameter, in words.
     pub(crate) fn keeps(&self) -> String {
         let master = match self.master {
@@ -142,7 +162,8 @@ impl Group {
             Master::Remainder => " with remainders",
             Master::F32 => " with masters",
         };
-        format!("{}{master}", self.state_format.name())
+        let ema = if self.ema.is_some() { " with averages" } else { "" };
+        format!("{}{master}{ema}", self.state_format.name())
     }
 
     /// Whether every option, the rule's included, is in its range.
@@ -161,25 +182,47 @@ impl Group {
         check_non_negative(rule, "lr", self.lr)?;
         check_non_negative(rule, "weight_decay", self.weight_decay)?;
         check_non_negative(rule, "lr × weight_decay", self.lr * self.weight_decay)?;
+        check_fraction(rule, "ema", self.ema.unwrap_or(0.0))?;
         self.rule.check()
     }
 
-    /// The driver's scalars, in f64, in the order of `Scalars` in `shaders/step.wgsl`. Without `control`,
-    /// gradients are as they should be, or `shaders/control/prepare.wgsl` sees to it.
-    pub(crate) fn driver_scalars(&self, control: Option<&Control>) -> [f64; DRIVER_SCALARS] {
+    /// The driver's scalars of the parameter's `t`th step, in f64, in the order of `Scalars` in
+    /// `shaders/step.wgsl`. Gradients are sums that come to `multiplied` times what they should. Without
+    /// `control`, they are as they should be, or `shaders/control/prepare.wgsl` sees to it.
+    pub(crate) fn driver_scalars(
+        &self,
+        t: u64,
+        control: Option<(&Control, f64)>,
+    ) -> [f64; DRIVER_SCALARS] {
         let (decay, l2) = match self.decoupled {
             true => (self.lr * self.weight_decay, 0.0),
             false => (0.0, self.weight_decay),
         };
         let sign = if self.maximize { -1.0 } else { 1.0 };
-        let scale = control.map_or(1.0, |control| control.loss_scale.initial());
-        let clip = control.and_then(|control| control.clip_value).unwrap_or(0.0) * scale;
-        [self.rule.outer_lr(self.lr), decay, l2, sign / scale, clip, 0.0, 0.0, 0.0]
+        let (scale, clip) = control.map_or((1.0, 0.0), |(control, multiplied)| {
+            let scale = control.loss_scale.initial() * multiplied;
+            (scale, control.clip_value.unwrap_or(0.0) * scale)
+        });
+        let lr = self.rule.outer_lr(self.lr);
+        let gain = self.ema_gain(t);
+        [lr, decay, l2, sign / scale, clip, 0.0, 0.0, 0.0, gain, 0.0, 0.0, 0.0]
+    }
+
+    /// How much of the parameter goes into its average: (1 − d) / (1 − dᵗ).
+    fn ema_gain(&self, t: u64) -> f64 {
+        let decay = self.ema.unwrap_or(0.0);
+        (1.0 - decay) / -(t as f64 * decay.ln()).exp_m1()
+    }
+
+    /// A parameter's average after its `t`th step, of what it was and the parameter: `shaders/average/ema.wgsl`
+    /// in the arithmetic of `N`.
+    pub(crate) fn average<N: Evaluate>(&self, average: N, p: N, t: u64) -> N {
+        average + N::scalar(self.ema_gain(t)) * (p - average)
     }
 
     /// One element's step: `shaders/kernel/update.wgsl` in the arithmetic of `N`. Returns the parameter.
     pub(crate) fn update<N: Evaluate>(&self, p: N, loaded: N, state: &mut [N], t: u64) -> N {
-        let [lr, decay, l2, grad_scale, ..] = self.driver_scalars(None).map(N::scalar);
+        let [lr, decay, l2, grad_scale, ..] = self.driver_scalars(t, None).map(N::scalar);
         let g = grad_scale * loaded + l2 * p;
         let u = N::direction(&*self.rule, g, state, At { t, lr: self.lr });
         p - (lr * u + decay * p)
@@ -187,4 +230,4 @@ impl Group {
 }
 
 /// How many [`Group::driver_scalars`] there are.
-pub(crate) const DRIVER_SCALARS: usize = 8;
+pub(crate) const DRIVER_SCALARS: usize = 12;

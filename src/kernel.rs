@@ -3,24 +3,25 @@
 //! A kernel is its files joined, nothing more; `shaders/README.md` says what each file declares and
 //! needs. Variation is by *which* files and by `override`.
 
+mod accumulate;
 mod control;
 mod files;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+pub(crate) use accumulate::Accumulate;
 pub use control::control_kernels;
 pub(crate) use control::{ControlKernels, EACH, Norm};
 #[cfg(feature = "headless")]
 pub(crate) use files::all_formats;
-pub(crate) use files::{Address, Body, Files, Grads};
+pub(crate) use files::{Address, Binding, Body, Files, Grads, Weight};
 pub use files::{Kernel, kernels, kernels_of};
 
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
-use crate::master::Master;
 use crate::plan::Bounds;
 use crate::rule::{self, Rule};
 
@@ -32,13 +33,13 @@ pub(crate) const BLOCK: u64 = 256;
 pub(crate) const WINDOW: u32 = 32;
 
 /// Bytes bound of `Launch` in `shaders/prelude.wgsl`: a multiple of 16, as GLSL has it.
-pub(crate) const LAUNCH: u64 = 32;
-
-/// Where remainders are bound: `shaders/access/bindings.wgsl`.
-pub(crate) const LOWER: u32 = 7;
+pub(crate) const LAUNCH: u64 = 48;
 
 /// Storage buffers every kernel binds besides the state: parameters, gradients and chunks.
 pub(crate) const STORAGE_BUFFERS: u32 = 3;
+
+/// Numbers of bindings in group 0: one more than the highest.
+pub(crate) const BINDINGS: u32 = 10;
 
 const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 <= BLOCK as usize);
 
@@ -51,6 +52,7 @@ pub(crate) struct Kernels {
     /// refused by `add_group`, not before.
     step: OnceLock<wgpu::BindGroupLayout>,
     pipelines: HashMap<(Files, Kind), Pipeline>,
+    sums: HashMap<Accumulate, Pipeline>,
 }
 
 /// A pipeline and how to bind to it. Handles: cheap to clone.
@@ -59,11 +61,19 @@ pub(crate) struct Pipeline {
     pub(crate) pipeline: wgpu::ComputePipeline,
     /// Group 0: the launch and its buffers.
     pub(crate) layout: wgpu::BindGroupLayout,
+    /// What that has besides the launch and its chunks.
+    pub(crate) bindings: Arc<[Binding]>,
 }
 
 impl Kernels {
     pub(crate) fn new(device: &wgpu::Device, bounds: Bounds) -> Self {
-        Self { device: device.clone(), bounds, step: OnceLock::new(), pipelines: HashMap::new() }
+        Self {
+            device: device.clone(),
+            bounds,
+            step: OnceLock::new(),
+            pipelines: HashMap::new(),
+            sums: HashMap::new(),
+        }
     }
 
     /// The layout of group 1: the scalars of one group or of a window of groups, at a dynamic offset.
@@ -95,20 +105,15 @@ impl Kernels {
         now(scope.pop()).flatten().map(|error| error.to_string())
     }
 
-    fn launch_layout(&self, files: Files, slots: usize) -> wgpu::BindGroupLayout {
+    /// The layout of group 0: the launch, its chunks, and these.
+    fn launch_layout(&self, address: Address, bindings: &[Binding]) -> wgpu::BindGroupLayout {
         let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-        let mut entries = vec![
-            entry(0, wgpu::BufferBindingType::Uniform, false),
-            entry(2, storage(false), false),
-            entry(3, storage(files.grads == Grads::Own), false),
-        ];
-        if files.address == Address::Table {
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, false)];
+        if address == Address::Table {
             entries.push(entry(1, storage(true), false));
         }
-        entries.extend((0..slots as u32).map(|slot| entry(4 + slot, storage(false), false)));
-        if files.master != Master::None {
-            entries.push(entry(LOWER, storage(false), false));
-        }
+        let bound = |binding: &Binding| entry(binding.number, storage(binding.read_only), false);
+        entries.extend(bindings.iter().map(bound));
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("wgpu-optim launch"),
             entries: &entries,
@@ -132,7 +137,7 @@ impl Kernels {
         if is_ours(rule) {
             return Ok(());
         }
-        for files in Files::all().filter(|files| files.is_telling()) {
+        for files in Files::all().into_iter().filter(|files| files.is_telling()) {
             let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
             self.build(rule, files);
@@ -147,30 +152,44 @@ impl Kernels {
     fn build(&self, rule: &dyn Rule, files: Files) -> Pipeline {
         let device = &self.device;
         let label = format!("wgpu-optim {}{}", rule.name(), files.label());
-        let launch = self.launch_layout(files, rule.slots().len());
+        let bindings = files.bindings(rule.slots().len());
+        let launch = self.launch_layout(files.address, &bindings);
         let step = self.step_layout();
-        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
-            bind_group_layouts: &[Some(&launch), Some(step)],
-            immediate_size: 0,
-        });
         let module = module(device, &label, files.wgsl(rule), rule);
         let switches = files.switches(rule);
+        let pipeline = self.pipeline(&label, &module, "update", &[&launch, step], &switches);
+        Pipeline { pipeline, layout: launch, bindings: bindings.into() }
+    }
+
+    /// A pipeline of the workgroup size there is.
+    fn pipeline(
+        &self,
+        label: &str,
+        module: &wgpu::ShaderModule,
+        entry_point: &str,
+        layouts: &[&wgpu::BindGroupLayout],
+        switches: &[(&'static str, bool)],
+    ) -> wgpu::ComputePipeline {
+        let layouts: Vec<_> = layouts.iter().map(|layout| Some(*layout)).collect();
+        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(label),
+            bind_group_layouts: &layouts,
+            immediate_size: 0,
+        });
         let mut constants: Vec<(&str, f64)> =
             switches.iter().map(|&(name, on)| (name, f64::from(u8::from(on)))).collect();
         constants.push(("WORKGROUP_SIZE", self.bounds.invocations as f64));
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(label),
             layout: Some(&layout),
-            module: &module,
-            entry_point: Some("update"),
+            module,
+            entry_point: Some(entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &constants,
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
-        });
-        Pipeline { pipeline, layout: launch }
+        })
     }
 }
 
@@ -209,7 +228,7 @@ fn module(device: &wgpu::Device, label: &str, wgsl: String, rule: &dyn Rule) -> 
 fn trusted(device: &wgpu::Device, label: &str, wgsl: String) -> wgpu::ShaderModule {
     let source = wgpu::ShaderSource::Wgsl(wgsl.into());
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source };
-    // SAFETY: no access is out of bounds. `update` and `norm` touch memory only where `locate` says
+    // SAFETY: no access is out of bounds. `update`, `accumulate` and `norm` touch memory only where `locate` says
     // `inside`, which is below the launch's or the chunk's length; `plan` computes those from views
     // that `View::check` has found inside their buffers, and its tests show that every element of a
     // launch lies in its bindings. `norm` takes what is left of those for a count, and four at a time only

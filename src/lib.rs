@@ -32,7 +32,7 @@ pub mod timing;
 pub mod verify;
 mod view;
 
-pub use control::{Control, Controller, LossScale, Norm, Stats};
+pub use control::{Accumulation, Control, Controller, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
 pub use cpu::{Chunk, Cpu};
 pub use error::Error;

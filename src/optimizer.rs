@@ -1,9 +1,11 @@
 //! The optimizer: parameters in groups, their state, and the recording of steps.
 
+mod accumulate;
 mod check;
 mod control;
 mod device;
 mod ledger;
+mod params;
 mod scalars;
 mod state;
 
@@ -15,7 +17,7 @@ use scalars::{Block, Steps, fill_window, write_scalars};
 
 use wgpu::util::DeviceExt;
 
-use crate::claims::{Claims, Taken};
+use crate::claims::Claims;
 use crate::control::Control;
 use crate::error::Error;
 use crate::group::Group;
@@ -73,10 +75,22 @@ pub struct Optimizer {
     with_state: usize,
     /// What a step records, until a parameter, gradient or rule changes.
     launches: Option<Launches>,
+    /// What those take for gradients.
+    source: Source,
+    sums: accumulate::Sums,
     scratch: Vec<u32>,
     control: Control,
     /// Once steps have depended on their gradients.
     ledger: Option<ledger::Ledger>,
+}
+
+/// Where a step finds gradients.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    /// Where the caller has them.
+    Grads,
+    /// Where they were added up.
+    Sums,
 }
 
 #[derive(Debug)]
@@ -85,6 +99,7 @@ struct Param {
     block: usize,
     param: View,
     grad: View,
+    copy: Option<View>,
     master: Master,
     state: Option<state::Place>,
 }
@@ -107,6 +122,8 @@ impl Optimizer {
             pages: Vec::new(),
             with_state: 0,
             launches: None,
+            source: Source::Grads,
+            sums: accumulate::Sums::default(),
             scratch: Vec::new(),
             control: Control::default(),
             ledger: None,
@@ -127,81 +144,10 @@ impl Optimizer {
     /// ([`Error::Limit`]), or a rule from outside this crate that does not compile ([`Error::Kernel`]).
     pub fn add_group(&mut self, group: Group) -> Result<GroupId, Error> {
         group.check()?;
-        device::check(&self.device.limits(), &group)?;
+        device::check(&self.device.limits(), &group, false)?;
         self.kernels.check(&*group.rule)?;
         self.groups.push(Steps { group, taken: 0 });
         Ok(GroupId { optimizer: self.serial, index: self.groups.len() - 1 })
-    }
-
-    /// Adds a parameter and its gradient to a group; possible at any time. Its state starts at zero
-    /// and its steps count from here, whatever the group's other parameters have behind them.
-    ///
-    /// Both buffers need `BufferUsages::STORAGE`; they may be the same. Parameters that are added
-    /// together share buffers of state, and with them dispatches: add what you have before the first
-    /// [`step`](Optimizer::step), [`state`](Optimizer::state) or [`dispatches`](Optimizer::dispatches).
-    ///
-    /// # Errors
-    /// A name taken, a view that is empty, unaligned, past its buffer's end or without `STORAGE`, a
-    /// buffer of another device or of this optimizer's state, lengths that differ, state larger than
-    /// a buffer may be, or a parameter that overlaps another parameter or any gradient.
-    pub fn add_param(
-        &mut self,
-        group: GroupId,
-        name: &str,
-        param: View,
-        grad: View,
-    ) -> Result<ParamId, Error> {
-        let taken = self.steps_of(group)?.taken;
-        if let Some(&other) = self.names.get(name) {
-            let elements = self.params[other].param.len;
-            return Err(Error::DuplicateName { name: name.to_owned(), elements });
-        }
-        let what = format!("parameter `{name}`");
-        let of_grad = format!("gradient of `{name}`");
-        self.check_view(&what, &param)?;
-        self.check_view(&of_grad, &grad)?;
-        check::lengths(name, &param, &grad)?;
-        let master = self.groups[group.index].group.master.of(name, &param)?;
-        device::check_state(&self.device.limits(), &self.groups[group.index].group, name, &param)?;
-        check::apart(&what, &param, &of_grad, &grad)?;
-        self.refuse(&what, &param, self.claims.against_param(&param))?;
-        self.refuse(&of_grad, &grad, self.claims.against_grad(&grad))?;
-        let block = self.block(Block { group: group.index, born: taken })?;
-
-        let index = self.params.len();
-        self.claims.claim_param(index, &param);
-        self.claims.claim_grad(index, &grad);
-        self.names.insert(name.to_owned(), index);
-        let name = name.to_owned();
-        self.params.push(Param { name, block, param, grad, master, state: None });
-        self.launches = None;
-        Ok(ParamId { optimizer: self.serial, index })
-    }
-
-    /// Takes a parameter's gradient from another place from the next step on, as frameworks need
-    /// that allocate gradients anew. The same view again costs nothing.
-    ///
-    /// # Errors
-    /// As for the gradient in [`Optimizer::add_param`]; then the old view stays.
-    pub fn set_grad(&mut self, param: ParamId, grad: View) -> Result<(), Error> {
-        let index = param.index;
-        let own = (param.optimizer == self.serial).then(|| self.params.get(index)).flatten();
-        let Some(Param { name, param: view, grad: old, .. }) = own else {
-            return Err(self.unknown_param(&format!("number {index} of another optimizer")));
-        };
-        if *old == grad {
-            return Ok(());
-        }
-        let what = format!("gradient of `{name}`");
-        self.check_view(&what, &grad)?;
-        check::lengths(name, view, &grad)?;
-        self.refuse(&what, &grad, self.claims.against_grad(&grad))?;
-
-        self.claims.release_grad(index, old);
-        self.claims.claim_grad(index, &grad);
-        self.params[index].grad = grad;
-        self.launches = None;
-        Ok(())
     }
 
     /// Sets the learning rate of every group, from the next recorded step on.
@@ -244,7 +190,7 @@ impl Optimizer {
             let (old, new) = (old_group.keeps(), group.keeps());
             return Err(Error::OtherStateFormat { group: id.index, old, new });
         }
-        device::check(&self.device.limits(), &group)?;
+        device::check(&self.device.limits(), &group, false)?;
         if Kind::of(&**old) != Kind::of(&*group.rule) {
             if used && old.slots() != group.rule.slots() {
                 return Err(Error::OtherState {
@@ -261,9 +207,10 @@ impl Optimizer {
         if rounding_changes {
             self.launches = None;
         }
-        let same_rule = Arc::ptr_eq(&self.groups[id.index].group.rule, &group.rule);
+        let old = &self.groups[id.index].group;
+        let same_scalars = Arc::ptr_eq(&old.rule, &group.rule) && old.ema == group.ema;
         if let Some(ledger) = &mut self.ledger {
-            if same_rule { ledger.forget_rates() } else { ledger.forget() }
+            if same_scalars { ledger.forget_rates() } else { ledger.forget() }
         }
         self.groups[id.index].group = group;
         Ok(())
@@ -285,17 +232,6 @@ impl Optimizer {
         Ok(self.steps_of(id)?.taken)
     }
 
-    /// A parameter by name.
-    pub fn param(&self, name: &str) -> Option<ParamId> {
-        let index = *self.names.get(name)?;
-        Some(ParamId { optimizer: self.serial, index })
-    }
-
-    /// The names of all parameters, in the order they were added.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.params.iter().map(|param| param.name.as_str())
-    }
-
     /// Records one step of every group into `encoder`, in one compute pass.
     ///
     /// Learning rates and all other options are those of this moment: what is set later counts for
@@ -310,6 +246,7 @@ impl Optimizer {
 
     /// [`Optimizer::step`] inside a compute pass that is already open.
     pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) {
+        let multiplied = self.take_sums();
         self.make_ready();
         self.groups.iter_mut().for_each(|steps| steps.taken += 1);
         let Some(launches) = self.launches.as_ref().filter(|launches| launches.len() > 0) else {
@@ -317,13 +254,18 @@ impl Optimizer {
         };
         self.scratch.clear();
         if let Some(ledger) = &mut self.ledger {
-            self.scratch.extend(ledger.says(&self.control, self.blocks.len()));
+            self.scratch.extend(ledger.says(&self.control, multiplied, self.blocks.len()));
             // Gradients are scaled by what the ledger knows.
             write_scalars(&self.groups, &self.blocks, None, &mut self.scratch);
             ledger.record(&self.device, pass, &self.scratch, launches);
             return;
         }
-        write_scalars(&self.groups, &self.blocks, Some(&self.control), &mut self.scratch);
+        write_scalars(
+            &self.groups,
+            &self.blocks,
+            Some((&self.control, multiplied)),
+            &mut self.scratch,
+        );
         if launches.table {
             fill_window(&mut self.scratch);
         }
@@ -334,20 +276,7 @@ impl Optimizer {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
         });
         let scalars = StepScalars::new(&self.device, &scalars, launches, &self.kernels);
-        record(pass, launches, &scalars);
-    }
-
-    /// Whether a step could bind `view`.
-    fn check_view(&self, what: &str, view: &View) -> Result<(), Error> {
-        view.check(what, wgpu::BufferUsages::STORAGE)?;
-        let what = || what.to_owned();
-        if let Some(message) = self.kernels.unbindable(&view.buffer) {
-            return Err(Error::ForeignBuffer { what: what(), message });
-        }
-        if self.pages.iter().any(|page| page.holds(&view.buffer)) {
-            return Err(Error::OwnState { what: what() });
-        }
-        Ok(())
+        record(pass, launches, Some(&scalars));
     }
 
     fn steps_of(&self, id: GroupId) -> Result<&Steps, Error> {
@@ -358,25 +287,6 @@ impl Optimizer {
 
     fn group_of(&self, param: &Param) -> &Group {
         &self.groups[self.blocks[param.block].group].group
-    }
-
-    fn unknown_param(&self, name: &str) -> Error {
-        let known: Vec<&str> = self.names().collect();
-        Error::UnknownParam { name: name.to_owned(), known: check::quoted(&known) }
-    }
-
-    /// The error for overlapping something, if there is something.
-    fn refuse(&self, what: &str, view: &View, taken: Option<Taken>) -> Result<(), Error> {
-        let (other, at) = match taken {
-            None => return Ok(()),
-            Some(Taken::Param(i)) => {
-                (format!("parameter `{}`", self.params[i].name), &self.params[i].param)
-            }
-            Some(Taken::Grad(i)) => {
-                (format!("the gradient of `{}`", self.params[i].name), &self.params[i].grad)
-            }
-        };
-        Err(check::overlap(what, view, other, at))
     }
 
     /// The index of a block of scalars, new or not.

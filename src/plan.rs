@@ -42,23 +42,60 @@ impl Width {
     }
 }
 
-/// What a parameter has in four buffers, counted in elements from the start of each.
-pub(crate) const ROLES: usize = 4;
+/// Something for each element of a parameter, in a buffer: what plans tell apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    Param,
+    Grad,
+    State,
+    /// What 16 bits leave of the parameter's f32, where its state is.
+    Lower,
+    /// An average of the parameter, where its state is.
+    Average,
+    /// A copy of the parameter, in fewer bits.
+    Copy,
+}
 
-/// Where among them parameters are, the state, and what stands at the same elements as that.
-const PARAM: usize = 0;
-const STATE: usize = 2;
-const LOWER: usize = 3;
+pub(crate) const ROLES: usize = 6;
+
+/// Those that a launch finds as far from the place of another as in all the launch.
+const BESIDE: [(Role, Role); 3] =
+    [(Role::Lower, Role::State), (Role::Average, Role::State), (Role::Copy, Role::Param)];
+
+/// Something for each role. What a parameter does not have is as what it would be beside.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Roles<T>(pub(crate) [T; ROLES]);
+
+impl<T: Copy> Copy for Roles<T> {}
+
+impl<T: Copy> Roles<T> {
+    /// `param`, `grad` and `state`, and nothing else.
+    pub(crate) fn of(param: T, grad: T, state: T) -> Self {
+        Self([param, grad, state, state, state, param])
+    }
+
+    /// The same, but for one role.
+    pub(crate) fn with(mut self, role: Role, value: T) -> Self {
+        self.0[role as usize] = value;
+        self
+    }
+}
+
+impl<T> std::ops::Index<Role> for Roles<T> {
+    type Output = T;
+    fn index(&self, role: Role) -> &T {
+        &self.0[role as usize]
+    }
+}
 
 /// Bytes of an element of each.
-pub(crate) type Sizes = [u64; ROLES];
+pub(crate) type Sizes = Roles<u64>;
 
 /// Neighbouring elements of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Piece {
-    /// First element in the parameter's, the gradient's, the state's and the remainder's buffer, the
-    /// last two the same.
-    pub(crate) at: [u64; ROLES],
+    /// First element in the buffer of each.
+    pub(crate) at: Roles<u64>,
     /// Elements.
     pub(crate) len: u64,
     /// Which block of scalars.
@@ -67,18 +104,18 @@ pub(crate) struct Piece {
 
 impl Piece {
     fn part(self, from: u64, len: u64) -> Self {
-        Self { at: self.at.map(|at| at + from), len, ..self }
+        Self { at: Roles(self.at.0.map(|at| at + from)), len, ..self }
     }
 
     /// Whether `next` goes on where this ends: one launch cannot tell the two from one piece.
     fn adjoins(self, next: Self) -> bool {
-        self.block == next.block && self.at.map(|at| at + self.len) == next.at
+        self.block == next.block && self.at.0.map(|at| at + self.len) == next.at.0
     }
 
     /// What can be done in quadruples, and what cannot.
     fn split(self) -> impl Iterator<Item = (Width, Self)> {
-        let phase = self.at[0] % QUAD;
-        let in_phase = self.at.iter().all(|at| at % QUAD == phase);
+        let phase = self.at[Role::Param] % QUAD;
+        let in_phase = self.at.0.iter().all(|at| at % QUAD == phase);
         let head = if in_phase { ((QUAD - phase) % QUAD).min(self.len) } else { self.len };
         let body = (self.len - head) / QUAD * QUAD;
         let tail = self.len - head - body;
@@ -96,11 +133,11 @@ impl Piece {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Launch {
     pub(crate) width: Width,
-    /// The bytes to bind of the parameters, the gradients, the state and the remainders.
-    pub(crate) bindings: [Range<u64>; ROLES],
-    /// From a place in the state's binding to that in the remainders', modulo 2³²: the two differ
-    /// where an alignment is not as many elements of both.
-    pub(crate) lower: u32,
+    /// The bytes to bind of each.
+    pub(crate) bindings: Roles<Range<u64>>,
+    /// Of what is beside something, how far from the place in that one's binding its own is, modulo 2³²:
+    /// [`BESIDE`].
+    pub(crate) beside: [u32; BESIDE.len()],
     /// Which element of its buffer the parameters' binding starts with.
     pub(crate) first: u32,
     pub(crate) work: Work,
@@ -120,12 +157,13 @@ pub(crate) enum Work {
 /// A part of a piece, for one or a few workgroups; counted in `real`s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Chunk {
-    pub(crate) at: [u32; ROLES],
+    pub(crate) at: Roles<u32>,
     pub(crate) length: u32,
     pub(crate) block: u32,
 }
 
-/// The launches that cover `pieces`, all in the same buffers.
+/// The launches that cover `pieces`, all in the same buffers, and all with a copy as far from its
+/// parameter, or none.
 pub(crate) fn launches(mut pieces: Vec<Piece>, sizes: Sizes, bounds: Bounds) -> Vec<Launch> {
     pieces.sort_by_key(|piece| piece.at);
     pieces.dedup_by(|next, piece| {
@@ -176,7 +214,7 @@ fn windows(
 
 /// `piece` in parts each of which can be bound whole and dispatched at once.
 fn cut(piece: Piece, width: Width, sizes: Sizes, bounds: Bounds) -> impl Iterator<Item = Piece> {
-    let largest = sizes.into_iter().max().unwrap_or(WORD);
+    let largest = sizes.0.into_iter().max().unwrap_or(WORD);
     // A binding starts up to one alignment before the piece does.
     let bound = (bounds.binding - bounds.alignment) / largest / QUAD * QUAD;
     let dispatched = max_grid(bounds).saturating_mul(chunk(width, bounds, 0));
@@ -231,7 +269,7 @@ impl Span {
     const EMPTY: Self = Self([(u64::MAX, 0); ROLES]);
 
     fn with(mut self, piece: Piece) -> Self {
-        for ((first, end), at) in self.0.iter_mut().zip(piece.at) {
+        for ((first, end), at) in self.0.iter_mut().zip(piece.at.0) {
             *first = at.min(*first);
             *end = (at + piece.len).max(*end);
         }
@@ -239,16 +277,16 @@ impl Span {
     }
 
     /// What must be bound, in bytes: whole words.
-    fn bindings(self, sizes: Sizes, bounds: Bounds) -> [Range<u64>; ROLES] {
-        std::array::from_fn(|role| {
+    fn bindings(self, sizes: Sizes, bounds: Bounds) -> Roles<Range<u64>> {
+        Roles(std::array::from_fn(|role| {
             let (first, end) = self.0[role];
-            let first = first * sizes[role];
-            first - first % bounds.alignment..(end * sizes[role]).next_multiple_of(WORD)
-        })
+            let first = first * sizes.0[role];
+            first - first % bounds.alignment..(end * sizes.0[role]).next_multiple_of(WORD)
+        }))
     }
 
     fn fits(self, sizes: Sizes, bounds: Bounds) -> bool {
-        self.bindings(sizes, bounds).iter().all(|bytes| bytes.end - bytes.start <= bounds.binding)
+        self.bindings(sizes, bounds).0.iter().all(|bytes| bytes.end - bytes.start <= bounds.binding)
     }
 }
 
@@ -256,17 +294,18 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
     let bindings = span.bindings(sizes, bounds);
     // A binding is at most 2³² − 4 bytes, so whatever is counted inside it fits u32.
     let reals = |elements: u64| (elements / width.elements()) as u32;
-    let start = |role: usize| reals(bindings[role].start / sizes[role]);
-    let lower = start(STATE).wrapping_sub(start(LOWER));
-    let first = (bindings[PARAM].start / sizes[PARAM]) as u32;
+    let first = (bindings[Role::Param].start / sizes[Role::Param]) as u32;
     let place = |piece: Piece| {
-        let first = |role: usize| piece.at[role] - bindings[role].start / sizes[role];
-        std::array::from_fn::<u32, ROLES, _>(|role| reals(first(role)))
+        let first = |role: usize| piece.at.0[role] - bindings.0[role].start / sizes.0[role];
+        Roles(std::array::from_fn(|role| reals(first(role))))
     };
+    // As far apart in every piece of a launch.
+    let any = place(pieces[0]);
+    let beside = BESIDE.map(|(role, of)| any[role].wrapping_sub(any[of]));
     if let &[piece] = pieces {
         let chunk = Chunk { at: place(piece), length: reals(piece.len), block: piece.block };
         let grid = grid(piece.chunks(width, bounds, 0), bounds);
-        return Launch { width, bindings, lower, first, work: Work::Direct { chunk }, grid };
+        return Launch { width, bindings, beside, first, work: Work::Direct { chunk }, grid };
     }
     let shift = shift(pieces, width, bounds);
     let chunk = chunk(width, bounds, shift);
@@ -278,7 +317,7 @@ fn launch(pieces: &[Piece], span: Span, width: Width, sizes: Sizes, bounds: Boun
         }
     }
     let grid = grid((chunks.len() as u64) << shift, bounds);
-    Launch { width, bindings, lower, first, work: Work::Table { chunks, shift }, grid }
+    Launch { width, bindings, beside, first, work: Work::Table { chunks, shift }, grid }
 }
 
 /// A grid of at least `workgroups`, in as few rows as the device allows, and no longer than needed.

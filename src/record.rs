@@ -2,8 +2,8 @@
 
 use wgpu::util::DeviceExt;
 
-use crate::kernel::{Address, BLOCK, Kernels, LAUNCH, LOWER, Pipeline, WINDOW};
-use crate::plan::{Chunk, Launch, Work};
+use crate::kernel::{Address, BLOCK, Binding, Kernels, LAUNCH, Pipeline, WINDOW};
+use crate::plan::{Chunk, Launch, Role, Roles, Work};
 
 /// A launch with everything bound but the step's scalars.
 #[derive(Debug)]
@@ -41,11 +41,26 @@ impl Launches {
 pub(crate) struct Bound<'a> {
     pub(crate) launch: &'a Launch,
     pub(crate) pipeline: &'a Pipeline,
-    pub(crate) param: &'a wgpu::Buffer,
-    pub(crate) grad: &'a wgpu::Buffer,
+    pub(crate) buffers: Buffers<'a>,
+}
+
+/// The buffer of each role, and of each slot, which together are one.
+#[derive(Default)]
+pub(crate) struct Buffers<'a> {
+    pub(crate) roles: Roles<Option<&'a wgpu::Buffer>>,
     pub(crate) slots: &'a [wgpu::Buffer],
-    /// Remainders of the parameters, if there are any.
-    pub(crate) lower: Option<&'a wgpu::Buffer>,
+}
+
+impl Bound<'_> {
+    /// What is bound there.
+    fn entry(&self, binding: &Binding) -> Option<wgpu::BindGroupEntry<'_>> {
+        let buffer = match binding.role {
+            Role::State => self.buffers.slots.get(binding.slot),
+            role => self.buffers.roles[role],
+        };
+        let bytes = &self.launch.bindings[binding.role];
+        Some(entry(binding.number, buffer?, bytes.start, bytes.end - bytes.start))
+    }
 }
 
 impl Work {
@@ -68,7 +83,7 @@ impl Work {
 impl Chunk {
     /// As `shaders/address/table.wgsl` reads it.
     fn row(&self) -> [u32; 4] {
-        let [param, grad, state, _] = self.at;
+        let [param, grad, state, ..] = self.at.0;
         [param, grad, state, (self.block % WINDOW) << 16 | self.length]
     }
 }
@@ -128,9 +143,12 @@ impl Tables {
         let [row, _] = launch.grid;
         let (at, length, shift) = match &launch.work {
             Work::Direct { chunk } => (chunk.at, chunk.length, 0),
-            Work::Table { chunks, shift } => ([0; 4], chunks.len() as u32, *shift),
+            Work::Table { chunks, shift } => (Roles::default(), chunks.len() as u32, *shift),
         };
-        let words = [at[0], at[1], at[2], length, row, shift, launch.lower, launch.first];
+        let [param, grad, state, ..] = at.0;
+        let [lower, average, copy] = launch.beside;
+        let first = launch.first;
+        let words = [param, grad, state, length, row, shift, first, lower, average, copy, 0, 0_u32];
         let place = self.push(bytemuck::cast_slice(&words));
         let chunks = match &launch.work {
             Work::Direct { .. } => None,
@@ -157,18 +175,8 @@ fn recordable(
     tables: &wgpu::Buffer,
     place: Place,
 ) -> Recordable {
-    let [param, grad, state, lower] = &bound.launch.bindings;
     let mut entries = place.entries(tables);
-    entries.extend([
-        entry(2, bound.param, param.start, param.end - param.start),
-        entry(3, bound.grad, grad.start, grad.end - grad.start),
-    ]);
-    for (binding, slot) in (4..).zip(bound.slots) {
-        entries.push(entry(binding, slot, state.start, state.end - state.start));
-    }
-    entries.extend(
-        bound.lower.map(|buffer| entry(LOWER, buffer, lower.start, lower.end - lower.start)),
-    );
+    entries.extend(bound.pipeline.bindings.iter().filter_map(|binding| bound.entry(binding)));
     let launch = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some("wgpu-optim launch"),
         layout: &bound.pipeline.layout,
@@ -232,15 +240,21 @@ impl StepScalars {
 }
 
 /// Records launches. What is bound already is not bound again, which with many launches is much of what
-/// recording costs.
-pub(crate) fn record(pass: &mut wgpu::ComputePass<'_>, launches: &Launches, scalars: &StepScalars) {
+/// recording costs. Some need no scalars.
+pub(crate) fn record(
+    pass: &mut wgpu::ComputePass<'_>,
+    launches: &Launches,
+    scalars: Option<&StepScalars>,
+) {
     let (mut pipeline, mut block) = (None, None);
     for launch in &launches.list {
         if pipeline != Some(&launch.pipeline) {
             pass.set_pipeline(&launch.pipeline);
             pipeline = Some(&launch.pipeline);
         }
-        if block != Some((launch.address, launch.scalars)) {
+        if let Some(scalars) = scalars
+            && block != Some((launch.address, launch.scalars))
+        {
             let group = match launch.address {
                 Address::Direct => &scalars.direct,
                 Address::Table => &scalars.table,

@@ -21,6 +21,8 @@ pub struct Reference<N = f64> {
     param: Vec<N>,
     /// Slot after slot for each element.
     state: Vec<N>,
+    /// Empty if none is kept.
+    average: Vec<N>,
     t: u64,
 }
 
@@ -46,7 +48,8 @@ impl<N: Evaluate> Reference<N> {
     pub fn starting(group: &Group, param: &[N], zero: N) -> Result<Self, Error> {
         group.check()?;
         let state = vec![zero; param.len() * group.rule.slots().len()];
-        Ok(Self { group: group.clone(), param: param.to_vec(), state, t: 0 })
+        let average = vec![zero; group.ema.map_or(0, |_| param.len())];
+        Ok(Self { group: group.clone(), param: param.to_vec(), state, average, t: 0 })
     }
 
     /// One step.
@@ -69,6 +72,9 @@ impl<N: Evaluate> Reference<N> {
             };
             *p = self.group.update(*p, g, state, self.t);
         }
+        for (average, &p) in self.average.iter_mut().zip(&self.param) {
+            *average = self.group.average(*average, p, self.t);
+        }
         Ok(())
     }
 
@@ -86,6 +92,11 @@ impl<N: Evaluate> Reference<N> {
     /// The parameter as it is now.
     pub fn param(&self) -> &[N] {
         &self.param
+    }
+
+    /// The parameter's average ([`Group::ema`]), or `None` if none is kept.
+    pub fn ema(&self) -> Option<&[N]> {
+        self.group.ema.map(|_| &*self.average)
     }
 
     /// A slot of the state by its PyTorch name, or `None` if the rule keeps no such slot.

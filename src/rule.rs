@@ -21,7 +21,7 @@ use crate::number::{Number, OneStep, Trajectory};
 pub const MAX_SLOTS: usize = 3;
 
 /// The most scalars a rule can have, so that a group's block has 256 bytes.
-pub const MAX_SCALARS: usize = 52;
+pub const MAX_SCALARS: usize = 48;
 
 /// Which step it is.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -103,8 +103,14 @@ fn every_option_is_within_its_bounds() {
         for clip_value in [None, Some(0.7)] {
             for loss_scale in [LossScale::Fixed(1.0), LossScale::Fixed(3.0), dynamic] {
                 for skip_nonfinite in [false, true] {
-                    let control =
-                        Control { clip_norm, norm, clip_value, loss_scale, skip_nonfinite };
+                    let control = Control {
+                        clip_norm,
+                        norm,
+                        clip_value,
+                        loss_scale,
+                        skip_nonfinite,
+                        ..Control::default()
+                    };
                     clipped += run(gpu, control);
                 }
             }

@@ -60,7 +60,7 @@ impl Copy<'_> {
         };
         let row = self.length.div_ceil(256).min(1000);
         let [param, grad] = self.places;
-        let launch = buffer(&[param, grad, 0, self.length, row, 0, 0, 0]);
+        let launch = buffer(&[param, grad, 0, self.length, row, 0, 0, 0, 0, 0, 0, 0]);
         let (from, to) = (buffer(from), buffer(to));
         let entries = [(0, &launch), (2, &to), (3, &from)].map(|(binding, buffer)| {
             BindGroupEntry { binding, resource: buffer.as_entire_binding() }

@@ -1,5 +1,6 @@
 //! Clipping, loss scaling and skipping against what PyTorch's `clip_grad_norm_`, `clip_grad_value_` and
-//! `GradScaler` made of the same gradients, in f64 (`tools/golden_control.py` made the files).
+//! `GradScaler` made of the same gradients, and of their means, in f64 (`tools/golden_control.py` and
+//! `tools/golden_average.py` made the files).
 
 mod common;
 
@@ -179,4 +180,78 @@ fn the_gpu_takes_the_same_steps_and_is_within_its_bounds() {
         }
     });
     println!("worst |Δ| / bound {:.3} in {}", worst.0, worst.1);
+}
+
+/// Gradients that make up one step, as in `tools/golden_average.py`.
+const EVERY: usize = 3;
+
+/// The mean of three gradients, a step from it, and the average of the parameters, against PyTorch's
+/// accumulation and `optax.ema`: the reference to f64's rounding, the GPU within its bounds.
+#[test]
+fn means_and_averages_are_the_origins() {
+    let (gpu, trace) = (gpu(), load("trace"));
+    let narrow = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
+    let optimizers = [
+        ("adam", Group::new(1e-2, Adam::pytorch()).ema(0.9)),
+        ("rmsprop", Group::new(1e-2, RmsProp::pytorch()).ema(0.9)),
+    ];
+    for (rule, group) in optimizers {
+        let file = format!("average_{rule}");
+        let expected = load(&file);
+        for name in NAMES {
+            let start = &trace[&format!("param.{name}")];
+            let grads: Vec<_> = trace[&format!("grad.{name}")].chunks(start.len()).collect();
+            let mut controller = ok(Controller::new(Control::default()));
+            let mut exact = ok(Reference::new(&group, start));
+            let loaded: Vec<_> = start.iter().map(|x| Trajectory::loaded(*x as f32)).collect();
+            let mut bounds = ok(Reference::starting(&group, &loaded, Trajectory::loaded(0.0)));
+            let mut optimizer = Optimizer::new(&gpu.device);
+            let id = ok(optimizer.add_group(group.clone()));
+            let param = View::f32(&ok(gpu.upload("param", &narrow(start))));
+            let grad = ok(gpu.zeros("grad", start.len() as u64));
+            ok(optimizer.add_param(id, name, param.clone(), View::f32(&grad)));
+            for (step, parts) in grads.chunks(EVERY).enumerate() {
+                let mut sums = vec![Trajectory::loaded(0.0); start.len()];
+                for part in parts {
+                    controller.accumulate(&[part.to_vec()]);
+                    let loaded = part.iter().map(|x| Trajectory::loaded(*x as f32));
+                    sums.iter_mut().zip(loaded).for_each(|(sum, g)| *sum = *sum + g);
+                    gpu.queue.write_buffer(&grad, 0, bytemuck::cast_slice(&narrow(part)));
+                    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                    ok(optimizer.accumulate(&mut encoder));
+                    gpu.queue.submit([encoder.finish()]);
+                }
+                gpu.step(&mut optimizer);
+                let mut mean = [vec![0.0; start.len()]];
+                assert!(controller.apply(&mut mean));
+                ok(exact.step(&mean[0]));
+                let share = Trajectory { value: 1.0 / 3.0, error: 1e-7 };
+                ok(bounds.step(&sums.iter().map(|sum| *sum * share).collect::<Vec<_>>()));
+
+                let average = ok(optimizer.ema(name)).unwrap_or_else(|| panic!("no average"));
+                let none: &[f64] = &[];
+                let numbers = [
+                    ("param", exact.param(), bounds.param(), read(gpu, &param)),
+                    (
+                        "ema",
+                        exact.ema().unwrap_or(none),
+                        bounds.ema().unwrap_or_default(),
+                        read(gpu, &average),
+                    ),
+                ];
+                for (what, exact, bounds, ours) in numbers {
+                    let origin = &expected[&format!("{what}.{name}")];
+                    let origin = &origin[step * start.len()..(step + 1) * start.len()];
+                    assert!(exact.len() == origin.len() && ours.len() == origin.len());
+                    for (i, x) in origin.iter().enumerate() {
+                        let place = format!("{file}: {what}.{name}[{i}] after step {step}");
+                        let same = relative_eq!(exact[i], x, max_relative = 1e-12, epsilon = 1e-13);
+                        assert!(same, "{place}: {:e} in place of {x:e}", exact[i]);
+                        let ratio = Trajectory { value: *x, ..bounds[i] }.ratio(ours[i]);
+                        assert!(ratio <= 1.0, "{place}: {ratio} bounds");
+                    }
+                }
+            }
+        }
+    }
 }

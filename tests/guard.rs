@@ -32,7 +32,7 @@ fn steps(name: &str, launch: [u32; 6], chunks: &[[u32; 4]], grid: [u32; 2]) -> V
     // A window of groups' scalars.
     let mut scalars = [0.0_f32; 32 * 64];
     (scalars[0], scalars[3]) = (LR, 1.0); // lr and grad_scale
-    let mut words = [0; 8]; // remainders and numbering of elements are not looked at
+    let mut words = [0; 12]; // what is beside parameters and state is not looked at
     words[..6].copy_from_slice(&launch);
     let launch = table(bytemuck::cast_slice(&words));
     let scalars = table(bytemuck::cast_slice(&scalars));

@@ -5,4 +5,7 @@ const grad_binding = 3u;
 const slot_0_binding = 4u;
 const slot_1_binding = 5u;
 const slot_2_binding = 6u;
+const sum_binding = 4u;
 const lower_binding = 7u;
+const ema_binding = 8u;
+const copy_binding = 9u;

@@ -13,3 +13,8 @@ fn store_role(i: u32, x: real) {
     atomicAnd(&role_buffer[i >> 1u], ~(0xffffu << shift));
     atomicOr(&role_buffer[i >> 1u], bits << shift);
 }
+
+// What loading gives of it.
+fn rounded_role(x: real) -> real {
+    return decode_codec(encode_codec(x));
+}

@@ -10,3 +10,8 @@ fn store_role(i: u32, x: real) {
     let bits = encode_codec(x);
     role_buffer[i] = bits.xz | (bits.yw << vec2(16u));
 }
+
+// What loading gives of it.
+fn rounded_role(x: real) -> real {
+    return decode_codec(encode_codec(x));
+}

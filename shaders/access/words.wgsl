@@ -8,3 +8,8 @@ fn load_role(i: u32) -> real {
 fn store_role(i: u32, x: real) {
     role_buffer[i] = x;
 }
+
+// What loading gives of it.
+fn rounded_role(x: real) -> real {
+    return x;
+}

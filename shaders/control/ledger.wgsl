@@ -14,6 +14,10 @@ struct Control {
     backoff: f32,
     interval: u32,       // good steps in a row until the loss scale grows; 0: it stays
     euclidean: u32,      // 1: the Euclidean norm; 0: the largest magnitude
+    share: f32,          // what sums of gradients are multiplied by for their mean; their `clip_value` is of the sum
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
 }
 
 // What is kept from step to step.

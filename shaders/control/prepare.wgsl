@@ -49,7 +49,7 @@ fn euclidean(sum: vec3<f32>) -> f32 {
 
 fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
     let scale = scale_now(control.new_scale, ledger.scale);
-    let inverse = 1.0 / scale;
+    let inverse = 1.0 / scale * control.share;
     let finite = magnitude < INFINITY;
     skip = !finite && control.skip_nonfinite == 1u;
 

@@ -12,9 +12,12 @@ fn update(
     let p = load_weight(at);
     let g = load_grad(at.grad);
     load_state(at.state);
+    let average = load_average(at);
 
     state = State(state[0] + g, state[1] + g, state[2] + g);
 
-    store_weight(at, p + g, vec2<f32>());
+    let weight = store_weight(at, p + g, vec2<f32>());
     store_state(at.state);
+    store_average(at, average, weight, 1.0);
+    clear_grad(at.grad);
 }

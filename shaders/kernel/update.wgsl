@@ -14,20 +14,24 @@ fn update(
     // Before the branch, where every invocation agrees on them: behind it, a compiler must expect any
     // of them to have left, and may fetch each scalar for each lane.
     let step = scalars_of(at);
-    if !at.inside | skipped() {
-        return;
-    }
-    let p = load_weight(at);
-    var loaded = load_grad(at.grad);
-    load_state(at.state);
+    if at.inside & !skipped() {
+        let p = load_weight(at);
+        var loaded = load_grad(at.grad);
+        load_state(at.state);
+        let average = load_average(at);
 
-    if CLIP_VALUE {
-        loaded = clipped(loaded, step.clip);
-    }
-    let g = step.grad_scale * loaded + step.l2 * p;
-    let u = direction(g, step.hyper);
+        if CLIP_VALUE {
+            loaded = clipped(loaded, step.clip);
+        }
+        let g = step.grad_scale * loaded + step.l2 * p;
+        let u = direction(g, step.hyper);
 
-    let key = vec2(step.noise_0, step.noise_1);
-    store_weight(at, p - (step.lr * u + step.decay * p), key);
-    store_state(at.state);
+        let key = vec2(step.noise_0, step.noise_1);
+        let weight = store_weight(at, p - (step.lr * u + step.decay * p), key);
+        store_state(at.state);
+        store_average(at, average, weight, step.average);
+    }
+    if at.inside {
+        clear_grad(at.grad); // of a step that is not taken, too
+    }
 }

@@ -6,8 +6,9 @@ fn load_weight(at: Place) -> real {
     return bitcast<real>(stored + bitcast<real_bits>(load_lower(at.state + launch.lower)));
 }
 
-fn store_weight(at: Place, x: real, key: vec2<f32>) {
+fn store_weight(at: Place, x: real, key: vec2<f32>) -> real {
     let stored = bitcast<real_bits>(decode_codec(encode_codec(x)));
     store_param(at.param, x);
     store_lower(at.state + launch.lower, bitcast<real>(bitcast<real_bits>(x) - stored));
+    return x;
 }

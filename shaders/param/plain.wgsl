@@ -3,6 +3,8 @@ fn load_weight(at: Place) -> real {
     return load_param(at.param);
 }
 
-fn store_weight(at: Place, x: real, key: vec2<f32>) {
+// Gives what loading will.
+fn store_weight(at: Place, x: real, key: vec2<f32>) -> real {
     store_param(at.param, x);
+    return rounded_param(x);
 }

@@ -8,7 +8,7 @@ fn load_weight(at: Place) -> real {
     return bitcast<real>(((upper - (lower >> real_bits(15u))) << real_bits(16u)) | lower);
 }
 
-fn store_weight(at: Place, x: real, key: vec2<f32>) {
+fn store_weight(at: Place, x: real, key: vec2<f32>) -> real {
     let bits = bitcast<real_bits>(x);
     // Rounding could turn a NaN into a number: it is cut off instead.
     let is_nan = (bits & real_bits(0x7fffffffu)) > real_bits(0x7f800000u);
@@ -17,4 +17,5 @@ fn store_weight(at: Place, x: real, key: vec2<f32>) {
     let upper = (exact >> real_bits(16u)) + (lower >> real_bits(15u));
     store_upper(at.param, bitcast<real>(upper << real_bits(16u)));
     store_lower(at.state + launch.lower, bitcast<real>(lower << real_bits(16u)));
+    return bitcast<real>(exact);
 }

@@ -60,7 +60,7 @@ fn prepare_wgsl() -> String {
     .join("\n")
 }
 
-/// Every kernel that looks at gradients before a step.
+/// Every kernel that looks at gradients before a step, or adds them up between steps.
 pub fn control_kernels() -> Vec<Kernel> {
     let mut all: Vec<Kernel> = Norm::all()
         .map(|norm| Kernel {
@@ -74,6 +74,7 @@ pub fn control_kernels() -> Vec<Kernel> {
     let (name, entry_point) = ("prepare".to_owned(), "prepare");
     let formats = [Format::F32; 3];
     all.push(Kernel { name, wgsl: prepare_wgsl(), entry_point, switches: Vec::new(), formats });
+    all.extend(super::accumulate::kernels());
     all
 }
 
@@ -116,7 +117,7 @@ impl ControlKernels {
         });
         let constants = [("WORKGROUP_SIZE", bounds.invocations as f64)];
         let pipeline = pipeline(device, "prepare", &module, [&kept, &step[1]], &constants);
-        let prepare = super::Pipeline { pipeline, layout: kept };
+        let prepare = super::Pipeline { pipeline, layout: kept, bindings: [].into() };
         Self { device: device.clone(), bounds, step, prepare, norms: HashMap::new() }
     }
 
@@ -147,7 +148,7 @@ impl ControlKernels {
         ];
         let groups = [&layout, &self.step[0]];
         let pipeline = pipeline(&self.device, "norm", &module, groups, &constants);
-        let made = super::Pipeline { pipeline, layout };
+        let made = super::Pipeline { pipeline, layout, bindings: [].into() };
         self.norms.insert(norm, made.clone());
         made
     }

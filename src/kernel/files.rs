@@ -2,8 +2,7 @@
 
 use crate::format::{Format, access};
 use crate::group::Group;
-use crate::master::Master;
-use crate::plan::Width;
+use crate::plan::{Role, Width};
 use crate::rule::{self, Rule};
 
 /// Which files make a kernel.
@@ -13,10 +12,25 @@ pub(crate) struct Files {
     pub(crate) address: Address,
     pub(crate) grads: Grads,
     pub(crate) formats: Formats,
-    pub(crate) master: Master,
-    /// Whether parameters are rounded at random.
-    pub(crate) stochastic: bool,
+    pub(crate) weight: Weight,
+    /// Whether an average of the parameters is kept.
+    pub(crate) average: bool,
     pub(crate) body: Body,
+}
+
+/// What parameters are, and what becomes of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Weight {
+    /// What is stored.
+    Plain,
+    /// The same, rounded at random.
+    Stochastic,
+    /// The upper half of an f32, with the lower beside it.
+    Remainder,
+    /// An f32 rounded, with how far it is off beside it.
+    Master,
+    /// What is stored, with a copy in this format.
+    Copy(Format),
 }
 
 /// How parameters, gradients and state are stored.
@@ -45,46 +59,84 @@ pub(crate) enum Address {
 pub(crate) enum Grads {
     /// In a buffer of their own.
     Own,
-    /// In the parameters' buffer.
+    /// In a buffer that is written: the parameters' or their copies'.
     Shared,
+    /// Anywhere, and zero once they are used.
+    Cleared,
+}
+
+/// Something a kernel binds in group 0 besides its launch and chunks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding {
+    /// As in `shaders/access/bindings.wgsl`.
+    pub(crate) number: u32,
+    pub(crate) role: Role,
+    /// Which slot, where the role is the state.
+    pub(crate) slot: usize,
+    pub(crate) read_only: bool,
+}
+
+impl Binding {
+    pub(super) fn written(number: u32, role: Role) -> Self {
+        Self { number, role, slot: 0, read_only: false }
+    }
+
+    /// The gradients.
+    pub(super) fn grads(grads: Grads) -> Self {
+        Self { read_only: grads == Grads::Own, ..Self::written(3, Role::Grad) }
+    }
 }
 
 impl Files {
-    /// Every combination, but that with formats other than f32 only steps are listed.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let widths = [Width::Vec4, Width::Scalar];
-        let addresses = [Address::Direct, Address::Table];
-        let grads = [Grads::Own, Grads::Shared];
-        widths.into_iter().flat_map(move |width| {
-            addresses.into_iter().flat_map(move |address| {
-                grads.into_iter().flat_map(move |grads| {
-                    all_formats().flat_map(move |formats| {
-                        WEIGHTS.into_iter().flat_map(move |(master, stochastic)| {
-                            let files = Self {
-                                width,
-                                address,
-                                grads,
-                                formats,
-                                master,
-                                stochastic,
-                                body: Body::Update,
-                            };
-                            [Body::Update, Body::Clip, Body::Stream]
-                                .map(|body| Self { body, ..files })
-                                .into_iter()
-                                .filter(|files| files.is_listed())
-                        })
-                    })
-                })
-            })
-        })
+    /// Every combination that is worth a look of its own.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self {
+            width: Width::Vec4,
+            address: Address::Direct,
+            grads: Grads::Own,
+            formats: [Format::F32; 3],
+            weight: Weight::Plain,
+            average: false,
+            body: Body::Update,
+        }];
+        let mut each = |choices: &dyn Fn(Self) -> Vec<Self>| {
+            all = all.iter().copied().flat_map(choices).collect();
+        };
+        each(&|files| [Width::Vec4, Width::Scalar].map(|width| Self { width, ..files }).into());
+        each(&|files| Address::ALL.map(|address| Self { address, ..files }).into());
+        each(&|files| Grads::ALL.map(|grads| Self { grads, ..files }).into());
+        each(&|files| all_formats().map(|formats| Self { formats, ..files }).collect());
+        each(&|files| Weight::all().map(|weight| Self { weight, ..files }).collect());
+        each(&|files| [false, true].map(|average| Self { average, ..files }).into());
+        each(&|files| Body::ALL.map(|body| Self { body, ..files }).into());
+        all.retain(Self::is_listed);
+        all
+    }
+
+    /// What it binds in group 0 besides its launch and chunks.
+    pub(crate) fn bindings(self, slots: usize) -> Vec<Binding> {
+        let mut all = vec![Binding::written(2, Role::Param), Binding::grads(self.grads)];
+        let slot = |slot| Binding { slot, ..Binding::written(4 + slot as u32, Role::State) };
+        all.extend((0..slots).map(slot));
+        all.extend(match self.weight {
+            Weight::Plain | Weight::Stochastic => None,
+            Weight::Remainder | Weight::Master => Some(Binding::written(7, Role::Lower)),
+            Weight::Copy(_) => Some(Binding::written(9, Role::Copy)),
+        });
+        all.extend(self.average.then(|| Binding::written(8, Role::Average)));
+        all
     }
 
     /// The kernel of `rule` made of these files.
     pub(super) fn wgsl(self, rule: &dyn Rule) -> String {
         let Self { width, grads, formats: [_, grad, state], .. } = self;
-        let codec = |format: &Format| format.codec().filter(|_| self.formats.contains(format));
-        let codecs: Vec<&str> = Format::ALL.iter().filter_map(codec).collect();
+        let copied = match self.weight {
+            Weight::Copy(format) => Some(format),
+            _ => None,
+        };
+        let used = |format: &Format| self.formats.contains(format) || copied == Some(*format);
+        let codecs: Vec<&str> =
+            Format::ALL.iter().filter(|format| used(format)).filter_map(|f| f.codec()).collect();
         let slots = rule.slots().len();
         let slot = |slot| state.access(&format!("slot_{slot}"), width, true);
         [
@@ -94,11 +146,10 @@ impl Files {
             &codecs.join("\n"),
             include_str!("../../shaders/access/bindings.wgsl"),
             &self.param(),
-            // In the parameters' buffer they are bound as those: one buffer may not be bound `read`
-            // and `read_write` in one dispatch.
-            &grad.access("grad", width, grads == Grads::Shared),
+            &grads.wgsl(grad, width),
             &(0..slots).map(slot).collect::<Vec<_>>().join("\n"),
             STATE[slots],
+            &self.average(),
             self.address.wgsl(),
             match self.address {
                 Address::Direct => include_str!("../../shaders/scalars/direct.wgsl"),
@@ -117,32 +168,47 @@ impl Files {
     /// Access to the parameters.
     fn param(self) -> String {
         let Self { width, formats: [param, ..], .. } = self;
-        match self.master {
-            Master::None if self.stochastic => [
-                &param.access("param", width, true),
-                include_str!("../../shaders/param/noise.wgsl"),
-                &include_str!("../../shaders/param/stochastic.wgsl").replace("codec", param.name()),
+        let named = |wgsl: &str| wgsl.replace("codec", param.name());
+        let stored = || param.access("param", width, true);
+        match self.weight {
+            Weight::Plain => {
+                [stored(), include_str!("../../shaders/param/plain.wgsl").to_owned()].join("\n")
+            }
+            Weight::Stochastic => [
+                stored(),
+                include_str!("../../shaders/param/noise.wgsl").to_owned(),
+                named(include_str!("../../shaders/param/stochastic.wgsl")),
             ]
             .join("\n"),
-            Master::None => [
-                &param.access("param", width, true),
-                include_str!("../../shaders/param/plain.wgsl"),
+            Weight::Master => [
+                stored(),
+                Format::F32.access("lower", width, true),
+                named(include_str!("../../shaders/param/master.wgsl")),
             ]
             .join("\n"),
-            Master::F32 => [
-                param.access("param", width, true),
-                access(None, "lower", width, true),
-                include_str!("../../shaders/param/master.wgsl").replace("codec", param.name()),
-            ]
-            .join("\n"),
-            Master::Remainder => [
+            Weight::Remainder => [
                 include_str!("../../shaders/param/raw.wgsl"),
                 &access(Some("raw"), "upper", width, true),
                 &access(Some("raw"), "lower", width, true),
                 include_str!("../../shaders/param/remainder.wgsl"),
             ]
             .join("\n"),
+            Weight::Copy(format) => [
+                stored(),
+                format.access("copy", width, true),
+                include_str!("../../shaders/param/copy.wgsl").to_owned(),
+            ]
+            .join("\n"),
         }
+    }
+
+    /// Access to the parameters' average.
+    fn average(self) -> String {
+        if !self.average {
+            return include_str!("../../shaders/average/none.wgsl").to_owned();
+        }
+        let access = Format::F32.access("ema", self.width, true);
+        [&access, include_str!("../../shaders/average/ema.wgsl")].join("\n")
     }
 
     /// The values of the kernel's `override` switches.
@@ -155,6 +221,42 @@ impl Files {
     }
 }
 
+impl Grads {
+    const ALL: [Self; 3] = [Self::Own, Self::Shared, Self::Cleared];
+
+    /// Access to gradients stored in `format`. Where something else in their buffer is written they are
+    /// bound as that: one buffer may not be bound `read` and `read_write` in one dispatch.
+    pub(super) fn wgsl(self, format: Format, width: Width) -> String {
+        let access = format.access("grad", width, self != Self::Own);
+        let after = match self {
+            Self::Own | Self::Shared => include_str!("../../shaders/grad/keep.wgsl"),
+            Self::Cleared => include_str!("../../shaders/grad/zero.wgsl"),
+        };
+        [&access, after].join("\n")
+    }
+}
+
+impl Weight {
+    fn all() -> impl Iterator<Item = Self> {
+        let kept = [Self::Plain, Self::Stochastic, Self::Remainder, Self::Master];
+        kept.into_iter().chain(Format::ALL.map(Self::Copy))
+    }
+
+    fn label(self) -> String {
+        match self {
+            Self::Plain => String::new(),
+            Self::Stochastic => "-stochastic".to_owned(),
+            Self::Remainder => "-remainder".to_owned(),
+            Self::Master => "-master".to_owned(),
+            Self::Copy(format) => format!("-{}_copy", format.name()),
+        }
+    }
+}
+
+impl Body {
+    const ALL: [Self; 3] = [Self::Update, Self::Clip, Self::Stream];
+}
+
 impl Width {
     pub(super) fn wgsl(self) -> &'static str {
         match self {
@@ -165,6 +267,8 @@ impl Width {
 }
 
 impl Address {
+    pub(super) const ALL: [Self; 2] = [Self::Direct, Self::Table];
+
     pub(super) fn wgsl(self) -> &'static str {
         match self {
             Self::Direct => include_str!("../../shaders/address/direct.wgsl"),
@@ -181,10 +285,6 @@ const STATE: [&str; rule::MAX_SLOTS + 1] = [
     include_str!("../../shaders/access/state_3.wgsl"),
 ];
 
-/// What parameters are rounded from, and whether at random.
-const WEIGHTS: [(Master, bool); 4] =
-    [(Master::None, false), (Master::None, true), (Master::Remainder, false), (Master::F32, false)];
-
 /// Every combination of formats, all f32 first.
 pub(crate) fn all_formats() -> impl Iterator<Item = Formats> {
     let of = |format| Format::ALL.map(|other| (format, other)).into_iter();
@@ -198,7 +298,7 @@ pub struct Kernel {
     /// Its rule, switches and files, as in `adam-AMSGRAD-vec4-table-own-update`; with formats other than
     /// f32 as in `adam-vec4-table-own-bf16-bf16-f32-update`, of parameters, gradients and state;
     /// before them `remainder` or `master` where that completes the parameters, `stochastic` where they are
-    /// rounded so.
+    /// rounded so, `bf16_copy` where they are copied, `ema` where they are averaged.
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
@@ -217,6 +317,7 @@ pub fn kernels_of(group: &Group) -> Vec<Kernel> {
     let on: String =
         switches.iter().filter(|(_, on)| *on).map(|(name, _)| format!("-{name}")).collect();
     Files::all()
+        .into_iter()
         .map(|files| Kernel {
             name: format!("{}{on}{}", rule.name(), files.label()),
             wgsl: files.wgsl(rule),
@@ -243,39 +344,42 @@ impl Files {
         let all_there = [Format::F16, Format::Bf16, Format::F32];
         let once = self.address == Address::Direct && self.grads == Grads::Own;
         let in_f32 = self.formats == [Format::F32; 3] && self.body != Body::Stream;
-        in_f32
-            || (self.formats == all_there
-                && once
-                && self.master == Master::None
-                && !self.stochastic)
+        let alone = self.weight == Weight::Plain && !self.average;
+        alone && self.grads != Grads::Cleared && (in_f32 || (self.formats == all_there && once))
     }
 
     /// Whether it is worth a look of its own: what formats and bodies do does not depend on each other.
-    /// Nor do gradients and what parameters are rounded from.
+    /// Nor do gradients, what parameters are rounded from, and whether they are averaged.
     fn is_listed(&self) -> bool {
-        let [param, grad, _] = self.formats;
+        let [param, grad, state] = self.formats;
+        let in_f32 = self.formats == [Format::F32; 3];
         let step = self.body == Body::Update;
-        match (self.master, self.stochastic) {
-            (Master::None, false) => step || self.formats == [Format::F32; 3],
-            (Master::None, true) | (Master::F32, _) => {
-                step && param == grad && param != Format::F32
+        let weighed = match self.weight {
+            Weight::Plain => step || in_f32,
+            Weight::Stochastic | Weight::Master => step && param == grad && param != Format::F32,
+            Weight::Remainder => step && [param, grad] == [Format::Bf16; 2],
+            Weight::Copy(format) => step && in_f32 && format != Format::F32,
+        };
+        let averaged = step && self.grads == Grads::Own && param == grad && state == Format::F32;
+        let cleared = step && self.weight == Weight::Plain && [param, state] == [Format::F32; 2];
+        weighed
+            && (averaged || !self.average)
+            && match self.grads {
+                Grads::Own => true,
+                Grads::Shared => !matches!(self.weight, Weight::Copy(_)),
+                Grads::Cleared => cleared,
             }
-            (Master::Remainder, _) => step && [param, grad] == [Format::Bf16; 2],
-        }
     }
 
     pub(super) fn label(self) -> String {
-        let Self { width, address, grads, formats, master, stochastic, body } = self;
+        let Self { width, address, grads, formats, weight, average, body } = self;
         let formats = match formats {
             [Format::F32, Format::F32, Format::F32] => String::new(),
             formats => formats.map(|format| format!("-{}", format.name())).concat(),
         };
-        let master = match (master, stochastic) {
-            (Master::Remainder, _) => "-remainder",
-            (Master::F32, _) => "-master",
-            (Master::None, true) => "-stochastic",
-            (Master::None, false) => "",
-        };
-        format!("-{width:?}-{address:?}-{grads:?}{master}{formats}-{body:?}").to_lowercase()
+        let weight = weight.label();
+        let average = if average { "-ema" } else { "" };
+        format!("-{width:?}-{address:?}-{grads:?}{weight}{average}{formats}-{body:?}")
+            .to_lowercase()
     }
 }

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use super::ledger::{HEAD, Ledger};
-use super::{Optimizer, device};
+use super::{Optimizer, check, device};
+use crate::claims::What;
 use crate::control::{Control, LossScale, Stats};
 use crate::error::Error;
 use crate::view::View;
@@ -33,6 +34,13 @@ impl Optimizer {
         if control == self.control {
             return Ok(());
         }
+        if control.zero_grad
+            && let Some([one, two]) = self.claims.shared_grads()
+        {
+            let (what, view) = self.claimed(What::Grad, two);
+            let (other, at) = self.claimed(What::Grad, one);
+            return Err(check::overlap(&what, view, other, at));
+        }
         if let Some(ledger) = &mut self.ledger {
             if control.loss_scale != self.control.loss_scale {
                 let scale = control.loss_scale.initial() as f32;
@@ -51,6 +59,9 @@ impl Optimizer {
         }
         if control.clip_value.is_some() != self.control.clip_value.is_some() {
             self.launches = None;
+        }
+        if control.zero_grad != self.control.zero_grad {
+            self.replan();
         }
         self.control = control;
         Ok(())

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::format::Format;
 use crate::group::Group;
-use crate::kernel::{BLOCK, STORAGE_BUFFERS, WINDOW};
+use crate::kernel::{BINDINGS, BLOCK, STORAGE_BUFFERS, WINDOW};
 use crate::master::Master;
 use crate::plan::Bounds;
 use crate::view::View;
@@ -38,8 +38,8 @@ pub(super) fn bounds(limits: &wgpu::Limits) -> Bounds {
     }
 }
 
-/// Whether the device can run `rule` at all.
-pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
+/// Whether the device can run `rule` at all, with parameters that are copied or not.
+pub(super) fn check(limits: &wgpu::Limits, group: &Group, copied: bool) -> Result<(), Error> {
     let rule = &*group.rule;
     let at_least = |limit, has: u64, needs: u64| {
         if has >= needs {
@@ -48,8 +48,9 @@ pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
         let what = format!("rule `{}`", rule.name());
         Err(Error::Limit { limit, has, what, needs })
     };
-    let master = u64::from(group.master != Master::None);
-    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64 + master;
+    // A parameter has a master or a copy.
+    let beside = u64::from(group.master != Master::None || copied) + u64::from(group.ema.is_some());
+    let storage = u64::from(STORAGE_BUFFERS) + rule.slots().len() as u64 + beside;
     // A binding may have to start one alignment early, and must then still hold as much again.
     let binding = 2 * u64::from(limits.min_storage_buffer_offset_alignment).max(BLOCK);
     at_least(
@@ -62,7 +63,7 @@ pub(super) fn check(limits: &wgpu::Limits, group: &Group) -> Result<(), Error> {
     at_least("max_uniform_buffer_binding_size", limits.max_uniform_buffer_binding_size, window)?;
     for (limit, has, needs) in [
         ("max_bind_groups", limits.max_bind_groups, 2),
-        ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group, storage as u32 + 1),
+        ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group, BINDINGS),
         ("max_uniform_buffers_per_shader_stage", limits.max_uniform_buffers_per_shader_stage, 2),
         (
             "max_dynamic_uniform_buffers_per_pipeline_layout",
@@ -130,8 +131,9 @@ pub(super) fn check_state(
         Format::F32 => 0,
         _ => group.master.rest().map_or(0, Format::bytes),
     };
+    let ema = group.ema.map_or(0, |_| Format::F32.bytes());
     let slot = if group.rule.slots().is_empty() { 0 } else { group.state_format.bytes() };
-    let needs = (param.at() % 4 + param.len) * slot.max(rest);
+    let needs = (param.at() % 4 + param.len) * slot.max(rest).max(ema);
     if needs <= has {
         return Ok(());
     }
@@ -151,4 +153,15 @@ pub(super) fn check_blocks(limits: &wgpu::Limits, blocks: u64) -> Result<(), Err
         return Err(Error::TooManyGroups { most: MAX_BLOCKS });
     }
     Ok(())
+}
+
+/// Whether the sums of a parameter's gradients fit a buffer.
+pub(super) fn check_sum(limits: &wgpu::Limits, name: &str, param: &View) -> Result<(), Error> {
+    let (limit, has) = ("max_buffer_size", limits.max_buffer_size);
+    let needs = (param.at() % 4 + param.len) * Format::F32.bytes();
+    if needs <= has {
+        return Ok(());
+    }
+    let what = format!("adding up the gradients of `{name}` in f32");
+    Err(Error::Limit { limit, has, what, needs })
 }

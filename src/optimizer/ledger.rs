@@ -6,17 +6,16 @@ use std::sync::Arc;
 use wgpu::util::DeviceExt;
 
 use super::Optimizer;
-use super::scalars::{Block, Steps, WORDS, age};
+use super::scalars::{Block, Steps, WORDS, age, scalars};
 use crate::control::{Control, LossScale, Norm as Which};
-use crate::group::{DRIVER_SCALARS, Group};
+use crate::group::Group;
 use crate::kernel::{BLOCK, ControlKernels, EACH, Norm, WINDOW};
-use crate::plan::{self, Bounds, Chunk, Launch, Piece};
+use crate::plan::{self, Bounds, Chunk, Launch, Piece, Role, Roles};
 use crate::record::{Launches, StepScalars, Tables, entry, record};
-use crate::rule::{At, MAX_SCALARS};
 use crate::view::View;
 
 /// `Control` in `shaders/control/ledger.wgsl`, in words.
-type Said = [u32; 12];
+type Said = [u32; 16];
 
 /// Words of `Ledger` in `shaders/control/ledger.wgsl` before the ages.
 pub(super) const HEAD: usize = 8;
@@ -95,8 +94,14 @@ impl Ledger {
         1 + self.made.as_ref().map_or(0, |made| made.norms.len())
     }
 
-    /// What the host says of the next step, in the words that a step's scalars follow.
-    pub(super) fn says(&mut self, control: &Control, blocks: usize) -> [u32; WORDS] {
+    /// What the host says of the next step, in the words that a step's scalars follow. Gradients are
+    /// `multiplied` times what they should be.
+    pub(super) fn says(
+        &mut self,
+        control: &Control,
+        multiplied: f64,
+        blocks: usize,
+    ) -> [u32; WORDS] {
         let (partials, dependents) =
             self.made.as_ref().map_or((0, 0), |made| (made.partials, made.dependents));
         let bits = |x: Option<f64>| (x.unwrap_or(0.0) as f32).to_bits();
@@ -111,12 +116,16 @@ impl Ledger {
             control.skips().into(),
             control.clip_norm.is_some().into(),
             bits(control.clip_norm),
-            bits(control.clip_value),
+            bits(control.clip_value.map(|limit| limit * multiplied)),
             std::mem::take(&mut self.new_scale).to_bits(),
             bits(Some(growth)),
             bits(Some(backoff)),
             interval,
             (control.norm == Which::Euclidean).into(),
+            bits(Some(1.0 / multiplied)),
+            0,
+            0,
+            0,
         ];
         std::array::from_fn(|i| said.get(i).copied().unwrap_or(0))
     }
@@ -155,7 +164,7 @@ impl Ledger {
         pass.set_bind_group(0, &made.prepare, &[]);
         pass.set_bind_group(1, &bind(for_prepare, &[said, given]), &[]);
         pass.dispatch_workgroups(1, 1, 1);
-        record(pass, launches, &made.scalars);
+        record(pass, launches, Some(&made.scalars));
     }
 }
 
@@ -219,21 +228,22 @@ impl Optimizer {
 
     /// Launches over all gradients, parameter by parameter: where each lies, the first partial of each
     /// parameter, and how many there are.
-    fn plan_norms(&self) -> (Vec<(usize, Launch)>, Vec<u32>, u32) {
+    fn plan_norms(&self) -> (Vec<(View, Launch)>, Vec<u32>, u32) {
         let mut together = super::state::Buckets::new();
         for (i, param) in self.params.iter().enumerate() {
-            let at = [param.grad.at(); plan::ROLES];
+            let grad = self.gradient(param);
             // A block of its own, so that no two parameters' gradients are summed together.
-            let piece = Piece { at, len: param.grad.len, block: i as u32 };
-            let key = (param.grad.buffer.clone(), param.grad.format);
-            together.entry(key, || (i, Vec::new())).1.push(piece);
+            let at = Roles([grad.at(); plan::ROLES]);
+            let piece = Piece { at, len: grad.len, block: i as u32 };
+            let key = (grad.buffer.clone(), grad.format);
+            together.entry(key, || (grad, Vec::new())).1.push(piece);
         }
         let bounds = Bounds { each: EACH, ..self.bounds };
         let mut launches = Vec::new();
         for (of, pieces) in together.into_buckets() {
-            let sizes = [self.params[of].grad.format.bytes(); plan::ROLES];
+            let sizes = Roles([of.format.bytes(); plan::ROLES]);
             let planned = plan::launches(pieces, sizes, bounds);
-            launches.extend(planned.into_iter().map(|launch| (of, launch)));
+            launches.extend(planned.into_iter().map(|launch| (of.clone(), launch)));
         }
         // In the parameters' order, so that the first bad partial is of the first bad parameter.
         let mut chunks: Vec<&mut Chunk> =
@@ -247,7 +257,7 @@ impl Optimizer {
                 firsts[param] = partials;
             }
             // The kernel reads it in the place of the parameter's.
-            chunk.at[0] = partials;
+            chunk.at = chunk.at.with(Role::Param, partials);
             chunk.block = 0;
             partials += u64::from(chunk.length).div_ceil(bounds.invocations * EACH) as u32;
         }
@@ -257,18 +267,18 @@ impl Optimizer {
     fn bind_norms(
         &self,
         ledger: &mut Ledger,
-        launches: &[(usize, Launch)],
+        launches: &[(View, Launch)],
         partials: &wgpu::Buffer,
     ) -> Vec<NormLaunch> {
         let (tables, places) = Tables::of(&self.device, launches.iter().map(|(_, launch)| launch));
         let Some(tables) = tables else { return Vec::new() };
         let clip_value = self.control.clip_value.is_some();
-        let bind = |((of, launch), place): (&(usize, Launch), crate::record::Place)| {
+        let bind = |((of, launch), place): (&(View, Launch), crate::record::Place)| {
             let address = launch.work.address();
-            let View { buffer: grads, format, .. } = &self.params[*of].grad;
+            let View { buffer: grads, format, .. } = of;
             let norm = Norm { width: launch.width, address, format: *format, clip_value };
             let made = ledger.kernels.norm(norm);
-            let [_, grad, ..] = &launch.bindings;
+            let grad = &launch.bindings[Role::Grad];
             let mut entries = place.entries(&tables);
             entries.extend([
                 entry(2, partials, 0, partials.size()),
@@ -302,7 +312,7 @@ type Dependent = [u32; 4];
 
 /// A rule's scalars that are in a series.
 struct Columns {
-    /// Which scalar, the first of its series, their number.
+    /// Which word of a block, the first of its series, their number.
     places: Vec<[u32; 3]>,
     /// Whether the learning rate is in one of them.
     with_rate: bool,
@@ -322,7 +332,7 @@ impl Series {
             let group = &groups[block.group].group;
             let same = |(of, columns): &(usize, Columns)| {
                 let other = &groups[*of].group;
-                let alike = !columns.with_rate || other.lr == group.lr;
+                let alike = other.ema == group.ema && (!columns.with_rate || other.lr == group.lr);
                 Arc::ptr_eq(&other.rule, &group.rule) && alike
             };
             let found = known.iter().position(same).unwrap_or_else(|| {
@@ -330,7 +340,7 @@ impl Series {
                 known.len() - 1
             });
             for &[column, first, len] in &known[found].1.places {
-                let word = (number * WORDS + DRIVER_SCALARS) as u32 + column;
+                let word = (number * WORDS) as u32 + column;
                 dependents.push([word, number as u32, first, len]);
             }
         }
@@ -339,19 +349,14 @@ impl Series {
 
     /// Adds the scalars of a rule that are not always the same.
     fn add(&mut self, group: &Group, steps: u64) -> Columns {
-        let own = group.rule.scalar_names().len();
-        let scalars = |t, lr| {
-            let mut out = [0.0; MAX_SCALARS];
-            group.rule.scalars(At { t, lr }, &mut out[..own]);
-            out.map(|x| (x as f32).to_bits())
-        };
-        let rows: Vec<_> = (1..=steps).map(|t| scalars(t, group.lr)).collect();
+        let rows: Vec<_> = (1..=steps).map(|t| scalars(group, t, None)).collect();
         // Where it has long settled. Nobody takes 2⁴⁰ steps.
-        let settled = scalars(1 << 40, group.lr);
-        let other_rate: Vec<_> = [1, 2, steps].map(|t| scalars(t, 2.0 * group.lr + 1.0)).into();
+        let settled = scalars(group, 1 << 40, None);
+        let other = group.clone().lr(2.0 * group.lr + 1.0);
+        let other_rate: Vec<_> = [1, 2, steps].map(|t| scalars(&other, t, None)).into();
         let mut columns = Columns { places: Vec::new(), with_rate: false };
-        for column in 0..own {
-            let is = |row: &[u32; MAX_SCALARS]| row[column];
+        for column in 0..WORDS {
+            let is = |row: &[u32; WORDS]| row[column];
             let Some(moving) = rows.iter().rposition(|row| is(row) != is(&settled)) else {
                 continue;
             };

@@ -10,7 +10,7 @@ use crate::rule::At;
 pub(super) const WORDS: usize = BLOCK as usize / size_of::<u32>();
 
 /// Where `noise_0` and `noise_1` are in `Scalars` of `shaders/step.wgsl`.
-const NOISE: usize = DRIVER_SCALARS - 2;
+const NOISE: std::ops::Range<usize> = 6..8;
 
 /// A group and the steps it has taken.
 #[derive(Debug)]
@@ -38,24 +38,31 @@ pub(super) fn fill_window(scalars: &mut Vec<u32>) {
     scalars.resize(scalars.len().next_multiple_of(WINDOW as usize * WORDS), 0);
 }
 
+/// A group's scalars at its parameters' `t`th step, but for random numbers, as bits.
+pub(super) fn scalars(group: &Group, t: u64, control: Option<(&Control, f64)>) -> [u32; WORDS] {
+    let mut scalars = [0.0; WORDS];
+    let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
+    driver.copy_from_slice(&group.driver_scalars(t, control));
+    let own = group.rule.scalar_names().len();
+    group.rule.scalars(At { t, lr: group.lr }, &mut hyper[..own]);
+    scalars.map(|scalar| (scalar as f32).to_bits())
+}
+
 /// Appends the scalars of every block at the step its group has just counted, as bits.
 pub(super) fn write_scalars(
     groups: &[Steps],
     blocks: &[Block],
-    control: Option<&Control>,
+    control: Option<(&Control, f64)>,
     into: &mut Vec<u32>,
 ) {
     for block in blocks {
         let group = &groups[block.group].group;
-        let mut scalars = [0.0; WORDS];
-        let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
-        driver.copy_from_slice(&group.driver_scalars(control));
+        let t = age(groups, block);
+        let mut scalars = scalars(group, t, control);
         if let Some(seed) = group.stochastic_rounding {
-            let key = noise::key(seed, age(groups, block));
-            driver[NOISE..].copy_from_slice(&key.map(f64::from));
+            let key = noise::key(seed, t).map(|key| (key as f32).to_bits());
+            scalars[NOISE].copy_from_slice(&key);
         }
-        let own = group.rule.scalar_names().len();
-        group.rule.scalars(At { t: age(groups, block), lr: group.lr }, &mut hyper[..own]);
-        into.extend(scalars.map(|scalar| (scalar as f32).to_bits()));
+        into.extend(scalars);
     }
 }

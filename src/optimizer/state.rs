@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use super::ledger::Ledger;
-use super::{Optimizer, Param, check};
+use super::{Optimizer, Param, Source, check};
 use crate::error::Error;
 use crate::format::Format;
 use crate::group::Group;
-use crate::kernel::{Body, Files, Grads, Kind, Pipeline, WINDOW, now};
+use crate::kernel::{Body, Files, Grads, Kind, WINDOW, Weight, now};
 use crate::master::Master;
-use crate::plan::{self, Launch, Piece};
-use crate::record::{Bound, Launches, recordables};
+use crate::plan::{self, Piece, Role, Roles};
+use crate::record::{Bound, Buffers, Launches, recordables};
 use crate::view::{View, WORD};
 
 /// The state of parameters that share a buffer, the names of their slots, and the step they were
@@ -21,23 +21,31 @@ pub(super) struct Page {
     format: Format,
     /// What completes the parameters, an element of it beside each of a slot's.
     lower: Option<wgpu::Buffer>,
+    /// Averages of the parameters, in f32, likewise.
+    average: Option<wgpu::Buffer>,
+    /// Sums of the gradients, in f32, likewise, once gradients were added up.
+    pub(super) sums: Option<wgpu::Buffer>,
+    /// How many elements each of these has.
+    elements: u64,
 }
 
-/// What a page holds of each parameter: slots, their format, and what completes the parameter.
-type Kept<'a> = (&'a [&'static str], Format, Master);
+/// What a page holds of each parameter: slots, their format, what completes the parameter, and whether
+/// its average.
+type Kept<'a> = (&'a [&'static str], Format, Master, bool);
 
 /// A parameter's place in a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) page: usize,
     /// In elements.
-    at: u64,
+    pub(super) at: u64,
 }
 
 impl Page {
     /// Whether `buffer` is one of these.
     pub(super) fn holds(&self, buffer: &wgpu::Buffer) -> bool {
-        self.slots.contains(buffer) || self.lower.as_ref() == Some(buffer)
+        let beside = [&self.lower, &self.average, &self.sums];
+        self.slots.contains(buffer) || beside.into_iter().flatten().any(|own| own == buffer)
     }
 
     /// What `slot` holds of a parameter of `len` elements.
@@ -85,6 +93,7 @@ impl Optimizer {
         self.make_ready();
         let Some(Some(error)) = now(scope.pop()) else { return Ok(()) };
         self.pages.truncate(pages);
+        self.sums.forget();
         self.params[with_state..].iter_mut().for_each(|param| param.state = None);
         self.with_state = with_state;
         self.launches = None;
@@ -162,20 +171,38 @@ impl Optimizer {
         Ok(kept)
     }
 
+    /// Where the average of a parameter is ([`Group::ema`]): as many elements as the parameter, in f32, zero
+    /// before its first step. `None` if there is none. Usages as [`Optimizer::state`]'s.
+    ///
+    /// # Errors
+    /// If there is no such parameter, or the device has no room for its state.
+    pub fn ema(&mut self, name: &str) -> Result<Option<View>, Error> {
+        let Some(&index) = self.names.get(name) else {
+            return Err(self.unknown_param(&format!("`{name}`")));
+        };
+        self.prepare()?;
+        let Param { param, state, .. } = &self.params[index];
+        let kept = state.and_then(|place| {
+            let whole = View::f32(self.pages[place.page].average.as_ref()?);
+            Some(whole.range(place.at..place.at + param.len))
+        });
+        Ok(kept)
+    }
+
     /// Gives state to the parameters that have none yet.
     pub(super) fn allocate(&mut self) {
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate().skip(self.with_state) {
-            let Group { rule, state_format, .. } = self.group_of(param);
-            let kept = (rule.slots(), *state_format, param.master);
+            let Group { rule, state_format, ema, .. } = self.group_of(param);
+            let kept = (rule.slots(), *state_format, param.master, ema.is_some());
             let key = (param.param.buffer.clone(), kept);
             together.entry(key, || (kept, Vec::new())).1.push(i);
         }
         self.with_state = self.params.len();
         let most = self.device.limits().max_buffer_size;
         for (kept, mut members) in together.buckets {
-            let (_, format, master) = kept;
-            let largest = format.bytes().max(master.rest().map_or(0, Format::bytes));
+            // Sums and averages take 4 bytes, as most else does.
+            let largest = Format::F32.bytes();
             // In the parameters' order and with at most their gaps: no longer than their buffer, unless
             // the state takes more bytes than they do.
             members.sort_by_key(|&i| self.params[i].param.offset);
@@ -197,21 +224,34 @@ impl Optimizer {
     }
 
     /// A page of `elements` a slot.
-    fn add_page(&mut self, (slots, format, master): Kept<'_>, elements: u64) {
-        let buffer = |what, format: Format| {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&format!("wgpu-optim {what}")),
-                size: (elements * format.bytes()).next_multiple_of(WORD),
-                usage: wgpu::BufferUsages::STORAGE
-                    | wgpu::BufferUsages::COPY_SRC
-                    | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        };
-        let slots = slots.iter().map(|slot| buffer(*slot, format)).collect();
+    fn add_page(&mut self, (slots, format, master, averaged): Kept<'_>, elements: u64) {
+        let buffer = |what, format| self.state_buffer(what, format, elements);
+        let slots = slots.iter().map(|slot| buffer(slot, format)).collect();
         let lower = master.rest().map(|format| buffer("master", format));
-        let page = Page { slots, format, lower };
-        self.pages.push(page);
+        let average = averaged.then(|| buffer("ema", Format::F32));
+        self.pages.push(Page { slots, format, lower, average, sums: None, elements });
+        if self.sums.used {
+            self.add_sums(self.pages.len() - 1);
+        }
+    }
+
+    /// Room for the sums of a page's gradients.
+    pub(super) fn add_sums(&mut self, page: usize) {
+        if self.pages[page].sums.is_none() {
+            let elements = self.pages[page].elements;
+            self.pages[page].sums = Some(self.state_buffer("sums", Format::F32, elements));
+        }
+    }
+
+    fn state_buffer(&self, what: &str, format: Format, elements: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(&format!("wgpu-optim {what}")),
+            size: (elements * format.bytes()).next_multiple_of(WORD),
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
     }
 
     /// The launches of a step over all parameters.
@@ -221,59 +261,88 @@ impl Optimizer {
             _ => self.body,
         };
         let mut together = Buckets::new();
-        for (i, param) in self.params.iter().enumerate() {
+        for param in &self.params {
             let Some(place) = param.state else { continue };
-            let Param { param: view, grad, .. } = param;
-            let at = [view.at(), grad.at(), place.at, place.at];
+            let (view, grad) = (&param.param, self.gradient(param));
+            let copy = param.copy.as_ref().map_or(view.at(), View::at);
+            let at = Roles::of(view.at(), grad.at(), place.at).with(Role::Copy, copy);
             let piece = Piece { at, len: view.len, block: param.block as u32 };
-            let buffers = (view.buffer.clone(), grad.buffer.clone(), place.page);
-            let formats = [view.format, grad.format, self.pages[place.page].format];
-            let Group { rule, stochastic_rounding, .. } = self.group_of(param);
-            // A table sees the scalars of one window of groups.
+            let copied = param.copy.as_ref().map(|copy| copy.buffer.clone());
+            let buffers = (view.buffer.clone(), grad.buffer.clone(), copied, place.page);
+            let weight = self.weight(param);
+            let files = (weight, view.format, grad.format);
+            // A table sees the scalars of one window of groups, and a launch has its copies at one distance.
             let window = param.block as u32 / WINDOW;
-            let key = (Kind::of(&**rule), stochastic_rounding.is_some(), formats, buffers, window);
-            together.entry(key, || (i, Vec::new())).1.push(piece);
+            let far = copy.wrapping_sub(view.at());
+            let key = (Kind::of(&*self.group_of(param).rule), files, buffers, window, far);
+            together.entry(key, || (param, grad.clone(), Vec::new())).2.push(piece);
         }
         // One pipeline's launches follow each other.
         let mut launches = Buckets::new();
-        for (of, pieces) in together.buckets {
-            let param = &self.params[of];
-            let Group { rule, state_format, stochastic_rounding, .. } =
-                self.group_of(param).clone();
-            let formats = [param.param.format, param.grad.format, state_format];
-            let grads = match param.param.buffer == param.grad.buffer {
-                true => Grads::Shared,
+        for (param, grad, pieces) in together.buckets {
+            let Group { rule, state_format, ema, .. } = self.group_of(param).clone();
+            let formats = [param.param.format, grad.format, state_format];
+            let written = [Some(&param.param), param.copy.as_ref()];
+            let grads = match self.control.zero_grad && self.source == Source::Grads {
+                true => Grads::Cleared,
+                false if written.into_iter().flatten().any(|view| view.buffer == grad.buffer) => {
+                    Grads::Shared
+                }
                 false => Grads::Own,
             };
             let [of_param, of_grad, of_state] = formats.map(Format::bytes);
-            let master = param.master;
-            let stochastic = stochastic_rounding.is_some()
-                && param.param.format != Format::F32
-                && master == Master::None;
-            let of_lower = master.rest().map_or(of_state, Format::bytes);
-            let sizes = [of_param, of_grad, of_state, of_lower];
+            let mut sizes = Roles::of(of_param, of_grad, of_state);
+            for (role, format) in [
+                (Role::Lower, param.master.rest()),
+                (Role::Average, ema.map(|_| Format::F32)),
+                (Role::Copy, param.copy.as_ref().map(|copy| copy.format)),
+            ] {
+                sizes = sizes.with(role, format.map_or(sizes[role], Format::bytes));
+            }
+            let (weight, average, body) = (self.weight(param), ema.is_some(), body);
             for launch in plan::launches(pieces, sizes, self.bounds) {
                 let (width, address) = (launch.width, launch.work.address());
-                let files = Files { width, address, grads, formats, master, stochastic, body };
+                let files = Files { width, address, grads, formats, weight, average, body };
                 let pipeline = self.kernels.get(&*rule, files);
                 let key = pipeline.pipeline.clone();
+                let of = (param, grad.buffer.clone());
                 launches.entry(key, || (pipeline, Vec::new())).1.push((of, launch));
             }
         }
         let mut bound = Vec::new();
         for (pipeline, launches) in &launches.buckets {
-            bound.extend(launches.iter().map(|(of, launch)| self.bind(pipeline, *of, launch)));
+            bound.extend(launches.iter().map(|((param, grad), launch)| {
+                let buffers = self.buffers(param, grad);
+                Bound { launch, pipeline, buffers }
+            }));
         }
         recordables(&self.device, &bound)
     }
 
-    /// `launch` over the buffers of parameter `of`.
-    fn bind<'a>(&'a self, pipeline: &'a Pipeline, of: usize, launch: &'a Launch) -> Bound<'a> {
-        let Param { param, grad, state, .. } = &self.params[of];
-        let page = state.map(|place| &self.pages[place.page]);
-        let slots = page.map_or(&[][..], |page| &page.slots);
-        let lower = page.and_then(|page| page.lower.as_ref());
-        Bound { launch, pipeline, param: &param.buffer, grad: &grad.buffer, slots, lower }
+    /// What a step makes of a parameter.
+    fn weight(&self, param: &Param) -> Weight {
+        let at_random = self.group_of(param).stochastic_rounding.is_some();
+        match (param.master, &param.copy) {
+            (Master::Remainder, _) => Weight::Remainder,
+            (Master::F32, _) => Weight::Master,
+            (Master::None, Some(copy)) => Weight::Copy(copy.format),
+            (Master::None, None) if at_random && param.param.format != Format::F32 => {
+                Weight::Stochastic
+            }
+            (Master::None, None) => Weight::Plain,
+        }
+    }
+
+    /// The buffers of a launch over a parameter and others like it.
+    fn buffers<'a>(&'a self, param: &'a Param, grad: &'a wgpu::Buffer) -> Buffers<'a> {
+        let page = param.state.map(|place| &self.pages[place.page]);
+        let roles = Roles::default()
+            .with(Role::Param, Some(&param.param.buffer))
+            .with(Role::Grad, Some(grad))
+            .with(Role::Lower, page.and_then(|page| page.lower.as_ref()))
+            .with(Role::Average, page.and_then(|page| page.average.as_ref()))
+            .with(Role::Copy, param.copy.as_ref().map(|copy| &copy.buffer));
+        Buffers { roles, slots: page.map_or(&[], |page| &page.slots) }
     }
 }
 

@@ -18,7 +18,7 @@ fn workgroups(launch: &Launch, bounds: Bounds) -> u64 {
 }
 
 /// Runs launches as the shaders do and returns every (param, grad, state, block) they touch.
-fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<([u64; ROLES], u32)> {
+fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<(Vec<u64>, u32)> {
     let mut all = Vec::new();
     for launch in launches {
         let width = launch.width;
@@ -26,27 +26,30 @@ fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<([u64; ROLE
         assert!(x >= 1 && y >= 1 && x <= bounds.workgroups && y <= bounds.workgroups);
         let idle = x * y - workgroups(launch, bounds);
         assert!(idle < y, "{idle} workgroups find nothing to do");
-        for (bytes, size) in launch.bindings.iter().zip(sizes) {
+        for (bytes, size) in launch.bindings.0.iter().zip(sizes.0) {
             assert!(bytes.start % bounds.alignment == 0);
             assert!(bytes.end - bytes.start <= bounds.binding);
             // Whole elements of the shader's array: quadruples, or single words.
             let element = (width.elements() * size).max(WORD);
             assert!((bytes.end - bytes.start) % element == 0);
         }
-        let mut visit = |at: [u32; ROLES], real: u64, block: u32| {
-            // The shader has the last one from this.
-            assert_eq!(at[STATE].wrapping_add(launch.lower), at[LOWER]);
-            let first = launch.bindings[PARAM].start / sizes[PARAM];
+        let mut visit = |at: Roles<u32>, real: u64, block: u32| {
+            // The shader has the last three from this.
+            for ((role, of), far) in BESIDE.into_iter().zip(launch.beside) {
+                assert_eq!(at[of].wrapping_add(far), at[role], "{role:?}");
+            }
+            let first = launch.bindings[Role::Param].start / sizes[Role::Param];
             assert_eq!(u64::from(launch.first), first);
             for element in 0..width.elements() {
-                let mut place = [0; ROLES];
-                for role in 0..ROLES {
-                    let inside = (u64::from(at[role]) + real) * width.elements() + element;
-                    let size = sizes[role];
-                    let byte = launch.bindings[role].start + inside * size;
-                    assert!(byte + size <= launch.bindings[role].end, "outside its binding");
-                    place[role] = byte / size;
-                }
+                let roles = at.0.iter().zip(sizes.0).zip(&launch.bindings.0);
+                let place: Vec<u64> = roles
+                    .map(|((at, size), bytes)| {
+                        let inside = (u64::from(*at) + real) * width.elements() + element;
+                        let byte = bytes.start + inside * size;
+                        assert!(byte + size <= bytes.end, "outside its binding");
+                        byte / size
+                    })
+                    .collect();
                 all.push((place, block));
             }
         };
@@ -73,7 +76,7 @@ fn touched(launches: &[Launch], sizes: Sizes, bounds: Bounds) -> Vec<([u64; ROLE
 fn check(views: &[Piece], sizes: Sizes, bounds: Bounds) {
     let mut expected: Vec<_> = views
         .iter()
-        .flat_map(|view| (0..view.len).map(|i| (view.at.map(|at| at + i), view.block)))
+        .flat_map(|view| (0..view.len).map(|i| (view.at.0.map(|at| at + i).to_vec(), view.block)))
         .collect();
     let mut actual = touched(&launches(views.to_vec(), sizes, bounds), sizes, bounds);
     expected.sort_unstable();
@@ -81,16 +84,18 @@ fn check(views: &[Piece], sizes: Sizes, bounds: Bounds) {
     assert_eq!(actual, expected);
 }
 
-const F32: Sizes = [4; ROLES];
+const F32: Sizes = Roles([4; ROLES]);
 
 fn sizes() -> impl Strategy<Value = Sizes> {
-    [(); ROLES].map(|()| prop_oneof![Just(4), Just(2)])
+    [(); ROLES].map(|()| prop_oneof![Just(4), Just(2)]).prop_map(Roles)
 }
 
-/// Views that overlap neither in the parameters nor in the state; gradients anywhere.
+/// Views that overlap neither in the parameters nor in the state; gradients anywhere, copies as far from
+/// each parameter.
 fn views() -> impl Strategy<Value = Vec<Piece>> {
     let view = (0u64..9, 1u64..700, 0u64..3000, 0u32..4, any::<bool>());
-    prop::collection::vec(view, 1..12).prop_map(|rows| {
+    let views = (prop::collection::vec(view, 1..12), prop_oneof![Just(0), 0u64..2000]);
+    views.prop_map(|(rows, copy)| {
         let (mut param, mut state) = (0, 0);
         rows.into_iter()
             .map(|(gap, len, grad, block, in_phase)| {
@@ -98,7 +103,8 @@ fn views() -> impl Strategy<Value = Vec<Piece>> {
                 // As the optimizer does: the state in phase with its parameter.
                 state += (param + QUAD - state % QUAD) % QUAD;
                 let grad = if in_phase { grad / QUAD * QUAD + param % QUAD } else { grad };
-                let piece = Piece { at: [param, grad, state, state], len, block };
+                let at = Roles::of(param, grad, state).with(Role::Copy, param + copy);
+                let piece = Piece { at, len, block };
                 param += len;
                 state += len;
                 piece
@@ -127,7 +133,7 @@ proptest! {
 
 #[test]
 fn one_aligned_view_is_one_direct_launch() {
-    let view = Piece { at: [64, 128, 0, 0], len: 1 << 20, block: 0 };
+    let view = Piece { at: Roles::of(64, 128, 0), len: 1 << 20, block: 0 };
     let launches = launches(vec![view], F32, DEFAULT);
     assert_eq!(launches.len(), 1);
     assert_eq!(launches[0].width, Width::Vec4);
@@ -138,7 +144,7 @@ fn one_aligned_view_is_one_direct_launch() {
 fn packed(views: impl IntoIterator<Item = (u64, u32)>) -> Vec<Piece> {
     let mut at = 0;
     let piece = |(len, block)| {
-        let piece = Piece { at: [at; ROLES], len, block };
+        let piece = Piece { at: Roles([at; ROLES]), len, block };
         at += len;
         piece
     };
@@ -174,7 +180,7 @@ fn long_views_share_a_row_of_the_table_among_workgroups_and_short_ones_do_not() 
 
 #[test]
 fn more_workgroups_than_one_row_holds() {
-    let view = Piece { at: [0; ROLES], len: 65_536 * 1024, block: 0 };
+    let view = Piece { at: Roles([0; ROLES]), len: 65_536 * 1024, block: 0 };
     let bounds = Bounds { binding: 1 << 30, ..DEFAULT };
     let launches = launches(vec![view], F32, bounds);
     assert_eq!(launches.len(), 1);
@@ -184,7 +190,7 @@ fn more_workgroups_than_one_row_holds() {
 
 #[test]
 fn a_view_longer_than_a_binding_is_cut() {
-    let view = Piece { at: [1, 5, 1, 1], len: 40_000_000, block: 0 };
+    let view = Piece { at: Roles::of(1, 5, 1), len: 40_000_000, block: 0 };
     let launches = launches(vec![view], F32, DEFAULT);
     let lengths = launches.iter().map(|launch| match &launch.work {
         Work::Direct { chunk } => (launch.width, u64::from(chunk.length) * launch.width.elements()),

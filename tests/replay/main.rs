@@ -124,6 +124,74 @@ fn sixteen_bits_stay_sixteen_bits() {
     }
 }
 
+/// A trace with each gradient in two parts and its first gradient once more, which is half a step, against
+/// the trace itself; and the average of the parameters, which the parameters themselves give.
+#[test]
+fn gradients_are_added_up_and_parameters_averaged() {
+    let whole = trace();
+    let with = |keys: &str| ADAM.replacen('{', &format!("{{{keys}, "), 1);
+    let mut parts = whole.clone();
+    for tensor in parts.iter_mut().filter(|(key, _)| key.starts_with("grad.")).map(|(_, t)| t) {
+        let all = f32s(&tensor.bytes);
+        let len = all.len() / tensor.shape[0];
+        let halved = all.chunks(len).flat_map(|g| {
+            // These add up without rounding.
+            let part = |share: f32| g.iter().map(move |x| x * share).collect::<Vec<_>>();
+            [part(2.0), part(-1.0)].concat()
+        });
+        let numbers: Vec<f32> = halved.chain(all[..len].to_vec()).collect();
+        let steps = 2 * tensor.shape[0] + 1;
+        let shape = [&[steps], &tensor.shape[1..]].concat();
+        *tensor = self::files::tensor(&shape, &numbers);
+    }
+    for cpu in [false, true] {
+        let run = |trace: &BTreeMap<String, Tensor>, config: &str| {
+            Files::new(trace, config).replay(cpu).unwrap_or_else(|e| panic!("{e}"))
+        };
+        let once = run(&whole, &with(r#""accumulate": 1"#));
+        assert_eq!(run(&parts, &with(r#""accumulate": 2, "accumulation": "sum""#)), once);
+        let mut doubled = parts.clone();
+        for (_, tensor) in doubled.iter_mut().filter(|(key, _)| key.starts_with("grad.")) {
+            let numbers: Vec<f32> = f32s(&tensor.bytes).iter().map(|x| 2.0 * x).collect();
+            *tensor = self::files::tensor(&tensor.shape, &numbers);
+        }
+        assert_eq!(run(&doubled, &with(r#""accumulate": 2"#)), once);
+        assert_eq!(once.metadata["steps"], whole["grad.w"].shape[0].to_string());
+
+        // The average of one step is the parameter, and of many between its first and last.
+        let averaged = run(&whole, &with(r#""ema": 0.75"#));
+        for (name, tensor) in &once.tensors {
+            assert_eq!(&averaged.tensors[name], tensor, "{name}: an average must change nothing");
+        }
+        let mut expected: Vec<f64> = Vec::new();
+        for steps in 1..=whole["grad.w"].shape[0] {
+            let mut shorter = whole.clone();
+            for tensor in shorter.iter_mut().filter(|(k, _)| k.starts_with("grad.")).map(|t| t.1) {
+                let len = f32s(&tensor.bytes).len() / tensor.shape[0];
+                let numbers = f32s(&tensor.bytes)[..steps * len].to_vec();
+                let shape = [&[steps], &tensor.shape[1..]].concat();
+                *tensor = self::files::tensor(&shape, &numbers);
+            }
+            let after = run(&shorter, ADAM);
+            let param = after.tensors["param.w"].f64s();
+            expected.resize(param.len(), 0.0);
+            let [new, old] = [0.25, 0.75];
+            expected.iter_mut().zip(param).for_each(|(e, p)| *e = old * *e + new * p);
+        }
+        let bias = 1.0 - 0.75_f64.powi(whole["grad.w"].shape[0] as i32);
+        let found = averaged.tensors["ema.w"].f64s();
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            let expected = expected / bias;
+            let bound = if cpu { 1e-12 } else { 1e-5 };
+            assert!(
+                (found - expected).abs() <= bound * expected.abs().max(1e-2),
+                "{found} {expected}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_missing_key_takes_the_default() {
     let trace = trace();
@@ -201,11 +269,15 @@ fn wrong_configs() {
         ("{}", "CONFIG: `optimizer` is missing; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
         (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of `sgd`, `adagrad`, `rmsprop`, `adam`"),
         (r#"{"optimizer": "lion"}"#, "CONFIG: unknown optimizer `lion`; known are `sgd`, `adagrad`, `rmsprop`, `adam`"),
-        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `alpha`, `centered`, `clip_norm`, `clip_value`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `clip_norm`, `clip_value`, `dampening`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `accumulate`, `accumulation`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `ema`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `accumulate`, `accumulation`, `alpha`, `centered`, `clip_norm`, `clip_value`, `ema`, `eps`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `accumulate`, `accumulation`, `clip_norm`, `clip_value`, `dampening`, `ema`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
         (r#"{"optimizer": "adam", "master": "f64"}"#, "CONFIG: `adam`: `master` is the string \"f64\", it must be \"none\" or \"remainder\" or \"f32\""),
         (r#"{"optimizer": "adam", "stochastic_rounding": -1}"#, "CONFIG: `adam`: `stochastic_rounding` is a number, it must be a whole number, the seed, or null"),
+        (r#"{"optimizer": "adam", "accumulate": 0}"#, "CONFIG: `adam`: `accumulate` is a number, it must be a whole number from 1 to 16777216, the gradients of a step"),
+        (r#"{"optimizer": "adam", "accumulation": "max"}"#, "CONFIG: `adam`: `accumulation` is the string \"max\", it must be \"mean\" or \"sum\""),
+        (r#"{"optimizer": "adam", "ema": true}"#, "CONFIG: `adam`: `ema` is true or false, it must be a number or null"),
+        (r#"{"optimizer": "adam", "ema": 1}"#, "CONFIG: `adam`: ema is 1; it must be at least 0 and below 1 (also when rounded to f32)"),
         (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number"),
         (r#"{"optimizer": "adam", "betas": [0.9]}"#, "CONFIG: `adam`: `betas` is a list of 1 numbers, it must be a list of 2 numbers"),
         (r#"{"optimizer": "adam", "amsgrad": 1}"#, "CONFIG: `adam`: `amsgrad` is a number, it must be true or false"),

@@ -41,6 +41,12 @@ fn config() -> impl Strategy<Value = String> {
         "clip_value",
         "loss_scale",
         "skip_nonfinite",
+        "accumulate",
+        "accumulation",
+        "ema",
+        "master",
+        "stochastic_rounding",
+        "state_format",
         "",
         "unknown",
     ]);

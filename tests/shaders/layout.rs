@@ -59,14 +59,27 @@ fn packed(from: u32, words: &[&str], ty: &str) -> Vec<(u32, String, String)> {
 
 /// `Scalars` and `Hyper` are the driver's numbers and the rule's, in the order the host writes them.
 /// The members of `Scalars` before the rule's own.
-const DRIVER: [&str; 8] = ["lr", "decay", "l2", "grad_scale", "clip", "skip", "noise_0", "noise_1"];
+const DRIVER: [&str; 12] = [
+    "lr",
+    "decay",
+    "l2",
+    "grad_scale",
+    "clip",
+    "skip",
+    "noise_0",
+    "noise_1",
+    "average",
+    "unused_0",
+    "unused_1",
+    "unused_2",
+];
 
 #[test]
 fn scalars_are_what_the_host_writes() {
     for Subject { kernel, rule, written, .. } in subject::all() {
         let name = &kernel.name;
         let mut expected = packed(0, &DRIVER, "f32");
-        expected.push((32, "hyper".to_owned(), "Hyper".to_owned()));
+        expected.push((48, "hyper".to_owned(), "Hyper".to_owned()));
         assert_eq!(members(written, "Scalars").0, expected, "{name}");
         let (hyper, _) = members(written, "Hyper");
         assert_eq!(hyper, packed(0, rule.scalar_names(), "f32"), "{name}");
@@ -78,8 +91,9 @@ fn scalars_are_what_the_host_writes() {
 fn launches_and_blocks_are_what_the_host_writes() {
     for Subject { kernel, written, .. } in subject::all() {
         let name = &kernel.name;
-        let words = ["param", "grad", "state", "length", "row", "shift", "lower", "first"];
-        assert_eq!(members(written, "Launch"), (packed(0, &words, "u32"), 32), "{name}");
+        let words = "param grad state length row shift first lower average copy unused_0 unused_1";
+        let words: Vec<_> = words.split(' ').collect();
+        assert_eq!(members(written, "Launch"), (packed(0, &words, "u32"), 48), "{name}");
         if name.contains("-table-") {
             let (block, size) = members(written, "Block");
             let scalars = (0, "scalars".to_owned(), "Scalars".to_owned());
@@ -116,6 +130,12 @@ fn bindings_are_what_the_host_binds() {
         }
         if name.contains("-master-") {
             expected.push((0, 7, "lower_buffer", written, array(Format::F32, written)));
+        }
+        if name.contains("-ema-") {
+            expected.push((0, 8, "ema_buffer", written, array(Format::F32, written)));
+        }
+        if name.contains("_copy-") {
+            expected.push((0, 9, "copy_buffer", written, array(Format::Bf16, written)));
         }
         if name.contains("-table-") {
             expected.push((0, 1, "chunks", "read", "array<vec4<u32>> by 16"));

@@ -100,14 +100,15 @@ fn loads_come_before_stores() {
         let accesses = accesses(&subject.module);
         assert!(loads_come_first(&accesses), "{name}: {accesses:?}");
 
-        let [param, _, state] = subject.kernel.formats;
+        let [param, grad, state] = subject.kernel.formats;
         let slots =
             (0..subject.rule.slots().len()).map(|slot| (format!("slot_{slot}_buffer"), state));
         let halves: &[&str] =
             if name.contains("-remainder-") { &["upper", "lower"] } else { &["param"] };
         let params = halves.iter().map(|half| (format!("{half}_buffer"), param));
         let master = name.contains("-master-").then(|| ("lower_buffer".to_owned(), Format::F32));
-        let written = slots.chain(params).chain(master);
+        let average = name.contains("-ema-").then(|| ("ema_buffer".to_owned(), Format::F32));
+        let written = slots.chain(params).chain(master).chain(average);
         let table = name.contains("-table-");
         let read_only: &[&str] = if table { &["grad_buffer", "chunks"] } else { &["grad_buffer"] };
         let mut expected: Vec<_> = read_only.iter().map(|&g| (Load(g.to_owned()), 1)).collect();
@@ -116,6 +117,15 @@ fn loads_come_before_stores() {
             let half = format != Format::F32 && name.contains("-scalar-");
             expected.push((Load(buffer.clone()), 1));
             expected.push((Store(buffer), if half { 2 } else { 1 }));
+        }
+        // Whatever the format, the copy is of 16 bits, and gradients are cleared like anything else.
+        let stores =
+            |format| if format != Format::F32 && name.contains("-scalar-") { 2 } else { 1 };
+        if name.contains("_copy-") {
+            expected.push((Store("copy_buffer".to_owned()), stores(Format::Bf16)));
+        }
+        if name.contains("-cleared-") {
+            expected.push((Store("grad_buffer".to_owned()), stores(grad)));
         }
         for (access, expected) in &expected {
             let times = accesses.iter().filter(|a| *a == access).count();

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use safetensors::Dtype;
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{
-    Control, Controller, Error, Format, Group, Master, Optimizer, Reference, View, config, wgpu,
-};
+use wgpu_optim::{Controller, Error, Format, Master, Optimizer, Reference, View, config, wgpu};
+
+use wgpu_optim::config::Config;
 
 use crate::trace::Trace;
 use crate::{Failure, gpu, progress};
@@ -45,13 +45,8 @@ pub(crate) fn run(
     }
 }
 
-type Config = (Group, Control);
-
-fn on_cpu(
-    mut trace: Trace,
-    (group, control): &Config,
-    output: Output,
-) -> Result<ExitCode, Failure> {
+fn on_cpu(mut trace: Trace, config: &Config, output: Output) -> Result<ExitCode, Failure> {
+    let Config { group, control, accumulate } = config;
     let mut controller = Controller::new(*control)?;
     let mut references = Vec::new();
     for i in 0..trace.tensors.len() {
@@ -68,7 +63,11 @@ fn on_cpu(
             let [_, format] = trace.tensors[i].formats;
             trace.read_grad(i, step, |bytes| grad.extend(numbers(format, bytes)))?;
         }
-        if controller.apply(&mut grads) {
+        if *accumulate > 1 {
+            controller.accumulate(&grads);
+        }
+        let is_step = (step + 1).is_multiple_of(u64::from(*accumulate));
+        if is_step && controller.apply(&mut grads) {
             for (reference, grad) in references.iter_mut().zip(&grads) {
                 reference.step(grad)?;
             }
@@ -88,6 +87,9 @@ fn on_cpu(
         if group.master != Master::None && tensor.formats[0] != Format::F32 {
             add(format!("master.{}", tensor.name), reference.param().into());
         }
+        if let Some(average) = reference.ema() {
+            add(format!("ema.{}", tensor.name), average.into());
+        }
         for slot in group.rule.slots() {
             if let Some(values) = reference.state(slot) {
                 add(format!("state.{}.{slot}", tensor.name), values.into());
@@ -95,7 +97,7 @@ fn on_cpu(
         }
     }
     let stats = controller.stats(&[]);
-    output.write(tensors, [trace.steps, stats.taken, stats.skipped])
+    output.write(tensors, [trace.steps / u64::from(*accumulate), stats.taken, stats.skipped])
 }
 
 /// The numbers in little-endian bytes.
@@ -105,10 +107,12 @@ fn numbers(format: Format, bytes: &[u8]) -> impl Iterator<Item = f64> {
 
 fn on_gpu(
     mut trace: Trace,
-    (group, control): &Config,
+    config: &Config,
     output: Output,
     gpu: &Gpu,
 ) -> Result<ExitCode, Failure> {
+    let Config { group, control, accumulate } = config;
+    let steps = trace.steps / u64::from(*accumulate);
     let device_error = catch_errors(&gpu.device);
     let checked = || match device_error.lock() {
         Ok(mut error) => error.take().map_or(Ok(()), |error| Err(Failure::from(error))),
@@ -133,7 +137,14 @@ fn on_gpu(
             upload(gpu, grad, |each| trace.read_grad(i, step, each))?;
             in_flight += grad.len * grad.format.bytes();
         }
-        gpu.step(&mut optimizer);
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        if *accumulate > 1 {
+            optimizer.accumulate(&mut encoder)?;
+        }
+        if (step + 1).is_multiple_of(u64::from(*accumulate)) {
+            optimizer.step(&mut encoder);
+        }
+        gpu.queue.submit([encoder.finish()]);
         if in_flight > IN_FLIGHT {
             gpu.wait()?;
             in_flight = 0;
@@ -145,9 +156,9 @@ fn on_gpu(
     gpu.wait()?;
     checked()?;
     bar.finish_and_clear();
-    let (taken, skipped) = match stats.filter(|_| trace.steps > 0) {
+    let (taken, skipped) = match stats.filter(|_| steps > 0) {
         Some(stats) => pollster::block_on(stats).map(|stats| (stats.taken, stats.skipped))?,
-        None => (trace.steps, 0),
+        None => (steps, 0),
     };
     let failed = RefCell::new(None);
     let mut tensors = Vec::new();
@@ -157,6 +168,9 @@ fn on_gpu(
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
         add(format!("param.{}", tensor.name), param.clone());
+        if let Some(average) = optimizer.ema(&tensor.name)? {
+            add(format!("ema.{}", tensor.name), average);
+        }
         for slot in group.rule.slots() {
             add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
         }
@@ -167,7 +181,7 @@ fn on_gpu(
             tensors.push((format!("master.{}", tensor.name), whole));
         }
     }
-    output.write_checked(tensors, [trace.steps, taken, skipped], || match failed.take() {
+    output.write_checked(tensors, [steps, taken, skipped], || match failed.take() {
         Some(error) => Err(error.into()),
         None => checked(),
     })

@@ -1,0 +1,457 @@
+//! What a step does besides: averages, copies, gradients that are added up or cleared.
+
+mod common;
+
+use common::{bits, gpu, numbers, ok, read};
+use wgpu_optim::headless::Gpu;
+use wgpu_optim::wgpu::{Buffer, CommandEncoder};
+use wgpu_optim::{
+    Accumulation, Adam, Control, Error, Format, Group, LossScale, Master, OneStep, Optimizer,
+    Reference, Trajectory, View,
+};
+
+fn upload(gpu: &Gpu, numbers: &[f32]) -> Buffer {
+    ok(gpu.upload("test", numbers))
+}
+
+fn encoded(gpu: &Gpu, format: Format, numbers: &[f32]) -> View {
+    let mut bytes = format.encode_all(numbers);
+    bytes.resize(bytes.len().next_multiple_of(4), 0x5a);
+    let words: Vec<f32> =
+        bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    let view = View::whole(&upload(gpu, &words), format);
+    view.range(0..numbers.len() as u64)
+}
+
+fn set(gpu: &Gpu, view: &View, numbers: &[f32]) {
+    gpu.queue.write_buffer(&view.buffer, view.offset, &view.format.encode_all(numbers));
+}
+
+fn record(gpu: &Gpu, what: impl FnOnce(&mut CommandEncoder)) {
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    what(&mut encoder);
+    gpu.queue.submit([encoder.finish()]);
+}
+
+fn adam() -> Group {
+    Group::adamw(1e-2).weight_decay(0.03)
+}
+
+/// Four parameters of an arena with gaps, in two groups, so that there are tables and loose ends.
+const PLACES: [(u64, u64); 4] = [(1, 1030), (1032, 77), (1112, 2500), (3615, 6)];
+const ROOM: u64 = 3624;
+
+fn places(of: &View) -> Vec<View> {
+    PLACES.iter().map(|&(at, len)| of.clone().range(at..at + len)).collect()
+}
+
+fn add_all(optimizer: &mut Optimizer, groups: [Group; 2], params: &View, grads: &View) {
+    let ids = groups.map(|group| ok(optimizer.add_group(group)));
+    for (i, (param, grad)) in places(params).into_iter().zip(places(grads)).enumerate() {
+        ok(optimizer.add_param(ids[i % 2], &i.to_string(), param, grad));
+    }
+}
+
+/// The average that the formula gives of what a kernel has stored, whatever stores it: each step within the
+/// bound of one step.
+fn averages(group: Group, format: Format, control: Control) {
+    let gpu = gpu();
+    let params = encoded(gpu, format, &numbers(ROOM, 1));
+    let grads = encoded(gpu, format, &numbers(ROOM, 2));
+    let mut optimizer = Optimizer::new(&gpu.device);
+    ok(optimizer.set_control(control));
+    let other = group.clone().lr(3e-3).ema(0.5);
+    let decays = [group.ema.expect("an average"), 0.5];
+    add_all(&mut optimizer, [group.clone(), other], &params, &grads);
+    let names = PLACES.iter().enumerate().map(|(i, _)| i.to_string());
+    let views: Vec<View> = names
+        .map(|name| ok(optimizer.ema(&name)).unwrap_or_else(|| panic!("`{name}` has no average")))
+        .collect();
+    assert!(views.iter().all(|view| read(gpu, view).iter().all(|x| *x == 0.0)));
+
+    let mut before: Vec<Vec<f32>> = views.iter().map(|view| read(gpu, view)).collect();
+    let mut t = 0;
+    for step in 1..=12_u64 {
+        let bad = control.looks_at_gradients() && step % 5 == 3;
+        let mut gradients = numbers(ROOM, 2 + step);
+        if bad {
+            gradients[1200] = f32::INFINITY;
+        }
+        set(gpu, &grads, &gradients);
+        gpu.step(&mut optimizer);
+        t += u64::from(!bad);
+        for (i, (view, param)) in views.iter().zip(places(&params)).enumerate() {
+            let after = read(gpu, view);
+            let name = i.to_string();
+            let weights = match ok(optimizer.master(&name)) {
+                Some(rest) => {
+                    let pairs = read(gpu, &param).into_iter().zip(read(gpu, &rest));
+                    pairs.map(|(stored, rest)| group.master.whole(stored, rest)).collect()
+                }
+                None => read(gpu, &param),
+            };
+            let decay = decays[i % 2];
+            let gain = (1.0 - decay) / (1.0 - decay.powi(t as i32));
+            for ((old, new), weight) in before[i].iter().zip(&after).zip(weights) {
+                let (old_, weight_) = (OneStep::loaded(*old), OneStep::loaded(weight));
+                let gain = OneStep { value: f64::from(gain as f32), error: 0.0 };
+                let expected = old_ + gain * (weight_ - old_);
+                let right = if bad { new == old } else { expected.ratio(*new) <= 1.0 };
+                assert!(right, "{name} at {step}: {old} and {weight} gave {new}, not {expected:?}");
+                assert!(t != 1 || bad || *new == weight, "the first average is the parameter");
+            }
+            before[i] = after;
+        }
+    }
+}
+
+#[test]
+fn averages_follow_what_is_stored() {
+    let group = || adam().ema(0.9);
+    averages(group(), Format::F32, Control::default());
+    averages(group(), Format::F16, Control::default());
+    averages(group().stochastic_rounding(7), Format::Bf16, Control::default());
+    averages(group().master(Master::F32), Format::F16, Control::default());
+    averages(group().master(Master::Remainder), Format::Bf16, Control::default());
+}
+
+#[test]
+fn averages_of_skipped_steps_stay_and_gains_count_taken_steps() {
+    let control = Control { skip_nonfinite: true, ..Control::default() };
+    averages(adam().ema(0.9), Format::F32, control);
+    averages(adam().ema(0.9).state_format(Format::Bf16), Format::Bf16, control);
+}
+
+/// With AMSGrad, a table and a copy this is every storage buffer that WebGPU promises.
+#[test]
+fn all_there_can_be_fits_the_default_limits() {
+    let gpu = common::default_limits();
+    let params = View::f32(&upload(&gpu, &numbers(ROOM, 1)));
+    let grads = View::f32(&upload(&gpu, &numbers(ROOM, 2)));
+    let copies = encoded(&gpu, Format::Bf16, &vec![0.0; ROOM as usize + 3]);
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = Group::new(1e-2, Adam { amsgrad: true, ..Adam::default() }).ema(0.99);
+    add_all(&mut optimizer, [group.clone(), group.lr(1e-3)], &params, &grads);
+    for (i, place) in places(&copies.range(3..ROOM + 3)).into_iter().enumerate() {
+        let id = optimizer.param(&i.to_string()).expect("it was added");
+        ok(optimizer.set_copy(id, Some(place)));
+    }
+    let control = Control { zero_grad: true, ..Control::default() };
+    ok(optimizer.set_control(control));
+    gpu.step(&mut optimizer);
+    assert!(read(&gpu, &places(&grads)[2]).iter().all(|g| *g == 0.0));
+}
+
+/// Copies are the parameters rounded to nearest, bit by bit, and nothing around them changes.
+fn copies(format: Format, offset: u64) {
+    let gpu = gpu();
+    let params = View::f32(&upload(gpu, &numbers(ROOM, 3)));
+    let grads = View::f32(&upload(gpu, &numbers(ROOM, 4)));
+    let all = encoded(gpu, format, &vec![-7.5; (ROOM + offset) as usize]);
+    let copied = all.clone().range(offset..ROOM + offset);
+    let mut optimizer = Optimizer::new(&gpu.device);
+    add_all(&mut optimizer, [adam(), adam().lr(1e-3)], &params, &grads);
+    let id = |optimizer: &Optimizer, i: usize| optimizer.param(&i.to_string()).expect("added");
+    for (i, place) in places(&copied).into_iter().enumerate() {
+        ok(optimizer.set_copy(id(&optimizer, i), Some(place)));
+    }
+    // Vec4 and loose ends; a copy at another phase is loose altogether.
+    assert_eq!(
+        optimizer.dispatches(),
+        if offset.is_multiple_of(4) { 2 } else { 1 },
+        "{format:?} {offset}"
+    );
+    for _ in 0..3 {
+        gpu.step(&mut optimizer);
+    }
+    let inside = |i: u64| PLACES.iter().any(|(at, len)| (*at..at + len).contains(&i));
+    let expected: Vec<f32> = read(gpu, &params);
+    for (i, found) in (0..).zip(read(gpu, &copied)) {
+        let rounded = format.decode(format.encode(expected[i as usize]));
+        let wanted = if inside(i) { rounded } else { -7.5 };
+        assert_eq!(found.to_bits(), wanted.to_bits(), "{format:?} {offset}: element {i}");
+    }
+    // No more after that.
+    for i in 0..PLACES.len() {
+        ok(optimizer.set_copy(id(&optimizer, i), None));
+    }
+    let before = bits(gpu, &all);
+    gpu.step(&mut optimizer);
+    assert_eq!(bits(gpu, &all), before);
+    assert_ne!(read(gpu, &params), expected);
+}
+
+#[test]
+fn copies_are_the_parameters_rounded() {
+    for format in [Format::F16, Format::Bf16] {
+        for offset in [0, 4, 1, 6] {
+            copies(format, offset);
+        }
+    }
+}
+
+/// A parameter with a copy takes the steps of one without.
+#[test]
+fn a_copy_in_the_gradients_buffer_changes_no_bit() {
+    let gpu = gpu();
+    let run = |copied: bool| {
+        let params = View::f32(&upload(gpu, &numbers(300, 5)));
+        let shared = upload(gpu, &numbers(600, 6));
+        let grads = View::f32(&shared).range(0..300);
+        let mut optimizer = Optimizer::new(&gpu.device);
+        let group = ok(optimizer.add_group(adam()));
+        let id = ok(optimizer.add_param(group, "w", params.clone(), grads));
+        if copied {
+            ok(optimizer.set_copy(id, Some(View::f16_at(&shared, 1200, 300))));
+        }
+        gpu.step(&mut optimizer);
+        gpu.step(&mut optimizer);
+        bits(gpu, &params)
+    };
+    assert_eq!(run(true), run(false));
+}
+
+/// The mean or sum of several gradients, as in f64, and a step from it as the reference's.
+fn accumulated(format: Format, how: Accumulation, control: Control) {
+    let gpu = gpu();
+    let control = Control { accumulation: how, ..control };
+    let start = numbers(ROOM, 8);
+    let params = View::f32(&upload(gpu, &start));
+    let grads = encoded(gpu, format, &numbers(ROOM + 2, 9)).range(2..ROOM + 2);
+    let mut optimizer = Optimizer::new(&gpu.device);
+    ok(optimizer.set_control(control));
+    let groups = [adam(), adam().lr(1e-3)];
+    add_all(&mut optimizer, groups.clone(), &params, &grads);
+    let mut references: Vec<Reference<Trajectory>> = PLACES
+        .iter()
+        .enumerate()
+        .map(|(i, &(at, len))| {
+            let values: Vec<_> = start[at as usize..(at + len) as usize]
+                .iter()
+                .map(|x| Trajectory::loaded(*x))
+                .collect();
+            ok(Reference::starting(&groups[i % 2], &values, Trajectory::loaded(0.0)))
+        })
+        .collect();
+    let mut seed = 10;
+    for times in [3_u64, 1, 5, 0, 2] {
+        let mut sums = vec![Trajectory::loaded(0.0); ROOM as usize];
+        for _ in 0..times.max(1) {
+            seed += 1;
+            let gradients = numbers(ROOM, seed);
+            set(gpu, &grads, &gradients);
+            for (sum, g) in sums.iter_mut().zip(&gradients) {
+                let stored = format.decode(format.encode(*g));
+                *sum = *sum + Trajectory::loaded(stored);
+            }
+            if times > 0 {
+                record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
+                // A sum must not depend on what is there afterwards.
+                set(gpu, &grads, &vec![f32::NAN; ROOM as usize]);
+            }
+        }
+        gpu.step(&mut optimizer);
+        let divisor = if how == Accumulation::Mean { times.max(1) as f64 } else { 1.0 };
+        let share = Trajectory { value: 1.0 / divisor, error: 1e-7 / divisor };
+        for (reference, (at, len)) in references.iter_mut().zip(PLACES) {
+            let part = &sums[at as usize..(at + len) as usize];
+            let part: Vec<_> = part.iter().map(|sum| *sum * share).collect();
+            ok(reference.step(&part));
+        }
+    }
+    // Sums that cancel tell ADAM little of their sign, and the bound then says so.
+    let mut vague = 0;
+    for (reference, view) in references.iter().zip(places(&params)) {
+        for (expected, found) in reference.param().iter().zip(read(gpu, &view)) {
+            let ratio = expected.ratio(found);
+            assert!(ratio <= 1.0, "{format:?} {how:?}: {found} in place of {expected:?}");
+            vague += u32::from(expected.error > 1e-4);
+        }
+    }
+    assert!(vague < ROOM as u32 / 50, "{format:?} {how:?}: {vague}");
+}
+
+#[test]
+fn accumulated_gradients_are_their_mean_or_sum() {
+    for how in [Accumulation::Mean, Accumulation::Sum] {
+        for format in Format::ALL {
+            accumulated(format, how, Control::default());
+        }
+    }
+    let control = Control { zero_grad: true, ..Control::default() };
+    accumulated(Format::Bf16, Accumulation::Mean, control);
+    let control = Control { skip_nonfinite: true, ..Control::default() };
+    accumulated(Format::F32, Accumulation::Mean, control);
+}
+
+/// Three micro-batches are counted and clipped as one, with the same bits whoever decides, if they are so
+/// many that their share is a number: 4.
+#[test]
+fn sums_are_scaled_and_clipped_like_gradients() {
+    let gpu = gpu();
+    let run = |skip_nonfinite: bool, loss_scale: f64, times: u32| {
+        let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
+        let grads = View::f32(&upload(gpu, &numbers(ROOM, 9)));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        ok(optimizer.set_control(Control {
+            skip_nonfinite,
+            clip_value: Some(0.75),
+            loss_scale: LossScale::Fixed(loss_scale),
+            ..Control::default()
+        }));
+        add_all(&mut optimizer, [adam(), adam().lr(1e-3)], &params, &grads);
+        for step in 0..6 {
+            let gradients: Vec<f32> =
+                numbers(ROOM, 20 + step).iter().map(|g| g * loss_scale as f32).collect();
+            set(gpu, &grads, &gradients);
+            record(gpu, |encoder| {
+                for _ in 0..times {
+                    ok(optimizer.accumulate(encoder));
+                }
+                optimizer.step(encoder);
+            });
+        }
+        bits(gpu, &params)
+    };
+    let plain = run(false, 1.0, 0);
+    for skip in [false, true] {
+        for scale in [1.0, 1024.0] {
+            for times in [0, 1, 2, 4] {
+                assert_eq!(run(skip, scale, times), plain, "{skip} {scale} {times}");
+            }
+        }
+        // A third is no f32, but the same one for both.
+        assert_eq!(run(skip, 8.0, 3), run(false, 1.0, 3), "{skip}");
+    }
+}
+
+/// One bad gradient spoils its sum, which is skipped, and no other.
+#[test]
+fn a_skipped_sum_begins_anew() {
+    let gpu = gpu();
+    let run = |with_bad: bool| {
+        let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
+        let grads = View::f32(&upload(gpu, &numbers(ROOM, 9)));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        let control = Control { skip_nonfinite: true, ..Control::default() };
+        ok(optimizer.set_control(control));
+        add_all(&mut optimizer, [adam().ema(0.9), adam().ema(0.9)], &params, &grads);
+        let mut step = |bad: bool, seed| {
+            for part in 0..3_u64 {
+                let mut gradients = numbers(ROOM, seed + part);
+                if bad && part == 1 {
+                    gradients[2000] = f32::NAN;
+                }
+                set(gpu, &grads, &gradients);
+                record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
+            }
+            gpu.step(&mut optimizer);
+        };
+        step(false, 30);
+        if with_bad {
+            step(true, 40);
+        }
+        step(false, 50);
+        let average = ok(optimizer.ema("2")).expect("an average");
+        [bits(gpu, &params), bits(gpu, &average)]
+    };
+    assert_eq!(run(true), run(false));
+}
+
+/// Gradients are zero after whoever used them, also of a step that was skipped; nothing around them is.
+#[test]
+fn used_gradients_are_zero() {
+    let gpu = gpu();
+    for format in Format::ALL {
+        for (accumulates, bad) in [(false, false), (false, true), (true, false)] {
+            let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
+            let grads = encoded(gpu, format, &vec![0.5; ROOM as usize]);
+            let mut optimizer = Optimizer::new(&gpu.device);
+            let control = Control { zero_grad: true, skip_nonfinite: bad, ..Control::default() };
+            ok(optimizer.set_control(control));
+            add_all(&mut optimizer, [adam(), adam().lr(1e-3)], &params, &grads);
+            if bad {
+                set(gpu, &grads.clone().range(1200..1202), &[f32::INFINITY, 0.5]);
+            }
+            let before = read(gpu, &params);
+            if accumulates {
+                record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
+            } else {
+                gpu.step(&mut optimizer);
+            }
+            assert_eq!(before == read(gpu, &params), accumulates || bad);
+            let inside = |i: u64| PLACES.iter().any(|(at, len)| (*at..at + len).contains(&i));
+            for (i, g) in (0..).zip(read(gpu, &grads)) {
+                let expected = if inside(i) { 0.0_f32 } else { 0.5 };
+                assert_eq!(g.to_bits(), expected.to_bits(), "{format:?} {bad}: element {i}");
+            }
+        }
+    }
+}
+
+/// Parameters in the gradients' buffer, and what the step writes of them.
+#[test]
+fn gradients_beside_parameters_are_cleared_too() {
+    let gpu = gpu();
+    let run = |zero_grad: bool| {
+        let buffer = upload(gpu, &numbers(2048, 8));
+        let [params, grads] = [0..1000, 1024..2024].map(|range| View::f32(&buffer).range(range));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        ok(optimizer.set_control(Control { zero_grad, ..Control::default() }));
+        let group = ok(optimizer.add_group(adam()));
+        ok(optimizer.add_param(group, "w", params.clone(), grads.clone()));
+        gpu.step(&mut optimizer);
+        (bits(gpu, &params), read(gpu, &grads))
+    };
+    let (cleared, kept) = (run(true), run(false));
+    assert_eq!(cleared.0, kept.0);
+    assert!(cleared.1.iter().all(|g| *g == 0.0) && kept.1.iter().any(|g| *g != 0.0));
+}
+
+#[test]
+fn what_would_be_written_twice_is_refused() {
+    let gpu = gpu();
+    let buffer = |seed| View::f32(&upload(gpu, &numbers(64, seed)));
+    let (params, grads, copies) = (buffer(1), buffer(2), upload(gpu, &numbers(64, 3)));
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = ok(optimizer.add_group(adam()));
+    let part = |of: &View, from: u64| of.clone().range(from..from + 16);
+    let a = ok(optimizer.add_param(group, "a", part(&params, 0), part(&grads, 0)));
+    let b = ok(optimizer.add_param(group, "b", part(&params, 16), part(&grads, 8)));
+    let says = |result: Result<(), Error>, words: &[&str]| {
+        let message = result.err().map(|e| e.to_string()).unwrap_or_default();
+        let all = words.iter().all(|word| message.contains(word));
+        assert!(all, "{words:?} are not in `{message}`");
+    };
+    let cleared = Control { zero_grad: true, ..Control::default() };
+    says(optimizer.set_control(cleared), &["gradient of `b`", "gradient of `a`", "32", "64"]);
+    assert!(!optimizer.control().zero_grad);
+    ok(optimizer.set_grad(b, part(&grads, 16)));
+    ok(optimizer.set_control(cleared));
+    says(optimizer.set_grad(b, part(&grads, 15)), &["gradient of `b`", "gradient of `a`"]);
+    // To where only it was itself.
+    ok(optimizer.set_grad(b, part(&grads, 20)));
+    let sharing = optimizer.add_param(group, "c", part(&params, 32), part(&grads, 30));
+    says(sharing.map(|_| ()), &["gradient of `c`", "gradient of `b`"]);
+
+    let half = |from: u64| View::bf16(&copies).range(from..from + 16);
+    ok(optimizer.set_copy(a, Some(half(0))));
+    says(optimizer.set_copy(b, Some(half(15))), &["copy of `b`", "the copy of `a`"]);
+    ok(optimizer.set_copy(b, Some(half(16))));
+    says(optimizer.set_copy(b, Some(View::bf16(&copies).range(16..33))), &["16 elements", "17"]);
+    says(optimizer.set_copy(b, Some(part(&params, 32))), &["f32 as f32"]);
+    // A copy may lie in the parameters' own buffer.
+    ok(optimizer.set_copy(b, Some(View::f16(&params.buffer).range(90..106))));
+    let onto_param = View::f16(&params.buffer).range(30..46);
+    says(optimizer.set_copy(a, Some(onto_param)), &["copy of `a`", "parameter `a`"]);
+    let taken = optimizer.add_param(
+        group,
+        "d",
+        View::f32(&copies).range(0..8),
+        part(&grads, 40).range(0..8),
+    );
+    says(taken.map(|_| ()), &["parameter `d`", "the copy of `a`"]);
+    let stochastic = Group { ema: Some(1.0), ..adam() };
+    says(optimizer.add_group(stochastic).map(|_| ()), &["ema", "below 1"]);
+    says(optimizer.set_group(group, adam().ema(0.9)), &["f32", "with averages"]);
+}
