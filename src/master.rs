@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::format::Format;
-use crate::view::View;
 
 /// What a group's 16-bit parameters are rounded from. Parameters in f32 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -24,9 +23,9 @@ pub enum Master {
 }
 
 impl Master {
-    /// What `param`, as `name`, needs of it.
-    pub(crate) fn of(self, name: &str, param: &View) -> Result<Self, Error> {
-        match (self, param.format) {
+    /// What a parameter stored so, as `name`, needs of it.
+    pub(crate) fn of(self, name: &str, format: Format) -> Result<Self, Error> {
+        match (self, format) {
             (Self::None, _) | (_, Format::F32) => Ok(Self::None),
             (Self::Remainder, Format::Bf16) | (Self::F32, _) => Ok(self),
             (Self::Remainder, Format::F16) => Err(Error::NoRemainder { name: name.to_owned() }),

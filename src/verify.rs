@@ -4,18 +4,19 @@
 //! test of its own, and the bound is that of a single step ([`OneStep`]): derived from WGSL's accuracy
 //! table, relative to operands, never tuned. `docs/NUMERICS.md` tells why and shows figures.
 
+mod cases;
+mod compare;
 mod layout;
 mod numbers;
 
+pub use cases::{Case, cases};
+use compare::{Seen, Step};
 use layout::{Layout, Spot};
 use numbers::Numbers;
 
 use crate::error::Error;
-use crate::format::Format;
 use crate::group::Group;
 use crate::headless::Gpu;
-use crate::kernel::all_formats;
-use crate::number::OneStep;
 use crate::optimizer::Optimizer;
 use crate::rule;
 
@@ -47,11 +48,11 @@ pub struct Row {
     pub group: String,
     /// The rule with all its options.
     pub rule: String,
-    /// Numbers compared: elements × steps × (1 + slots).
+    /// Numbers compared: elements × steps × what a step writes of each.
     pub compared: u64,
     /// Of those, the numbers of which WGSL promises nothing, as after a division by a subnormal.
     pub unbounded: u64,
-    /// The worst |Δ| / bound of the parameter and of each slot.
+    /// The worst |Δ| / bound of the parameter, of each slot, and of what else the step writes.
     pub worst: Vec<Worst>,
     /// Bytes outside every parameter that were written to, which is always wrong.
     pub strays: u64,
@@ -68,39 +69,12 @@ impl Row {
 /// Where |Δ| / bound was largest.
 #[derive(Clone, Debug, Default)]
 pub struct Worst {
-    /// `param`, or the slot's PyTorch name.
+    /// `param`, the slot's PyTorch name, `ema` or `copy`.
     pub what: String,
     /// |Δ| / bound: above 1, the kernel is wrong.
     pub ratio: f64,
     /// Which element of which view at which step, in words.
     pub place: String,
-}
-
-/// A group, and how its numbers are stored; the state as the group says.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// A rule with its options.
-    pub group: Group,
-    /// Of the parameters.
-    pub param: Format,
-    /// Of their gradients.
-    pub grad: Format,
-}
-
-impl Case {
-    /// In f32.
-    fn new(group: Group) -> Self {
-        Self { group, param: Format::F32, grad: Format::F32 }
-    }
-
-    /// Steps of each layout: many small views for long, one past 65 536 elements for short. What
-    /// formats add shows in a few.
-    fn steps(&self) -> [u64; 2] {
-        match [self.param, self.grad, self.group.state_format] {
-            [Format::F32, Format::F32, Format::F32] => [150, 6],
-            _ => [30, 2],
-        }
-    }
 }
 
 /// Runs every rule in every variant on `gpu`, over a spread of lengths and offsets, and compares
@@ -123,18 +97,6 @@ pub fn groups() -> Vec<Group> {
     rule::ALL.iter().flat_map(|entry| (entry.variants)()).collect()
 }
 
-/// Every row of [`verify`]: each group in f32, then every combination of formats, each with another
-/// group. Kernels are joined of files that know nothing of each other, so that these cover the rest.
-pub fn cases() -> Vec<Case> {
-    let groups = groups();
-    let others = all_formats().zip(groups.iter().cycle()).skip(1);
-    let others = others.map(|([param, grad, state], group)| {
-        let group = group.clone().state_format(state);
-        Case { group, param, grad }
-    });
-    groups.iter().cloned().map(Case::new).chain(others).collect()
-}
-
 /// One row of [`verify`], for any group, a rule of your own included.
 ///
 /// # Errors
@@ -143,15 +105,14 @@ pub fn verify_group(gpu: &Gpu, group: &Group) -> Result<Row, Error> {
     verify_case(gpu, &Case::new(group.clone()))
 }
 
-/// The same with numbers stored in any format.
+/// The same with all that a case says.
 ///
 /// # Errors
 /// As [`verify`].
 pub fn verify_case(gpu: &Gpu, case: &Case) -> Result<Row, Error> {
-    let Case { group, .. } = case;
-    let what = std::iter::once("param").chain(group.rule.slots().iter().copied());
-    let worst = what.map(|what| Worst { what: what.to_owned(), ..Worst::default() }).collect();
-    let rule = format!("{:?}", group.rule);
+    let worst = case.compared().map(|what| Worst { what: what.to_owned(), ..Worst::default() });
+    let rule = format!("{:?}", case.group.rule);
+    let worst = worst.collect();
     let mut row = Row { group: case.label(), rule, compared: 0, unbounded: 0, worst, strays: 0 };
     let [small, long] = case.steps();
     run(gpu, case, Layout::small(gpu, case)?, small, &mut row)?;
@@ -160,95 +121,59 @@ pub fn verify_case(gpu: &Gpu, case: &Case) -> Result<Row, Error> {
 }
 
 fn run(gpu: &Gpu, case: &Case, layout: Layout, steps: u64, row: &mut Row) -> Result<(), Error> {
-    let Case { group, grad, .. } = case;
+    let Case { group, .. } = case;
     let mut optimizer = Optimizer::new(&gpu.device);
+    optimizer.set_control(case.control)?;
     // A second group, so that tables have several blocks of scalars to tell apart.
     let other = group.clone().lr(group.lr / 3.0).weight_decay(group.weight_decay + 0.02);
     let mut groups = [group.clone(), other];
     let ids = [optimizer.add_group(groups[0].clone())?, optimizer.add_group(groups[1].clone())?];
-    for spot in &layout.spots {
-        let (param, grad) = (spot.param.clone(), spot.grad.clone());
-        optimizer.add_param(ids[spot.group], &spot.name, param, grad)?;
+    for Spot { name, group, param, grad, copy } in &layout.spots {
+        let id = optimizer.add_param(ids[*group], name, param.clone(), grad.clone())?;
+        optimizer.set_copy(id, copy.clone())?;
     }
-    let state = layout.state(&mut optimizer, group.rule.slots())?;
-
-    let mut numbers = Numbers::new(*grad, group.state_format);
+    let kept = layout.kept(&mut optimizer, case)?;
+    let mut seen = Seen::new(case)?;
+    let mut numbers = Numbers::new(case);
     layout.fill_params(gpu, &mut numbers);
-    let mut before = layout.snapshot(gpu, &state)?;
-    for t in 1..=steps {
+    let mut before = layout.snapshot(gpu, &kept)?;
+    let mut taken = 0;
+    for step in 1..=steps {
         for (id, group) in ids.iter().zip(&mut groups) {
             // A rate that moves, so that a stale one shows.
-            *group = group.clone().lr(group.lr * if t % 2 == 0 { 1.5 } else { 0.7 });
+            *group = group.clone().lr(group.lr * if step % 2 == 0 { 1.5 } else { 0.7 });
             optimizer.set_group(*id, group.clone())?;
         }
-        layout.fill_grads(gpu, &mut numbers, t, &mut before);
-        gpu.step(&mut optimizer);
-        let after = layout.snapshot(gpu, &state)?;
-        row.strays += layout.strays(&before, &after);
+        // Every fourth step or so gradients are taken as they are, where others are added up.
+        let added = if step % 4 == 3 { 0 } else { case.accumulate };
+        for part in 0..added.max(1) {
+            let bad = case.control.skip_nonfinite && step % 5 == 2 && part + 1 == added.max(1);
+            let t = step + u64::from(part) * 1000;
+            layout.fill_grads(gpu, &mut numbers, t, bad, &mut before);
+            let all: Vec<_> = (0..layout.spots.len()).map(|i| layout.of(i, &before).grad).collect();
+            seen.add(&all);
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            if added > 0 {
+                optimizer.accumulate(&mut encoder)?;
+            }
+            if part + 1 == added.max(1) {
+                optimizer.step(&mut encoder);
+            }
+            gpu.queue.submit([encoder.finish()]);
+        }
+        let (takes, grads) = seen.take(added);
+        taken += u64::from(takes);
+        let after = layout.snapshot(gpu, &kept)?;
+        row.strays += layout.strays(&before, &after, case.control.zero_grad);
         for (i, spot) in layout.spots.iter().enumerate() {
+            let of = Step { spot, group: &groups[spot.group], step, taken };
             let (before, after) = (layout.of(i, &before), layout.of(i, &after));
-            compare(row, spot, &groups[spot.group], t, &before, &after);
+            match takes {
+                true => of.compare(row, &grads[i], &before, &after),
+                false => of.same(row, &before, &after),
+            }
         }
         before = after;
     }
     Ok(())
-}
-
-/// One view's numbers: the gradient it is about to be updated by, and each array a step writes, the
-/// parameter first.
-struct Numbered {
-    grad: Vec<f32>,
-    written: Vec<Vec<f32>>,
-}
-
-fn compare(row: &mut Row, spot: &Spot, group: &Group, t: u64, before: &Numbered, after: &Numbered) {
-    let mut state = [OneStep::loaded(0.0); rule::MAX_SLOTS];
-    let state = &mut state[..before.written.len() - 1];
-    for i in 0..before.grad.len() {
-        for (number, slot) in state.iter_mut().zip(&before.written[1..]) {
-            *number = OneStep::loaded(slot[i]);
-        }
-        let p = OneStep::loaded(before.written[0][i]);
-        let p = group.update(p, OneStep::loaded(before.grad[i]), state, t);
-        let p = p.stored(spot.param.format);
-        state.iter_mut().for_each(|number| *number = number.stored(group.state_format));
-        let expected = std::iter::once(&p).chain(&*state);
-        for ((worst, expected), after) in row.worst.iter_mut().zip(expected).zip(&after.written) {
-            row.compared += 1;
-            if !expected.is_bounded() {
-                row.unbounded += 1;
-                continue;
-            }
-            let ratio = expected.ratio(after[i]);
-            if ratio > worst.ratio {
-                worst.ratio = ratio;
-                worst.place = format!(
-                    "element {i} of `{}` at step {t}: {:e} in place of {:e}, bound {:e}",
-                    spot.name, after[i], expected.value, expected.error
-                );
-            }
-        }
-    }
-}
-
-impl Case {
-    /// The rule and what distinguishes the group, in a few words.
-    fn label(&self) -> String {
-        let Self { group, param, grad } = self;
-        let mut label = group.rule.name().to_owned();
-        for (switch, _) in group.rule.switches().iter().filter(|(_, on)| *on) {
-            label += &format!(" {}", switch.to_lowercase());
-        }
-        if group.weight_decay != 0.0 {
-            label += if group.decoupled { " decoupled-decay" } else { " l2-decay" };
-        }
-        if group.maximize {
-            label += " maximize";
-        }
-        let formats = [*param, *grad, group.state_format];
-        if formats != [Format::F32; 3] {
-            label += &formats.map(|format| format!(" {}", format.name())).concat();
-        }
-        label
-    }
 }

@@ -36,7 +36,7 @@ impl Optimizer {
         self.check_view(&what, &param)?;
         self.check_view(&of_grad, &grad)?;
         check::lengths(name, &param, &grad)?;
-        let master = self.groups[group.index].group.master.of(name, &param)?;
+        let master = self.groups[group.index].group.master.of(name, param.format)?;
         device::check_state(&self.device.limits(), &self.groups[group.index].group, name, &param)?;
         check::apart(&what, &param, &of_grad, &grad)?;
         self.refuse(What::Param, &what, &param)?;

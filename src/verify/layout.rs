@@ -1,10 +1,12 @@
 //! Where the numbers of a verification lie: lengths, offsets and buffers of every kind.
 
+use super::Case;
+use super::compare::Numbered;
 use super::numbers::Numbers;
-use super::{Case, Numbered};
 use crate::error::Error;
 use crate::format::Format;
 use crate::headless::Gpu;
+use crate::master::Master;
 use crate::optimizer::Optimizer;
 use crate::view::{View, WORD};
 
@@ -15,6 +17,7 @@ pub(super) struct Spot {
     pub(super) group: usize,
     pub(super) param: View,
     pub(super) grad: View,
+    pub(super) copy: Option<View>,
 }
 
 /// Parameters and gradients in some buffers.
@@ -24,14 +27,32 @@ pub(super) struct Layout {
     buffers: Vec<wgpu::Buffer>,
     /// Of parameters and of gradients.
     formats: [Format; 2],
+    /// Of copies, and each buffer of parameters with that of its copies.
+    copies: (Option<Format>, Vec<[wgpu::Buffer; 2]>),
+    master: Master,
+    /// How many slots a parameter has.
+    slots: usize,
+}
+
+/// What an optimizer keeps of a spot.
+pub(super) struct Kept {
+    slots: Vec<View>,
+    master: Option<View>,
+    ema: Option<View>,
+}
+
+impl Kept {
+    fn views(&self) -> impl Iterator<Item = &View> {
+        self.slots.iter().chain(&self.master).chain(&self.ema)
+    }
 }
 
 /// What the buffers held at some moment.
 pub(super) struct Snapshot {
     /// The bytes of each buffer.
     buffers: Vec<Vec<u8>>,
-    /// The slots of each spot.
-    state: Vec<Vec<Vec<f32>>>,
+    /// What is kept of each spot, in the order of [`Kept::views`].
+    kept: Vec<Vec<Vec<f32>>>,
 }
 
 /// Bytes in the gaps between views: any that nothing computes.
@@ -39,7 +60,14 @@ const GAP: [u8; WORD as usize] = (-7.25e-11_f32).to_le_bytes();
 
 impl Layout {
     fn new(case: &Case) -> Self {
-        Self { spots: Vec::new(), buffers: Vec::new(), formats: [case.param, case.grad] }
+        Self {
+            spots: Vec::new(),
+            buffers: Vec::new(),
+            formats: [case.param, case.grad],
+            copies: (case.copy, Vec::new()),
+            master: case.master(),
+            slots: case.group.rule.slots().len(),
+        }
     }
 
     /// Every kind of place, with few elements each.
@@ -62,7 +90,8 @@ impl Layout {
         let [params, grads] = layout.pair(gpu, 16_004)?;
         for range in [3..9003, 9003..16_004] {
             let name = format!("neighbour {}", range.end - range.start);
-            layout.add(name, params.clone().range(range.clone()), grads.clone().range(range));
+            let grad = grads.clone().range(range.clone());
+            layout.add(gpu, name, params.clone().range(range), grad)?;
         }
         Ok(layout)
     }
@@ -81,17 +110,36 @@ impl Layout {
         Ok([View::whole(&params, param), View::whole(&grads, grad)])
     }
 
-    fn add(&mut self, name: String, param: View, grad: View) {
+    fn add(&mut self, gpu: &Gpu, name: String, param: View, grad: View) -> Result<(), Error> {
         let group = self.spots.len() % 2;
-        self.spots.push(Spot { name, group, param, grad });
+        let copy = self.copy(gpu, &param)?;
+        self.spots.push(Spot { name, group, param, grad, copy });
+        Ok(())
+    }
+
+    /// Where a parameter is copied, if it is: some elements further than itself, in phase or not.
+    fn copy(&mut self, gpu: &Gpu, param: &View) -> Result<Option<View>, Error> {
+        let Some(format) = self.copies.0 else { return Ok(None) };
+        let known = self.copies.1.iter().find(|[of, _]| *of == param.buffer);
+        let buffer = match known {
+            Some([_, buffer]) => buffer.clone(),
+            None => {
+                let elements = param.buffer.size() / WORD + 8;
+                let buffer = self.buffer(gpu, elements * format.bytes())?;
+                self.copies.1.push([param.buffer.clone(), buffer.clone()]);
+                buffer
+            }
+        };
+        let further = if self.copies.1.len() % 2 == 1 { 4 } else { 5 };
+        let from = param.at() + further;
+        Ok(Some(View::whole(&buffer, format).range(from..from + param.len)))
     }
 
     /// A parameter in a buffer of its own, `offset` elements in.
     fn own(&mut self, gpu: &Gpu, len: u64, offset: u64) -> Result<(), Error> {
         let [param, grad] = self.pair(gpu, offset + len)?;
         let range = offset..offset + len;
-        self.add(format!("own {len}"), param.range(range.clone()), grad.range(range));
-        Ok(())
+        self.add(gpu, format!("own {len}"), param.range(range.clone()), grad.range(range))
     }
 
     /// Views of one buffer with gaps between them; gradients in another buffer, at the parameters'
@@ -103,7 +151,7 @@ impl Layout {
             grad_at += if i % 3 == 2 { 1 } else { (at + 8 - grad_at % 4) % 4 };
             let param = params.clone().range(at..at + len);
             let grad = grads.clone().range(grad_at..grad_at + len);
-            self.add(format!("arena {len}"), param, grad);
+            self.add(gpu, format!("arena {len}"), param, grad)?;
             at += len + i as u64 % 5;
             grad_at += len + 2;
         }
@@ -120,18 +168,18 @@ impl Layout {
                 let offset = at * WORD + WORD % (WORD / 2 + format.bytes());
                 View { offset, len, ..View::whole(&buffer, format) }
             });
-            self.add(format!("shared {len}"), param, grad);
+            self.add(gpu, format!("shared {len}"), param, grad)?;
         }
         Ok(())
     }
 
-    /// The state of every spot, in `slots`' order.
-    pub(super) fn state(
-        &self,
-        optimizer: &mut Optimizer,
-        slots: &[&str],
-    ) -> Result<Vec<Vec<View>>, Error> {
-        let of = |spot: &Spot| slots.iter().map(|slot| optimizer.state(&spot.name, slot)).collect();
+    /// Where an optimizer keeps what it does of every spot.
+    pub(super) fn kept(&self, optimizer: &mut Optimizer, case: &Case) -> Result<Vec<Kept>, Error> {
+        let of = |Spot { name, .. }: &Spot| {
+            let slots = case.group.rule.slots().iter();
+            let slots = slots.map(|slot| optimizer.state(name, slot)).collect::<Result<_, _>>()?;
+            Ok(Kept { slots, master: optimizer.master(name)?, ema: optimizer.ema(name)? })
+        };
         self.spots.iter().map(of).collect()
     }
 
@@ -146,10 +194,20 @@ impl Layout {
         self.write(gpu, &buffers, |_| true);
     }
 
-    /// New gradients for step `t`, there and in `now`.
-    pub(super) fn fill_grads(&self, gpu: &Gpu, numbers: &mut Numbers, t: u64, now: &mut Snapshot) {
-        for Spot { grad, .. } in &self.spots {
-            let values: Vec<f32> = (0..grad.len as usize).map(|i| numbers.grad(i, t)).collect();
+    /// New gradients for step `t`, there and in `now`, with one that is `bad`.
+    pub(super) fn fill_grads(
+        &self,
+        gpu: &Gpu,
+        numbers: &mut Numbers,
+        t: u64,
+        bad: bool,
+        now: &mut Snapshot,
+    ) {
+        for (i, Spot { grad, .. }) in self.spots.iter().enumerate() {
+            let mut values: Vec<f32> = (0..grad.len as usize).map(|i| numbers.grad(i, t)).collect();
+            if bad && i + 1 == self.spots.len() {
+                values[grad.len as usize / 2] = f32::INFINITY;
+            }
             self.put(&mut now.buffers, grad, &values);
         }
         let has_grads = |buffer: &_| self.spots.iter().any(|spot| spot.grad.buffer == *buffer);
@@ -169,15 +227,15 @@ impl Layout {
     }
 
     /// Reads everything back.
-    pub(super) fn snapshot(&self, gpu: &Gpu, state: &[Vec<View>]) -> Result<Snapshot, Error> {
+    pub(super) fn snapshot(&self, gpu: &Gpu, kept: &[Kept]) -> Result<Snapshot, Error> {
         let mut views: Vec<View> = self.buffers.iter().map(View::f32).collect();
-        views.extend(state.iter().flatten().cloned());
+        views.extend(kept.iter().flat_map(Kept::views).cloned());
         let mut read = gpu.download_bytes(&views)?.into_iter();
         let buffers = read.by_ref().take(self.buffers.len()).collect();
         let decode = |(view, bytes): (&View, Vec<u8>)| view.format.decode_all(&bytes);
-        let of = |slots: &Vec<View>| slots.iter().zip(read.by_ref()).map(decode).collect();
-        let state = state.iter().map(of).collect();
-        Ok(Snapshot { buffers, state })
+        let of = |kept: &Kept| kept.views().zip(read.by_ref()).map(decode).collect();
+        let kept = kept.iter().map(of).collect();
+        Ok(Snapshot { buffers, kept })
     }
 
     fn index(&self, view: &View) -> Option<usize> {
@@ -190,18 +248,38 @@ impl Layout {
             let bytes = self.index(view).map_or(&[][..], |index| &at.buffers[index][range(view)]);
             view.format.decode_all(bytes)
         };
-        let Spot { param, grad, .. } = &self.spots[i];
-        let written = std::iter::once(part(param)).chain(at.state[i].iter().cloned()).collect();
-        Numbered { grad: part(grad), written }
+        let Spot { param, grad, copy, .. } = &self.spots[i];
+        let mut kept = at.kept[i].iter().cloned();
+        let slots = kept.by_ref().take(self.slots).collect();
+        let stored = part(param);
+        let weight = match self.master {
+            Master::None => stored.clone(),
+            master => {
+                let pairs = stored.iter().zip(kept.next().unwrap_or_default());
+                pairs.map(|(stored, rest)| master.whole(*stored, rest)).collect()
+            }
+        };
+        let copy = copy.as_ref().map(part);
+        Numbered { grad: part(grad), param: stored, weight, slots, ema: kept.next(), copy }
     }
 
-    /// How many bytes outside every parameter a step has changed, gradients included.
-    pub(super) fn strays(&self, before: &Snapshot, after: &Snapshot) -> u64 {
+    /// How many bytes a step has changed that it should not have: outside every parameter and copy,
+    /// gradients included. Or, if those are `cleared`, how many of theirs are not zero.
+    pub(super) fn strays(&self, before: &Snapshot, after: &Snapshot, cleared: bool) -> u64 {
         let mut strays = 0;
         for (i, buffer) in self.buffers.iter().enumerate() {
             let mut outside = vec![true; buffer.size() as usize];
-            let own = self.spots.iter().filter(|spot| spot.param.buffer == *buffer);
-            own.for_each(|spot| outside[range(&spot.param)].fill(false));
+            let written =
+                self.spots.iter().flat_map(|spot| [Some(&spot.param), spot.copy.as_ref()]);
+            let cleared = self.spots.iter().filter(|_| cleared).map(|spot| &spot.grad);
+            let own = |view: &&View| view.buffer == *buffer;
+            for view in cleared.clone().filter(own) {
+                let left = &after.buffers[i][range(view)];
+                strays += left.iter().filter(|byte| **byte != 0).count() as u64;
+            }
+            for view in written.flatten().chain(cleared).filter(own) {
+                outside[range(view)].fill(false);
+            }
             let pairs = before.buffers[i].iter().zip(&after.buffers[i]).zip(outside);
             strays += pairs.filter(|((x, y), outside)| *outside && x != y).count() as u64;
         }

@@ -1,5 +1,6 @@
 //! Numbers that are hard on a kernel, the same in every run.
 
+use super::Case;
 use crate::format::Format;
 
 /// A stream of them (splitmix64).
@@ -10,9 +11,9 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// For gradients and state in these formats.
-    pub(super) fn new(grad: Format, state: Format) -> Self {
-        let ceiling = match (grad, state) {
+    /// For gradients and state as a case stores them.
+    pub(super) fn new(case: &Case) -> Self {
+        let ceiling = match (case.grad, case.group.state_format) {
             // Sums of squares over all steps stay in the range.
             (_, Format::F16) => 4.0,
             (Format::F16, _) => 15.0,

@@ -1,0 +1,209 @@
+//! One step of one view against the formula.
+
+use super::layout::Spot;
+use super::{Case, Row};
+use crate::control::{Control, Controller};
+use crate::error::Error;
+use crate::format::Format;
+use crate::group::Group;
+use crate::master::Master;
+use crate::number::OneStep;
+use crate::rule::MAX_SLOTS;
+
+/// How far a norm, a coefficient or a sum's share may be off, relative: `docs/NUMERICS.md` derives it.
+const COEFFICIENT: f64 = 64.0 / (1_u64 << 24) as f64;
+
+/// What the rules are to see of gradients, in f64 and with the bound of what a kernel makes of them.
+pub(super) struct Seen {
+    case: Case,
+    controller: Controller,
+    /// What was added up, view by view, if several were.
+    sums: Vec<Vec<OneStep>>,
+}
+
+impl Seen {
+    pub(super) fn new(case: &Case) -> Result<Self, Error> {
+        let controller = Controller::new(case.control)?;
+        Ok(Self { case: case.clone(), controller, sums: Vec::new() })
+    }
+
+    /// One more gradient of the next step's.
+    pub(super) fn add(&mut self, grads: &[Vec<f32>]) {
+        let loaded = |g: &f32| OneStep::loaded(*g);
+        if self.sums.is_empty() {
+            self.sums = grads.iter().map(|grad| grad.iter().map(loaded).collect()).collect();
+            return;
+        }
+        let pairs = self.sums.iter_mut().flatten().zip(grads.iter().flatten());
+        pairs.for_each(|(sum, g)| *sum = *sum + loaded(g));
+    }
+
+    /// Whether the step is to be taken, which so many gradients were added up for, and with which.
+    pub(super) fn take(&mut self, added: u32) -> (bool, Vec<Vec<OneStep>>) {
+        let sums = std::mem::take(&mut self.sums);
+        let values = |sums: &[OneStep]| sums.iter().map(|sum| sum.value).collect::<Vec<f64>>();
+        let mut grads: Vec<Vec<f64>> = sums.iter().map(|sums| values(sums)).collect();
+        let untouched = Control { zero_grad: false, ..self.case.control } == Control::default();
+        if added == 0 && untouched {
+            return (true, sums);
+        }
+        let share = 1.0 / self.case.control.divisor(added);
+        let scale = self.controller.stats(&[]).loss_scale;
+        grads.iter_mut().flatten().for_each(|g| *g *= share);
+        let takes = self.controller.apply(&mut grads);
+        let factor = self.controller.stats(&[]).coefficient * share / scale;
+        let seen = grads.iter().zip(&sums).map(|(grads, sums)| {
+            let pairs = grads.iter().zip(sums);
+            let bounded = pairs.map(|(&value, sum)| {
+                let own = value.abs() * COEFFICIENT + f64::from(f32::MIN_POSITIVE);
+                OneStep { value, error: factor * sum.error * (1.0 + COEFFICIENT) + own }
+            });
+            bounded.collect()
+        });
+        (takes, seen.collect())
+    }
+}
+
+/// What is stored of a view.
+pub(super) struct Numbered {
+    /// What it is about to be updated by.
+    pub(super) grad: Vec<f32>,
+    pub(super) param: Vec<f32>,
+    /// What that is rounded from, or itself.
+    pub(super) weight: Vec<f32>,
+    pub(super) slots: Vec<Vec<f32>>,
+    pub(super) ema: Option<Vec<f32>>,
+    pub(super) copy: Option<Vec<f32>>,
+}
+
+/// A step of one view.
+pub(super) struct Step<'a> {
+    pub(super) spot: &'a Spot,
+    pub(super) group: &'a Group,
+    /// Which it is among those recorded.
+    pub(super) step: u64,
+    /// And among those taken.
+    pub(super) taken: u64,
+}
+
+impl Step<'_> {
+    /// Compares what a step has written with what it should have.
+    pub(super) fn compare(
+        &self,
+        row: &mut Row,
+        grads: &[OneStep],
+        before: &Numbered,
+        after: &Numbered,
+    ) {
+        let Self { spot, group, taken, .. } = self;
+        let format = spot.param.format;
+        let master = group.master.of(&spot.name, format).unwrap_or_default();
+        let mut state = [OneStep::loaded(0.0); MAX_SLOTS];
+        let state = &mut state[..before.slots.len()];
+        for i in 0..grads.len() {
+            for (number, slot) in state.iter_mut().zip(&before.slots) {
+                *number = OneStep::loaded(slot[i]);
+            }
+            let p = OneStep::loaded(before.weight[i]);
+            let p = group.update(p, grads[i], state, *taken);
+            let mut column = 0..;
+            let mut hold = |ratio: Option<f64>, is: f32, expected: &dyn std::fmt::Debug| {
+                self.hold(row, column.next().unwrap_or(0), i, ratio, is, expected);
+            };
+            let is = after.weight[i];
+            match (master, group.stochastic_rounding) {
+                (Master::None, Some(seed)) if format != Format::F32 => {
+                    hold(self.dithered(p, seed, i, is), is, &p);
+                }
+                (Master::None, _) => hold(ratio(p.stored(format), is), is, &p.stored(format)),
+                _ => {
+                    let rounded = rounded(master, format, is);
+                    let same = rounded.to_bits() == after.param[i].to_bits();
+                    hold(if same { ratio(p, is) } else { Some(f64::INFINITY) }, is, &p);
+                }
+            }
+            for (number, slot) in state.iter().zip(&after.slots) {
+                let expected = number.stored(group.state_format);
+                hold(ratio(expected, slot[i]), slot[i], &expected);
+            }
+            if let (Some(old), Some(new)) = (&before.ema, &after.ema) {
+                let (old, weight) = (OneStep::loaded(old[i]), OneStep::loaded(is));
+                let expected = group.average(old, weight, *taken);
+                hold(ratio(expected, new[i]), new[i], &expected);
+            }
+            if let (Some(copy), Some(view)) = (&after.copy, &spot.copy) {
+                let expected = view.format.decode(view.format.encode(is));
+                let same = expected.to_bits() == copy[i].to_bits();
+                hold(Some(if same { 0.0 } else { f64::INFINITY }), copy[i], &expected);
+            }
+        }
+    }
+
+    /// After a step that was to be skipped.
+    pub(super) fn same(&self, row: &mut Row, before: &Numbered, after: &Numbered) {
+        let all = |of: &Numbered| -> Vec<Vec<f32>> {
+            let weight = std::iter::once(&of.weight).chain(&of.slots);
+            weight.chain(&of.ema).chain(&of.copy).cloned().collect()
+        };
+        for (column, (before, after)) in all(before).iter().zip(all(after)).enumerate() {
+            for (i, (was, is)) in before.iter().zip(after).enumerate() {
+                let same = was.to_bits() == is.to_bits();
+                self.hold(row, column, i, Some(if same { 0.0 } else { f64::INFINITY }), is, was);
+            }
+        }
+    }
+
+    /// Whether `is` is what some number within the bound is rounded to at random.
+    fn dithered(&self, p: OneStep, seed: u64, i: usize, is: f32) -> Option<f64> {
+        if !p.is_bounded() {
+            return None;
+        }
+        let format = self.spot.param.format;
+        let element = self.spot.param.at() as u32 + i as u32;
+        let round = |x: f64| {
+            let dithered = format.dither(x as f32, seed, self.step, element);
+            format.decode(format.encode(dithered))
+        };
+        // Rounding is monotonic for the same random bits. What is between f32s goes to either.
+        let low = round(f64::from(((p.value - p.error) as f32).next_down()));
+        let high = round(f64::from(((p.value + p.error) as f32).next_up()));
+        Some(if (low..=high).contains(&is) { 0.0 } else { f64::INFINITY })
+    }
+
+    /// Enters a comparison; there is no ratio where WGSL promises nothing.
+    fn hold(
+        &self,
+        row: &mut Row,
+        column: usize,
+        i: usize,
+        ratio: Option<f64>,
+        is: f32,
+        expected: &dyn std::fmt::Debug,
+    ) {
+        row.compared += 1;
+        let Some(ratio) = ratio else {
+            row.unbounded += 1;
+            return;
+        };
+        let worst = &mut row.worst[column];
+        if ratio > worst.ratio {
+            worst.ratio = ratio;
+            let (name, step) = (&self.spot.name, self.step);
+            worst.place =
+                format!("element {i} of `{name}` at step {step}: {is:e} in place of {expected:?}");
+        }
+    }
+}
+
+/// What a parameter shows of its master.
+fn rounded(master: Master, format: Format, whole: f32) -> f32 {
+    match master {
+        Master::Remainder => f32::from_bits((whole.to_bits() + 0x8000) & 0xffff_0000),
+        _ => format.decode(format.encode(whole)),
+    }
+}
+
+/// Where WGSL promises something, how far off in bounds.
+fn ratio(expected: OneStep, is: f32) -> Option<f64> {
+    expected.is_bounded().then(|| expected.ratio(is))
+}
