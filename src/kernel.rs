@@ -18,7 +18,7 @@ pub(crate) use control::{ControlKernels, EACH, Norm};
 #[cfg(feature = "headless")]
 pub(crate) use files::all_formats;
 pub(crate) use files::{Address, Binding, Body, Files, Grads, Weight};
-pub use files::{Kernel, kernels, kernels_of};
+pub use files::{Kernel, every_kernel_of, kernels, kernels_of};
 
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};

@@ -3,12 +3,12 @@
 
 fn load_weight(at: Place) -> real {
     let stored = bitcast<real_bits>(load_param(at.param));
-    return bitcast<real>(stored + bitcast<real_bits>(load_lower(at.state + launch.lower)));
+    return bitcast<real>(stored + load_lower(at.state + launch.lower));
 }
 
 fn store_weight(at: Place, x: real, key: vec2<f32>) -> real {
     let stored = bitcast<real_bits>(decode_codec(encode_codec(x)));
     store_param(at.param, x);
-    store_lower(at.state + launch.lower, bitcast<real>(bitcast<real_bits>(x) - stored));
+    store_lower(at.state + launch.lower, bitcast<real_bits>(x) - stored);
     return x;
 }

@@ -90,6 +90,13 @@ impl Binding {
 impl Files {
     /// Every combination that is worth a look of its own.
     pub(crate) fn all() -> Vec<Self> {
+        let mut all = Self::every();
+        all.retain(Self::is_listed);
+        all
+    }
+
+    /// Every combination that a step can take.
+    fn every() -> Vec<Self> {
         let mut all = vec![Self {
             width: Width::Vec4,
             address: Address::Direct,
@@ -109,8 +116,20 @@ impl Files {
         each(&|files| Weight::all().map(|weight| Self { weight, ..files }).collect());
         each(&|files| [false, true].map(|average| Self { average, ..files }).into());
         each(&|files| Body::ALL.map(|body| Self { body, ..files }).into());
-        all.retain(Self::is_listed);
+        all.retain(Self::can_be);
         all
+    }
+
+    fn kernel(self, rule: &dyn Rule) -> Kernel {
+        let on = rule.switches().into_iter().filter(|(_, on)| *on);
+        let on: String = on.map(|(name, _)| format!("-{name}")).collect();
+        Kernel {
+            name: format!("{}{on}{}", rule.name(), self.label()),
+            wgsl: self.wgsl(rule),
+            entry_point: "update",
+            switches: self.switches(rule),
+            formats: self.formats,
+        }
     }
 
     /// What it binds in group 0 besides its launch and chunks.
@@ -182,7 +201,7 @@ impl Files {
             .join("\n"),
             Weight::Master => [
                 stored(),
-                Format::F32.access("lower", width, true),
+                include_str!("../../shaders/access/bits.wgsl").replace("role", "lower"),
                 named(include_str!("../../shaders/param/master.wgsl")),
             ]
             .join("\n"),
@@ -313,19 +332,14 @@ pub struct Kernel {
 /// Every kernel of a group's rule.
 pub fn kernels_of(group: &Group) -> Vec<Kernel> {
     let rule = &*group.rule;
-    let switches = rule.switches();
-    let on: String =
-        switches.iter().filter(|(_, on)| *on).map(|(name, _)| format!("-{name}")).collect();
-    Files::all()
-        .into_iter()
-        .map(|files| Kernel {
-            name: format!("{}{on}{}", rule.name(), files.label()),
-            wgsl: files.wgsl(rule),
-            entry_point: "update",
-            switches: files.switches(rule),
-            formats: files.formats,
-        })
-        .collect()
+    Files::all().into_iter().map(|files| files.kernel(rule)).collect()
+}
+
+/// Every kernel that a group of this rule could need, not only those that [`kernels_of`] finds worth a
+/// look of their own. They are many.
+pub fn every_kernel_of(group: &Group) -> impl Iterator<Item = Kernel> {
+    let rule = group.rule.clone();
+    Files::every().into_iter().map(move |files| files.kernel(&*rule))
 }
 
 /// Every kernel of every rule this crate ships, each once.
@@ -348,6 +362,17 @@ impl Files {
         alone && self.grads != Grads::Cleared && (in_f32 || (self.formats == all_there && once))
     }
 
+    /// Whether there are such parameters.
+    fn can_be(&self) -> bool {
+        let [param, ..] = self.formats;
+        match self.weight {
+            Weight::Plain => true,
+            Weight::Stochastic | Weight::Master => param != Format::F32,
+            Weight::Remainder => param == Format::Bf16,
+            Weight::Copy(format) => param == Format::F32 && format != Format::F32,
+        }
+    }
+
     /// Whether it is worth a look of its own: what formats and bodies do does not depend on each other.
     /// Nor do gradients, what parameters are rounded from, and whether they are averaged.
     fn is_listed(&self) -> bool {
@@ -356,9 +381,8 @@ impl Files {
         let step = self.body == Body::Update;
         let weighed = match self.weight {
             Weight::Plain => step || in_f32,
-            Weight::Stochastic | Weight::Master => step && param == grad && param != Format::F32,
-            Weight::Remainder => step && [param, grad] == [Format::Bf16; 2],
-            Weight::Copy(format) => step && in_f32 && format != Format::F32,
+            Weight::Stochastic | Weight::Remainder | Weight::Master => step && param == grad,
+            Weight::Copy(_) => step && in_f32,
         };
         let averaged = step && self.grads == Grads::Own && param == grad && state == Format::F32;
         let cleared = step && self.weight == Weight::Plain && [param, state] == [Format::F32; 2];

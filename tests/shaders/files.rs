@@ -74,7 +74,7 @@ fn role_and_codec_are_words_of_accesses_only() {
 fn no_file_is_unused() {
     let kernels: Vec<_> = kernels().into_iter().chain(control_kernels()).collect();
     for (path, text) in files() {
-        let roles = ["param", "grad", "slot_0", "slot_1", "slot_2", "sum", "ema", "copy"];
+        let roles = ["param", "grad", "slot_0", "slot_1", "slot_2", "sum", "ema", "copy", "lower"];
         let served = roles.map(|role| text.replace("role", role).replace("codec", "bf16"));
         let used = kernels.iter().any(|k| served.iter().any(|text| k.wgsl.contains(text)));
         assert!(used, "{} is in no kernel", path.display());

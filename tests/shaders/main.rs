@@ -3,6 +3,7 @@
 
 mod files;
 mod layout;
+mod matrix;
 mod order;
 mod spirv;
 mod subject;

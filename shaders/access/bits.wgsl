@@ -1,0 +1,10 @@
+// 32 bits that are no number: a float's path might change those of what looks like a NaN.
+@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<real_bits>;
+
+fn load_role(i: u32) -> real_bits {
+    return role_buffer[i];
+}
+
+fn store_role(i: u32, x: real_bits) {
+    role_buffer[i] = x;
+}
