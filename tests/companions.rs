@@ -1,56 +1,11 @@
 //! What a step does besides: averages, copies, gradients that are added up or cleared.
 
+mod arena;
 mod common;
 
+use arena::{PLACES, ROOM, adam, add_all, encoded, places, record, set, upload};
 use common::{bits, gpu, numbers, ok, read};
-use wgpu_optim::headless::Gpu;
-use wgpu_optim::wgpu::{Buffer, CommandEncoder};
-use wgpu_optim::{
-    Accumulation, Adam, Control, Error, Format, Group, LossScale, Master, OneStep, Optimizer,
-    Reference, Trajectory, View,
-};
-
-fn upload(gpu: &Gpu, numbers: &[f32]) -> Buffer {
-    ok(gpu.upload("test", numbers))
-}
-
-fn encoded(gpu: &Gpu, format: Format, numbers: &[f32]) -> View {
-    let mut bytes = format.encode_all(numbers);
-    bytes.resize(bytes.len().next_multiple_of(4), 0x5a);
-    let words: Vec<f32> =
-        bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-    let view = View::whole(&upload(gpu, &words), format);
-    view.range(0..numbers.len() as u64)
-}
-
-fn set(gpu: &Gpu, view: &View, numbers: &[f32]) {
-    gpu.queue.write_buffer(&view.buffer, view.offset, &view.format.encode_all(numbers));
-}
-
-fn record(gpu: &Gpu, what: impl FnOnce(&mut CommandEncoder)) {
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    what(&mut encoder);
-    gpu.queue.submit([encoder.finish()]);
-}
-
-fn adam() -> Group {
-    Group::adamw(1e-2).weight_decay(0.03)
-}
-
-/// Four parameters of an arena with gaps, in two groups, so that there are tables and loose ends.
-const PLACES: [(u64, u64); 4] = [(1, 1030), (1032, 77), (1112, 2500), (3615, 6)];
-const ROOM: u64 = 3624;
-
-fn places(of: &View) -> Vec<View> {
-    PLACES.iter().map(|&(at, len)| of.clone().range(at..at + len)).collect()
-}
-
-fn add_all(optimizer: &mut Optimizer, groups: [Group; 2], params: &View, grads: &View) {
-    let ids = groups.map(|group| ok(optimizer.add_group(group)));
-    for (i, (param, grad)) in places(params).into_iter().zip(places(grads)).enumerate() {
-        ok(optimizer.add_param(ids[i % 2], &i.to_string(), param, grad));
-    }
-}
+use wgpu_optim::{Adam, Control, Error, Format, Group, Master, OneStep, Optimizer, View};
 
 /// The average that the formula gives of what a kernel has stored, whatever stores it: each step within the
 /// bound of one step.
@@ -211,153 +166,6 @@ fn a_copy_in_the_gradients_buffer_changes_no_bit() {
     assert_eq!(run(true), run(false));
 }
 
-/// The mean or sum of several gradients, as in f64, and a step from it as the reference's.
-fn accumulated(format: Format, how: Accumulation, control: Control) {
-    let gpu = gpu();
-    let control = Control { accumulation: how, ..control };
-    let start = numbers(ROOM, 8);
-    let params = View::f32(&upload(gpu, &start));
-    let grads = encoded(gpu, format, &numbers(ROOM + 2, 9)).range(2..ROOM + 2);
-    let mut optimizer = Optimizer::new(&gpu.device);
-    ok(optimizer.set_control(control));
-    let groups = [adam(), adam().lr(1e-3)];
-    add_all(&mut optimizer, groups.clone(), &params, &grads);
-    let mut references: Vec<Reference<Trajectory>> = PLACES
-        .iter()
-        .enumerate()
-        .map(|(i, &(at, len))| {
-            let values: Vec<_> = start[at as usize..(at + len) as usize]
-                .iter()
-                .map(|x| Trajectory::loaded(*x))
-                .collect();
-            ok(Reference::starting(&groups[i % 2], &values, Trajectory::loaded(0.0)))
-        })
-        .collect();
-    let mut seed = 10;
-    for times in [3_u64, 1, 5, 0, 2] {
-        let mut sums = vec![Trajectory::loaded(0.0); ROOM as usize];
-        for _ in 0..times.max(1) {
-            seed += 1;
-            let gradients = numbers(ROOM, seed);
-            set(gpu, &grads, &gradients);
-            for (sum, g) in sums.iter_mut().zip(&gradients) {
-                let stored = format.decode(format.encode(*g));
-                *sum = *sum + Trajectory::loaded(stored);
-            }
-            if times > 0 {
-                record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
-                // A sum must not depend on what is there afterwards.
-                set(gpu, &grads, &vec![f32::NAN; ROOM as usize]);
-            }
-        }
-        gpu.step(&mut optimizer);
-        let divisor = if how == Accumulation::Mean { times.max(1) as f64 } else { 1.0 };
-        let share = Trajectory { value: 1.0 / divisor, error: 1e-7 / divisor };
-        for (reference, (at, len)) in references.iter_mut().zip(PLACES) {
-            let part = &sums[at as usize..(at + len) as usize];
-            let part: Vec<_> = part.iter().map(|sum| *sum * share).collect();
-            ok(reference.step(&part));
-        }
-    }
-    // Sums that cancel tell ADAM little of their sign, and the bound then says so.
-    let mut vague = 0;
-    for (reference, view) in references.iter().zip(places(&params)) {
-        for (expected, found) in reference.param().iter().zip(read(gpu, &view)) {
-            let ratio = expected.ratio(found);
-            assert!(ratio <= 1.0, "{format:?} {how:?}: {found} in place of {expected:?}");
-            vague += u32::from(expected.error > 1e-4);
-        }
-    }
-    assert!(vague < ROOM as u32 / 50, "{format:?} {how:?}: {vague}");
-}
-
-#[test]
-fn accumulated_gradients_are_their_mean_or_sum() {
-    for how in [Accumulation::Mean, Accumulation::Sum] {
-        for format in Format::ALL {
-            accumulated(format, how, Control::default());
-        }
-    }
-    let control = Control { zero_grad: true, ..Control::default() };
-    accumulated(Format::Bf16, Accumulation::Mean, control);
-    let control = Control { skip_nonfinite: true, ..Control::default() };
-    accumulated(Format::F32, Accumulation::Mean, control);
-}
-
-/// Three micro-batches are counted and clipped as one, with the same bits whoever decides, if they are so
-/// many that their share is a number: 4.
-#[test]
-fn sums_are_scaled_and_clipped_like_gradients() {
-    let gpu = gpu();
-    let run = |skip_nonfinite: bool, loss_scale: f64, times: u32| {
-        let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
-        let grads = View::f32(&upload(gpu, &numbers(ROOM, 9)));
-        let mut optimizer = Optimizer::new(&gpu.device);
-        ok(optimizer.set_control(Control {
-            skip_nonfinite,
-            clip_value: Some(0.75),
-            loss_scale: LossScale::Fixed(loss_scale),
-            ..Control::default()
-        }));
-        add_all(&mut optimizer, [adam(), adam().lr(1e-3)], &params, &grads);
-        for step in 0..6 {
-            let gradients: Vec<f32> =
-                numbers(ROOM, 20 + step).iter().map(|g| g * loss_scale as f32).collect();
-            set(gpu, &grads, &gradients);
-            record(gpu, |encoder| {
-                for _ in 0..times {
-                    ok(optimizer.accumulate(encoder));
-                }
-                optimizer.step(encoder);
-            });
-        }
-        bits(gpu, &params)
-    };
-    let plain = run(false, 1.0, 0);
-    for skip in [false, true] {
-        for scale in [1.0, 1024.0] {
-            for times in [0, 1, 2, 4] {
-                assert_eq!(run(skip, scale, times), plain, "{skip} {scale} {times}");
-            }
-        }
-        // A third is no f32, but the same one for both.
-        assert_eq!(run(skip, 8.0, 3), run(false, 1.0, 3), "{skip}");
-    }
-}
-
-/// One bad gradient spoils its sum, which is skipped, and no other.
-#[test]
-fn a_skipped_sum_begins_anew() {
-    let gpu = gpu();
-    let run = |with_bad: bool| {
-        let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
-        let grads = View::f32(&upload(gpu, &numbers(ROOM, 9)));
-        let mut optimizer = Optimizer::new(&gpu.device);
-        let control = Control { skip_nonfinite: true, ..Control::default() };
-        ok(optimizer.set_control(control));
-        add_all(&mut optimizer, [adam().ema(0.9), adam().ema(0.9)], &params, &grads);
-        let mut step = |bad: bool, seed| {
-            for part in 0..3_u64 {
-                let mut gradients = numbers(ROOM, seed + part);
-                if bad && part == 1 {
-                    gradients[2000] = f32::NAN;
-                }
-                set(gpu, &grads, &gradients);
-                record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
-            }
-            gpu.step(&mut optimizer);
-        };
-        step(false, 30);
-        if with_bad {
-            step(true, 40);
-        }
-        step(false, 50);
-        let average = ok(optimizer.ema("2")).expect("an average");
-        [bits(gpu, &params), bits(gpu, &average)]
-    };
-    assert_eq!(run(true), run(false));
-}
-
 /// Gradients are zero after whoever used them, also of a step that was skipped; nothing around them is.
 #[test]
 fn used_gradients_are_zero() {
@@ -454,4 +262,51 @@ fn what_would_be_written_twice_is_refused() {
     let stochastic = Group { ema: Some(1.0), ..adam() };
     says(optimizer.add_group(stochastic).map(|_| ()), &["ema", "below 1"]);
     says(optimizer.set_group(group, adam().ema(0.9)), &["f32", "with averages"]);
+}
+
+/// Another decay, while the GPU counts, and groups that share all but that.
+#[test]
+fn a_decay_may_change() {
+    let gpu = gpu();
+    let run = |skip_nonfinite: bool| {
+        let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
+        let grads = View::f32(&upload(gpu, &numbers(ROOM, 9)));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        ok(optimizer.set_control(Control { skip_nonfinite, ..Control::default() }));
+        let group = ok(optimizer.add_group(adam().ema(0.9)));
+        let part = |of: &View| of.clone().range(0..100);
+        ok(optimizer.add_param(group, "w", part(&params), part(&grads)));
+        gpu.step(&mut optimizer);
+        gpu.step(&mut optimizer);
+        let other = ok(optimizer.group(group)).clone().ema(0.5);
+        ok(optimizer.set_group(group, other));
+        gpu.step(&mut optimizer);
+        bits(gpu, &ok(optimizer.ema("w")).expect("an average"))
+    };
+    assert_eq!(run(true), run(false));
+}
+
+/// Copies at different distances from their parameters, which one launch cannot have.
+#[test]
+fn copies_may_lie_anywhere() {
+    let gpu = gpu();
+    let params = View::f32(&upload(gpu, &numbers(400, 3)));
+    let grads = View::f32(&upload(gpu, &numbers(400, 4)));
+    let copies = encoded(gpu, Format::Bf16, &[0.0; 1000]);
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = ok(optimizer.add_group(adam()));
+    for (i, at) in [600, 0, 301, 150].into_iter().enumerate() {
+        let part = 100 * i as u64..100 * (i as u64 + 1);
+        let (param, grad) = (params.clone().range(part.clone()), grads.clone().range(part));
+        let id = ok(optimizer.add_param(group, &i.to_string(), param, grad));
+        ok(optimizer.set_copy(id, Some(copies.clone().range(at..at + 100))));
+    }
+    gpu.step(&mut optimizer);
+    let (params, copies) = (read(gpu, &params), read(gpu, &copies));
+    for (i, at) in [600, 0, 301, 150].into_iter().enumerate() {
+        for j in 0..100 {
+            let expected = Format::Bf16.decode(Format::Bf16.encode(params[100 * i + j]));
+            assert_eq!(copies[at + j], expected, "{i}: element {j}");
+        }
+    }
 }
