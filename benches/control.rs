@@ -15,6 +15,7 @@ fn main() {
     let clip_norm = Some(1.0);
     let cases = [
         ("nothing", plain),
+        ("zero_grad", Control { zero_grad: true, ..plain }),
         ("clip_value", Control { clip_value: Some(1e-3), ..plain }),
         ("skip_nonfinite", Control { skip_nonfinite: true, ..plain }),
         ("clip_norm", Control { clip_norm, ..plain }),
@@ -44,7 +45,7 @@ fn main() {
         let samples = in_turn(&clock, &mut all);
         let bytes = 4.0 * (3 + 2 * group.rule.slots().len()) as f64;
         for ((name, control), step) in cases.iter().zip(&samples) {
-            let more = if control.looks_at_gradients() { 4.0 } else { 0.0 };
+            let more = 4.0 * f64::from(control.looks_at_gradients() || control.zero_grad);
             println!(
                 "| {} | {name} | {:.3} | {:.0} | {:.2} | {:.2} |",
                 entry.name,

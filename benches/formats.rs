@@ -1,5 +1,5 @@
-//! A step of ADAM over 16-bit numbers: how much less it moves, and how much of that it saves. Measured in
-//! turn with the same in f32, each beside its own stream.
+//! A step of ADAM over 16-bit numbers, and one that writes more than parameters and state: how much less or
+//! more it moves, and what comes of that. Measured in turn with the same in f32, each beside its own stream.
 
 mod common;
 
@@ -10,18 +10,23 @@ use common::{clock, in_turn, ok};
 
 const LEN: u64 = 1 << 24;
 
-/// One tensor of `formats`, parameter and gradient, under `group`.
+/// The case that writes a copy.
+const COPIED: &str = "f32 with a bf16 copy";
+
+/// One tensor of `formats`, parameter and gradient, under `group`, and its copy.
 fn one(
     mut optimizer: Optimizer,
     gpu: &Gpu,
     group: &Group,
     formats: [Format; 2],
+    copy: Option<Format>,
 ) -> Result<Optimizer, Error> {
     let view = |format: Format| -> Result<View, Error> {
         Ok(View::whole(&gpu.zeros("numbers", LEN * format.bytes() / 4)?, format))
     };
     let id = optimizer.add_group(group.clone())?;
-    optimizer.add_param(id, "w", view(formats[0])?, view(formats[1])?)?;
+    let id = optimizer.add_param(id, "w", view(formats[0])?, view(formats[1])?)?;
+    optimizer.set_copy(id, copy.map(view).transpose()?)?;
     optimizer.prepare()?;
     Ok(optimizer)
 }
@@ -42,6 +47,8 @@ fn main() {
         ("bf16 at random", [bf16, bf16], adam.clone().stochastic_rounding(7), 22),
         ("bf16 with remainder", [bf16, bf16], with(Master::Remainder), 26),
         ("f16 with an f32 master", [f16, f16], with(Master::F32), 30),
+        ("f32 with an average", [f32, f32], adam.clone().ema(0.999), 36),
+        (COPIED, [f32, f32], adam.clone(), 30),
     ];
     println!("one tensor of {LEN} elements");
     println!(
@@ -49,9 +56,10 @@ fn main() {
     );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let mut all = Vec::new();
-    for (_, formats, group, _) in &cases {
+    for (name, formats, group, _) in &cases {
+        let copy = (*name == COPIED).then_some(bf16);
         for empty in [Optimizer::new(&gpu.device), Optimizer::streaming(&gpu.device)] {
-            all.push(ok(one(empty, gpu, group, *formats)));
+            all.push(ok(one(empty, gpu, group, *formats, copy)));
         }
     }
     let samples = in_turn(&clock, &mut all);

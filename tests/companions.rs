@@ -5,7 +5,7 @@ mod common;
 
 use arena::{PLACES, ROOM, adam, add_all, encoded, places, record, set, upload};
 use common::{bits, gpu, numbers, ok, read};
-use wgpu_optim::{Adam, Control, Error, Format, Group, Master, OneStep, Optimizer, View};
+use wgpu_optim::{Adam, Control, Error, Format, Group, Master, OneStep, Optimizer, Sgd, View};
 
 /// The average that the formula gives of what a kernel has stored, whatever stores it: each step within the
 /// bound of one step.
@@ -309,4 +309,32 @@ fn copies_may_lie_anywhere() {
             assert_eq!(copies[at + j], expected, "{i}: element {j}");
         }
     }
+}
+
+/// A launch that begins far into its page, where bindings of 2 and of 4 bytes an element do not begin at the
+/// same one.
+#[test]
+fn averages_beside_16_bit_state_are_found() {
+    let gpu = gpu();
+    let run = |alone: bool| {
+        let params = View::f32(&upload(gpu, &numbers(740, 3)));
+        let grads = View::f32(&upload(gpu, &numbers(740, 4)));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        // The same slots, so one page; other switches, so launches of their own.
+        for (name, nesterov, part) in [("a", false, 0..340), ("b", true, 340..740)] {
+            if alone && name == "a" {
+                continue;
+            }
+            let rule = Sgd { momentum: 0.9, nesterov, ..Sgd::default() };
+            let group = Group::new(1e-2, rule).state_format(Format::Bf16).ema(0.9);
+            let group = ok(optimizer.add_group(group));
+            let (param, grad) = (params.clone().range(part.clone()), grads.clone().range(part));
+            ok(optimizer.add_param(group, name, param, grad));
+        }
+        for _ in 0..3 {
+            gpu.step(&mut optimizer);
+        }
+        bits(gpu, &ok(optimizer.ema("b")).expect("an average"))
+    };
+    assert_eq!(run(false), run(true));
 }
