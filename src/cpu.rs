@@ -20,7 +20,8 @@ const CHUNKS: usize = 64;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// One parameter under one group, in f32, on the threads of rayon's current pool.
+/// One parameter under one group, in f32, on the threads of rayon's current pool. What a group says of 16 bits
+/// and of an average is for an [`Optimizer`](crate::Optimizer); here it has no effect.
 ///
 /// ```
 /// use wgpu_optim::{Cpu, Group};

@@ -4,7 +4,8 @@ use crate::error::Error;
 use crate::group::Group;
 use crate::number::Evaluate;
 
-/// One parameter under one group, in f64: what a GPU would compute with exact arithmetic.
+/// One parameter under one group, in f64: what a GPU would compute with exact arithmetic, and without
+/// rounding anything to 16 bits.
 ///
 /// ```
 /// use wgpu_optim::{Group, Reference};

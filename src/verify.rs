@@ -1,7 +1,7 @@
 //! Whether an adapter computes what it should: every rule on it against the f64 reference.
 //!
 //! Each step starts from what the device itself has written, so every step of every element is a
-//! test of its own, and the bound is that of a single step ([`OneStep`]): derived from WGSL's accuracy
+//! test of its own, and the bound is that of a single step ([`OneStep`](crate::OneStep)): derived from WGSL's accuracy
 //! table, relative to operands, never tuned. `docs/NUMERICS.md` tells why and shows figures.
 
 mod cases;
