@@ -6,7 +6,7 @@ mod common;
 use arena::{PLACES, ROOM, adam, add_all, encoded, places, record, set, upload};
 use common::{bits, gpu, numbers, ok, read};
 use wgpu_optim::{
-    Accumulation, Control, Format, LossScale, Optimizer, Reference, Trajectory, View,
+    Accumulation, Control, Format, Group, LossScale, Optimizer, Reference, Trajectory, View,
 };
 
 /// The mean or sum of several gradients, as in f64, and a step from it as the reference's.
@@ -181,6 +181,7 @@ fn gradients_may_move_and_parameters_come_between_parts() {
         } else {
             set(gpu, &a, &second);
         }
+        record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
         let b = part(&first, 100);
         ok(optimizer.add_param(group, "b", part(&params, 100), b.clone()));
         record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
@@ -193,9 +194,10 @@ fn gradients_may_move_and_parameters_come_between_parts() {
     assert_eq!(run(true, false), still);
     assert_eq!(run(true, true), still);
 
-    // By hand: `a` has the mean of two, `b` half of one.
+    // By hand: `a` has the mean of three, the last as the second, `b` a third of one.
     let (one, two) = (numbers(200, 2), numbers(100, 4));
-    let means = (0..200).map(|i| if i < 100 { (one[i] + two[i]) / 2.0 } else { one[i] / 2.0 });
+    let sums = (0..200).map(|i| if i < 100 { one[i] + two[i] + two[i] } else { one[i] });
+    let means = sums.map(|sum| sum * (1.0 / 3.0));
     let params = View::f32(&upload(gpu, &numbers(200, 1)));
     let grads = View::f32(&upload(gpu, &means.collect::<Vec<_>>()));
     let mut optimizer = Optimizer::new(&gpu.device);
@@ -203,6 +205,25 @@ fn gradients_may_move_and_parameters_come_between_parts() {
     ok(optimizer.add_param(group, "w", params.clone(), grads));
     gpu.step(&mut optimizer);
     assert_eq!(bits(gpu, &params), still);
+}
+
+/// A parameter that arrives after the last part has no gradient in this step, whatever lies there.
+#[test]
+fn a_parameter_without_a_part_has_a_gradient_of_zero() {
+    let gpu = gpu();
+    let mut optimizer = Optimizer::new(&gpu.device);
+    let group = ok(optimizer.add_group(Group::sgd(1.0)));
+    let [a, b] = [1, 2].map(|seed| View::f32(&upload(gpu, &numbers(100, seed))));
+    let grads = View::f32(&upload(gpu, &[1.0; 100]));
+    ok(optimizer.add_param(group, "a", a.clone(), grads.clone()));
+    record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
+    ok(optimizer.add_param(group, "b", b.clone(), grads));
+    gpu.step(&mut optimizer);
+    assert_eq!(read(gpu, &b), numbers(100, 2));
+    assert_eq!(read(gpu, &a), numbers(100, 1).iter().map(|x| x - 1.0).collect::<Vec<_>>());
+    // In the next, without parts, gradients are what lies there.
+    gpu.step(&mut optimizer);
+    assert_eq!(read(gpu, &b), numbers(100, 2).iter().map(|x| x - 1.0).collect::<Vec<_>>());
 }
 
 /// Recording both into one encoder, or one pass, is submitting each alone.
