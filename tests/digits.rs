@@ -6,7 +6,7 @@ mod example;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The program, next to which `cargo test` has built this test.
 fn program() -> PathBuf {
@@ -31,8 +31,17 @@ fn text(bytes: &[u8]) -> String {
 
 /// Runs the short sweep and returns what it printed.
 fn quick(out: &Path) -> String {
-    let Output { status, stdout, stderr } =
-        run(&["--quick", "--out", out.to_str().expect("a temporary path is text")]);
+    finished(start_quick(out, &[]))
+}
+
+fn start_quick(out: &Path, more: &[&str]) -> Child {
+    let mut command = Command::new(program());
+    command.args(["--quick", "--out"]).arg(out).args(more);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example starts")
+}
+
+fn finished(child: Child) -> String {
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the example ends");
     assert!(status.success(), "{status}\n{}\n{}", text(&stdout), text(&stderr));
     text(&stdout)
 }
@@ -73,16 +82,67 @@ fn the_short_sweep_prints_a_table_and_writes_two_pictures() {
     assert_eq!(table(&quick(&out)), rows, "another run gives other numbers");
 }
 
+/// The best accuracy of each optimizer in a table.
+fn best(rows: &[&str]) -> [f64; 3] {
+    let mut best = [0.0_f64; 3];
+    for row in rows[1..].iter().filter(|row| !row.starts_with("mean")) {
+        let cells = row.split_whitespace().skip(1).filter_map(|cell| cell.parse::<f64>().ok());
+        best.iter_mut().zip(cells).for_each(|(best, accuracy)| *best = best.max(accuracy));
+    }
+    best
+}
+
 #[test]
-fn an_unknown_argument_is_refused_with_the_usage() {
-    let Output { status, stdout, stderr } = run(&["--fast"]);
-    assert_eq!(status.code(), Some(1));
-    assert_eq!(text(&stdout), "");
-    let message = text(&stderr);
-    assert!(
-        message.contains("unknown argument `--fast`") && message.contains("usage:"),
-        "{message}"
-    );
+fn training_in_16_bits_is_as_accurate_as_in_f32() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let precisions = ["f32", "bf16", "f16"];
+    let sweeps = precisions.map(|precision| {
+        let more = ["--precision", precision, "--clip", "1.0", "--loss-scale", "dynamic"];
+        start_quick(&directory.path().join(precision), &more)
+    });
+    let printed = sweeps.map(finished);
+
+    for (precision, stdout) in precisions.iter().zip(&printed) {
+        let setup = format!(
+            "parameters and gradients in {precision}, norm clipped to 1; \
+             loss scale dynamic, 65536 at first"
+        );
+        assert!(stdout.lines().any(|line| line == setup), "`{setup}` is missing\n{stdout}");
+    }
+    // Times 65536, the first gradients are past the largest f16, and within the others' range.
+    let skipped = printed.each_ref().map(|stdout| {
+        let line = stdout.lines().find_map(|line| line.strip_suffix(" of 4860 steps skipped"));
+        line.and_then(|count| count.parse::<u32>().ok()).expect(stdout)
+    });
+    assert_eq!(skipped[..2], [0, 0]);
+    assert!((1..100).contains(&skipped[2]), "{skipped:?}");
+
+    let all = printed.each_ref().map(|stdout| best(&table(stdout)));
+    println!("{precisions:?}: {all:?}, skipped {skipped:?}");
+    // One held-out image of 360 is 0.0028.
+    let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 0.005;
+    for best in &all {
+        assert!(best.iter().zip(&all[0]).all(close), "{precisions:?}: {all:?}");
+        assert!(best.iter().all(|accuracy| *accuracy > 0.95), "{precisions:?}: {all:?}");
+    }
+}
+
+#[test]
+fn a_wrong_argument_is_refused_with_the_usage() {
+    for (wrong, what) in [
+        ("--fast", "unknown argument `--fast`"),
+        ("--precision=f64", "unknown argument `--precision=f64`"),
+        ("--precision f64", "no precision is called `f64`"),
+        ("--clip -1", "`clip_norm` is -1"),
+        ("--loss-scale 0", "`loss_scale` is 0"),
+    ] {
+        let arguments: Vec<&str> = wrong.split(' ').collect();
+        let Output { status, stdout, stderr } = run(&arguments);
+        assert_eq!(status.code(), Some(1), "{wrong}");
+        assert_eq!(text(&stdout), "");
+        let message = text(&stderr);
+        assert!(message.contains(what) && message.contains("usage:"), "{message}");
+    }
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! A WGSL file and its buffers, ready to be dispatched.
 
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::wgpu;
 use wgpu_optim::wgpu::util::DeviceExt;
+use wgpu_optim::{View, wgpu};
 
 use super::data::Batch;
 
 /// As `WORKGROUP_SIZE` in `shaders/network.wgsl`.
 const WORKGROUP_SIZE: u32 = 64;
 
-/// All batches in one uniform buffer, of which a dispatch sees one: bind group 0 of every kernel.
+/// All batches in one uniform buffer, of which a dispatch sees one, and what the loss is multiplied by:
+/// bind group 0 of every kernel.
 pub(crate) struct Batches {
+    buffer: wgpu::Buffer,
     layout: wgpu::BindGroupLayout,
     group: wgpu::BindGroup,
     /// Bytes from one batch to the next.
@@ -20,7 +22,7 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    pub(crate) fn new(gpu: &Gpu, batches: &[Batch]) -> Self {
+    pub(crate) fn new(gpu: &Gpu, batches: &[Batch], loss_scale: &View) -> Self {
         let stride = gpu.device.limits().min_uniform_buffer_offset_alignment;
         let size = size_of::<Batch>();
         let mut bytes = vec![0; batches.len() * stride as usize];
@@ -34,28 +36,50 @@ impl Batches {
         });
         let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("batch"),
-            entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
+            entries: &[
+                layout_entry(0, wgpu::BufferBindingType::Uniform, true),
+                layout_entry(1, wgpu::BufferBindingType::Storage { read_only: true }, false),
+            ],
         });
-        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("batch"),
-            layout: &layout,
-            entries: &[wgpu::BindGroupEntry {
-                binding: 0,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: &buffer,
-                    offset: 0,
-                    size: wgpu::BufferSize::new(size as u64),
-                }),
-            }],
-        });
+        let group = group(gpu, &layout, &buffer, loss_scale);
         let counts = batches.iter().map(|batch| batch.count).collect();
-        Self { layout, group, stride, counts }
+        Self { buffer, layout, group, stride, counts }
+    }
+
+    /// Multiplies the loss by the one number in `loss_scale` from here on.
+    pub(crate) fn scale_loss(&mut self, gpu: &Gpu, loss_scale: &View) {
+        self.group = group(gpu, &self.layout, &self.buffer, loss_scale);
     }
 
     /// How many images a batch has.
     pub(crate) fn count(&self, batch: usize) -> usize {
         self.counts[batch] as usize
     }
+}
+
+/// One of the batches, at a dynamic offset, and the loss scale.
+fn group(
+    gpu: &Gpu,
+    layout: &wgpu::BindGroupLayout,
+    batches: &wgpu::Buffer,
+    loss_scale: &View,
+) -> wgpu::BindGroup {
+    let entry = |binding, buffer, offset, size: usize| wgpu::BindGroupEntry {
+        binding,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: wgpu::BufferSize::new(size as u64),
+        }),
+    };
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("batch"),
+        layout,
+        entries: &[
+            entry(0, batches, 0, size_of::<Batch>()),
+            entry(1, &loss_scale.buffer, loss_scale.offset, size_of::<f32>()),
+        ],
+    })
 }
 
 /// A pipeline with its buffers bound.

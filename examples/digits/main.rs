@@ -5,6 +5,10 @@
 //! cargo run --release --example digits
 //! ```
 //!
+//! With `--precision bf16` or `f16`, parameters and gradients are stored in 16 bits; the kernels decode
+//! what they load, compute in f32 and encode what they store. `--clip` and `--loss-scale` are what such
+//! training is usually given besides.
+//!
 //! Parameters, gradients and the optimizer's state stay on the GPU from the first step of a training
 //! to its last. How the library is used is all in `train` in `sweep.rs`.
 
@@ -23,12 +27,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use wgpu_optim::LossScale;
 use wgpu_optim::headless::Gpu;
 
 use data::{Digits, Schedule};
 use network::Network;
 use options::{Options, USAGE};
-use sweep::{OPTIMIZERS, half_decades, sweep};
+use sweep::{OPTIMIZERS, Series, half_decades, sweep};
 
 /// What may go wrong is told, not handled.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -68,21 +73,31 @@ fn run(options: Options) -> Result<()> {
     let digits = Digits::load(SEED)?;
     let schedule = Schedule::new(&digits, epochs, BATCH, SEED + 1);
     let initial = network::initial(SEED + 2);
-    let network = Network::new(&gpu, &digits, &schedule)?;
+    let mut network = Network::new(&gpu, &digits, &schedule, options.precision)?;
     writeln!(
         out,
         "{} images to learn from, {} held out; {epochs} epochs in batches of {BATCH}",
         digits.train.len(),
         digits.test.len(),
     )?;
+    if let Some(setup) = report::setup(options.precision, &options.control) {
+        writeln!(out, "{setup}")?;
+    }
 
     let trainings = OPTIMIZERS.len() * rates.len();
     let bar = progress(trainings)?;
     let start = Instant::now();
-    let all = sweep(&gpu, &network, &schedule, &initial, &rates, || bar.inc(1))?;
+    let control = options.control;
+    let all = sweep(&gpu, &mut network, &schedule, control, &initial, &rates, || bar.inc(1))?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    writeln!(out, "{trainings} trainings in {seconds:.1} s\n\n{}", report::table(&all))?;
+    writeln!(out, "{trainings} trainings in {seconds:.1} s")?;
+    if let LossScale::Dynamic { .. } = control.loss_scale {
+        let steps = trainings * schedule.test();
+        let skipped: u64 = all.iter().map(Series::skipped).sum();
+        writeln!(out, "{skipped} of {steps} steps skipped")?;
+    }
+    writeln!(out, "\n{}", report::table(&all))?;
     writeln!(out, "{}\n{}", report::ranges(&all), report::conclusion(&all))?;
 
     for path in plot::write(&options.out, &all)? {

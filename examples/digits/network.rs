@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::wgpu::util::DeviceExt;
-use wgpu_optim::{View, wgpu};
+use wgpu_optim::{Format, View, wgpu};
 
 use super::Result;
 use super::data::{Digits, Schedule};
@@ -28,11 +28,26 @@ const W2: u64 = B1 + HIDDEN as u64;
 const B2: u64 = W2 + (HIDDEN * CLASSES) as u64;
 const END: u64 = B2 + CLASSES as u64;
 
-/// The shader's files share one head.
+/// The shader's files share one head; what follows it depends on the format.
 macro_rules! shader {
-    ($file:literal) => {
-        concat!(include_str!("shaders/network.wgsl"), include_str!(concat!("shaders/", $file)))
+    ($format:expr, $file:literal) => {
+        [
+            include_str!("shaders/network.wgsl"),
+            &stored($format),
+            include_str!(concat!("shaders/", $file)),
+        ]
+        .concat()
     };
+}
+
+/// The WGSL of how parameters and gradients are stored. The codecs are the optimizer's own.
+fn stored(format: Format) -> String {
+    let codec = match format {
+        Format::F32 => return include_str!("shaders/stored/words.wgsl").to_owned(),
+        Format::F16 => include_str!("../../shaders/format/f16.wgsl"),
+        Format::Bf16 => include_str!("../../shaders/format/bf16.wgsl"),
+    };
+    codec.to_owned() + &include_str!("shaders/stored/halves.wgsl").replace("codec", format.name())
 }
 
 /// How the network did on one image. As `Score` in `shaders/softmax.wgsl`.
@@ -47,6 +62,7 @@ pub(crate) struct Score {
 
 /// The network, the images, and room for what happens on the way.
 pub(crate) struct Network {
+    format: Format,
     params: wgpu::Buffer,
     grads: wgpu::Buffer,
     scores: wgpu::Buffer,
@@ -60,8 +76,14 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Uploads the images and compiles the kernels. The parameters are [`Network::set`] afterwards.
-    pub(crate) fn new(gpu: &Gpu, digits: &Digits, schedule: &Schedule) -> Result<Self> {
+    /// Uploads the images and compiles the kernels for parameters and gradients of this format. The
+    /// parameters are [`Network::set`] afterwards.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        digits: &Digits,
+        schedule: &Schedule,
+        format: Format,
+    ) -> Result<Self> {
         let indices = |label, indices: &[u32]| {
             gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
                 label: Some(label),
@@ -75,8 +97,9 @@ impl Network {
         let images = gpu.upload("images", &digits.images)?;
         let labels = indices("labels", &digits.labels);
         let order = indices("order", &schedule.order);
-        let params = gpu.zeros("parameters", END)?;
-        let grads = gpu.zeros("gradients", END)?;
+        let words = END * format.bytes() / Format::F32.bytes();
+        let params = gpu.zeros("parameters", words)?;
+        let grads = gpu.zeros("gradients", words)?;
         let hidden = room("hidden", HIDDEN)?;
         let logits = room("logits", CLASSES)?;
         let hidden_errors = room("hidden errors", HIDDEN)?;
@@ -84,42 +107,49 @@ impl Network {
         let floats = size_of::<Score>() / size_of::<f32>();
         let scores = gpu.zeros("scores", (schedule.order.len() * floats) as u64)?;
 
-        let batches = Batches::new(gpu, &schedule.batches);
-        let kernel = |label, wgsl, read: &[_], written: &[_]| {
-            Kernel::new(gpu, label, wgsl, &batches, read, written)
+        let unscaled = View::f32(&gpu.upload("loss scale", &[1.0])?);
+        let batches = Batches::new(gpu, &schedule.batches, &unscaled);
+        let kernel = |label, wgsl: String, read: &[_], written: &[_]| {
+            Kernel::new(gpu, label, &wgsl, &batches, read, written)
         };
         Ok(Self {
             hidden: kernel(
                 "hidden",
-                shader!("hidden.wgsl"),
+                shader!(format, "hidden.wgsl"),
                 &[&images, &order, &params],
                 &[&hidden],
             ),
-            logits: kernel("logits", shader!("logits.wgsl"), &[&hidden, &params], &[&logits]),
+            logits: kernel(
+                "logits",
+                shader!(format, "logits.wgsl"),
+                &[&hidden, &params],
+                &[&logits],
+            ),
             softmax: kernel(
                 "softmax",
-                shader!("softmax.wgsl"),
+                shader!(format, "softmax.wgsl"),
                 &[&logits, &order, &labels],
                 &[&output_errors, &scores],
             ),
             output_gradient: kernel(
                 "output gradient",
-                shader!("output_gradient.wgsl"),
+                shader!(format, "output_gradient.wgsl"),
                 &[&hidden, &output_errors],
                 &[&grads],
             ),
             hidden_error: kernel(
                 "hidden error",
-                shader!("hidden_error.wgsl"),
+                shader!(format, "hidden_error.wgsl"),
                 &[&hidden, &output_errors, &params],
                 &[&hidden_errors],
             ),
             hidden_gradient: kernel(
                 "hidden gradient",
-                shader!("hidden_gradient.wgsl"),
+                shader!(format, "hidden_gradient.wgsl"),
                 &[&images, &order, &hidden_errors],
                 &[&grads],
             ),
+            format,
             params,
             grads,
             scores,
@@ -131,15 +161,26 @@ impl Network {
     /// one buffer and their gradients in another, its step takes two dispatches at most.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (&'static str, View, View)> {
         PARAMETERS.into_iter().map(|(name, range)| {
-            let param = View::f32(&self.params).range(range.clone());
-            let grad = View::f32(&self.grads).range(range);
+            let param = View::whole(&self.params, self.format).range(range.clone());
+            let grad = View::whole(&self.grads, self.format).range(range);
             (name, param, grad)
         })
     }
 
-    /// Sets all parameters.
+    /// How parameters and gradients are stored.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Sets all parameters, rounded to the format.
     pub(crate) fn set(&self, gpu: &Gpu, params: &[f32]) {
-        gpu.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(params));
+        gpu.queue.write_buffer(&self.params, 0, &self.format.encode_all(params));
+    }
+
+    /// Multiplies all gradients by the one number in `loss_scale` from the next recorded batch on, but
+    /// no score.
+    pub(crate) fn scale_loss(&mut self, gpu: &Gpu, loss_scale: &View) {
+        self.batches.scale_loss(gpu, loss_scale);
     }
 
     /// Records what fills the arena of gradients from a batch. It scores the batch on the way.
@@ -149,7 +190,7 @@ impl Network {
         let mut record = |kernel: &Kernel, invocations| {
             kernel.record(pass, &self.batches, batch, invocations);
         };
-        record(&self.output_gradient, (HIDDEN + 1) * CLASSES);
+        record(&self.output_gradient, (HIDDEN + 1) * CLASSES / 2);
         record(&self.hidden_error, rows * HIDDEN);
         record(&self.hidden_gradient, (INPUTS + 1) * HIDDEN / 4);
     }
@@ -158,7 +199,7 @@ impl Network {
     pub(crate) fn record_scores(&self, pass: &mut wgpu::ComputePass<'_>, batch: usize) {
         let rows = self.batches.count(batch);
         self.hidden.record(pass, &self.batches, batch, rows * HIDDEN / 4);
-        self.logits.record(pass, &self.batches, batch, rows * CLASSES);
+        self.logits.record(pass, &self.batches, batch, rows * CLASSES / 2);
         self.softmax.record(pass, &self.batches, batch, rows);
     }
 
@@ -201,38 +242,68 @@ mod tests {
         (total.ln() - logits[label], logits.iter().all(|&logit| logit <= logits[label]))
     }
 
+    /// A batch of seven images, what they show, and parameters without zeros.
+    struct Setting {
+        digits: Digits,
+        schedule: Schedule,
+        batch: usize,
+        params: Vec<f32>,
+    }
+
+    impl Setting {
+        fn new() -> Result<Self> {
+            let digits = Digits::load(1)?;
+            // The last batch of the epoch is smaller than the others: 1437 = 110 · 13 + 7.
+            let schedule = Schedule::new(&digits, 1, 13, 2);
+            let batch = schedule.epoch(0).end - 1;
+
+            let mut params = initial(3);
+            let mut random = Random::new(4);
+            for range in [B1..W2, B2..END] {
+                for bias in &mut params[range.start as usize..range.end as usize] {
+                    *bias = 0.1 * random.normal() as f32;
+                }
+            }
+            Ok(Self { digits, schedule, batch, params })
+        }
+
+        /// The scores of the batch and its gradients, made of parameters in this format.
+        fn backward(
+            &self,
+            gpu: &Gpu,
+            format: Format,
+            loss_scale: f32,
+        ) -> Result<(Vec<Score>, Vec<f32>)> {
+            let mut network = Network::new(gpu, &self.digits, &self.schedule, format)?;
+            network.set(gpu, &self.params);
+            network.scale_loss(gpu, &View::f32(&gpu.upload("loss scale", &[loss_scale])?));
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            network.record_gradients(&mut pass, self.batch);
+            drop(pass);
+            gpu.queue.submit([encoder.finish()]);
+            let places = self.schedule.places(self.batch..self.batch + 1);
+            let scores = network.scores(gpu)?[places].to_vec();
+            Ok((scores, gpu.download(&View::whole(&network.grads, format))?))
+        }
+    }
+
     /// Every derivative by central differences, so that no formula of the backward pass is trusted.
     #[test]
     fn gradients_are_those_of_the_loss() -> Result<()> {
-        let gpu = Gpu::headless()?;
-        let digits = Digits::load(1)?;
-        // The last batch of the epoch is smaller than the others: 1437 = 110 · 13 + 7.
-        let schedule = Schedule::new(&digits, 1, 13, 2);
-        let batch = schedule.epoch(0).end - 1;
-        let places = schedule.places(batch..batch + 1);
+        let setting = Setting::new()?;
+        let Setting { digits, schedule, batch, params } = &setting;
+        let places = schedule.places(*batch..batch + 1);
         assert_eq!(places.len(), 7);
-        let images: Vec<(&[f32], usize)> = schedule.order[places.clone()]
+        let images: Vec<(&[f32], usize)> = schedule.order[places]
             .iter()
             .map(|&i| i as usize)
             .map(|i| (&digits.images[i * INPUTS..][..INPUTS], digits.labels[i] as usize))
             .collect();
 
-        let mut params = initial(3);
-        let mut random = Random::new(4);
-        for range in [B1..W2, B2..END] {
-            for bias in &mut params[range.start as usize..range.end as usize] {
-                *bias = 0.1 * random.normal() as f32;
-            }
-        }
-
-        let network = Network::new(&gpu, &digits, &schedule)?;
-        network.set(&gpu, &params);
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        network.record_gradients(&mut encoder.begin_compute_pass(&Default::default()), batch);
-        gpu.queue.submit([encoder.finish()]);
-
+        let (scores, grads) = setting.backward(&Gpu::headless()?, Format::F32, 1.0)?;
         let mut params: Vec<f64> = params.iter().map(|&p| f64::from(p)).collect();
-        for (score_gpu, (pixels, label)) in network.scores(&gpu)?[places].iter().zip(&images) {
+        for (score_gpu, (pixels, label)) in scores.iter().zip(&images) {
             let (loss, hit) = score(&params, pixels, *label);
             assert!((f64::from(score_gpu.loss) - loss).abs() < 1e-5, "{} {loss}", score_gpu.loss);
             assert_eq!(score_gpu.hit, f32::from(u8::from(hit)));
@@ -245,7 +316,6 @@ mod tests {
         };
         const STEP: f64 = 1e-6;
         let mut largest = 0.0_f64;
-        let grads = gpu.download(&View::f32(&network.grads))?;
         for (name, range) in PARAMETERS {
             for i in range.start as usize..range.end as usize {
                 let at = params[i];
@@ -262,6 +332,42 @@ mod tests {
             }
         }
         assert!(largest > 0.01, "a gradient of nothing proves nothing: {largest}");
+        Ok(())
+    }
+
+    /// f32's gradients are known to be right; those of 16 bits are these, scaled and rounded.
+    #[test]
+    fn gradients_in_16_bits_are_those_of_f32_rounded() -> Result<()> {
+        let gpu = Gpu::headless()?;
+        let mut setting = Setting::new()?;
+        // Half a step relative to the number, and half the least number above 0.
+        let formats = [
+            (Format::F16, 2.0_f64.powi(-11), 2.0_f64.powi(-25)),
+            (Format::Bf16, 2.0_f64.powi(-8), 0.0),
+        ];
+        for (format, relative, least) in formats {
+            for p in &mut setting.params {
+                *p = format.decode(format.encode(*p));
+            }
+            let (scores, exact) = setting.backward(&gpu, Format::F32, 1.0)?;
+            assert!(exact.iter().any(|g| g.abs() > 0.01));
+            for loss_scale in [1.0, 512.0] {
+                let (scores_16, grads) = setting.backward(&gpu, format, loss_scale)?;
+                for (score, wanted) in scores_16.iter().zip(&scores) {
+                    // Unscaled; a driver may add up in another order.
+                    assert!((score.loss - wanted.loss).abs() < 1e-5);
+                    assert_eq!(score.hit.to_bits(), wanted.hit.to_bits());
+                }
+                let name = format.name();
+                for (i, (got, exact)) in grads.iter().zip(&exact).enumerate() {
+                    let wanted = f64::from(loss_scale) * f64::from(*exact);
+                    let sums = f64::from(loss_scale) * 1e-7 + 1e-5 * wanted.abs();
+                    let off = (f64::from(*got) - wanted).abs();
+                    let bound = relative * wanted.abs() + least + sums;
+                    assert!(off <= bound, "{name}, element {i}: {got}, not {wanted}");
+                }
+            }
+        }
         Ok(())
     }
 

@@ -1,7 +1,24 @@
 //! The sweep in words. Every one of them follows from the numbers, whichever optimizer they favour.
 
+use wgpu_optim::{Control, Format, LossScale};
+
 use super::Result;
 use super::sweep::{SHARE, Series};
+
+/// Precision, clipping and loss scale in a line, unless all of them are as they are by default.
+pub(crate) fn setup(precision: Format, control: &Control) -> Option<String> {
+    if precision == Format::F32 && *control == Control::default() {
+        return None;
+    }
+    let clip =
+        control.clip_norm.map_or("not clipped".to_owned(), |norm| format!("clipped to {norm}"));
+    let scale = match control.loss_scale {
+        LossScale::Fixed(scale) => format!("{scale}"),
+        LossScale::Dynamic { init, .. } => format!("dynamic, {init} at first"),
+    };
+    let name = precision.name();
+    Some(format!("parameters and gradients in {name}, norm {clip}; loss scale {scale}"))
+}
 
 /// Accuracy by rate and optimizer.
 pub(crate) fn table(all: &[Series]) -> String {
@@ -140,6 +157,25 @@ mod tests {
                 "1e-3             0.2000      0.2000",
                 "mean             0.5500      0.6400",
             ]
+        );
+    }
+
+    #[test]
+    fn a_setup_is_told_unless_it_is_the_default() {
+        let control = Control::default();
+        assert_eq!(setup(Format::F32, &control), None);
+        assert_eq!(
+            setup(Format::F16, &Control { loss_scale: LossScale::Fixed(128.0), ..control }),
+            Some("parameters and gradients in f16, norm not clipped; loss scale 128".to_owned())
+        );
+        let loss_scale = LossScale::dynamic();
+        assert_eq!(
+            setup(Format::F32, &Control { clip_norm: Some(0.5), loss_scale, ..control }),
+            Some(
+                "parameters and gradients in f32, norm clipped to 0.5; \
+                 loss scale dynamic, 65536 at first"
+                    .to_owned()
+            )
         );
     }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{Group, Optimizer};
+use wgpu_optim::{Control, Format, Group, LossScale, Master, Optimizer, View};
 
 use super::Result;
 use super::data::Schedule;
@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) accuracy: f64,
     /// Mean loss on the held-out images after the last step.
     pub(crate) test_loss: f64,
+    /// Steps not taken, because a gradient times the loss scale was not finite.
+    pub(crate) skipped: u64,
 }
 
 /// All trainings by one optimizer, from the lowest rate to the highest.
@@ -70,6 +72,11 @@ impl Series {
         self.runs.iter().map(|run| run.accuracy).sum::<f64>() / self.runs.len() as f64
     }
 
+    /// The steps of all runs that were not taken.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.runs.iter().map(|run| run.skipped).sum()
+    }
+
     /// How many decades of learning rate [`Series::range`] spans.
     pub(crate) fn decades(&self) -> f64 {
         let range = self.range();
@@ -80,8 +87,9 @@ impl Series {
 /// Trains with every optimizer at every rate. `done` is told of each training as it ends.
 pub(crate) fn sweep(
     gpu: &Gpu,
-    network: &Network,
+    network: &mut Network,
     schedule: &Schedule,
+    control: Control,
     initial: &[f32],
     rates: &[f64],
     mut done: impl FnMut(),
@@ -91,7 +99,7 @@ pub(crate) fn sweep(
         let mut runs = Vec::new();
         for &rate in rates {
             network.set(gpu, initial);
-            runs.push(train(gpu, network, schedule, group(rate))?);
+            runs.push(train(gpu, network, schedule, control, group(rate))?);
             done();
         }
         all.push(Series { name, runs });
@@ -100,10 +108,23 @@ pub(crate) fn sweep(
 }
 
 /// One training from the parameters as they are. Nothing is read back before its end.
-fn train(gpu: &Gpu, network: &Network, schedule: &Schedule, group: Group) -> Result<Run> {
+fn train(
+    gpu: &Gpu,
+    network: &mut Network,
+    schedule: &Schedule,
+    control: Control,
+    group: Group,
+) -> Result<Run> {
     let rate = group.lr;
     let mut optimizer = Optimizer::new(&gpu.device);
-    let group = optimizer.add_group(group)?;
+    optimizer.set_control(control)?;
+    // A dynamic scale is the optimizer's, and changes with its steps.
+    let loss_scale = match control.loss_scale {
+        LossScale::Fixed(scale) => Some(View::f32(&gpu.upload("loss scale", &[scale as f32])?)),
+        LossScale::Dynamic { .. } => optimizer.loss_scale(),
+    };
+    network.scale_loss(gpu, &loss_scale.ok_or("the optimizer has no loss scale")?);
+    let group = optimizer.add_group(group.master(master(network.format())))?;
     for (name, param, grad) in network.parameters() {
         optimizer.add_param(group, name, param, grad)?;
     }
@@ -124,6 +145,14 @@ fn train(gpu: &Gpu, network: &Network, schedule: &Schedule, group: Group) -> Res
     network.record_scores(&mut encoder.begin_compute_pass(&Default::default()), test);
     gpu.queue.submit([encoder.finish()]);
 
+    let skipped = match control.loss_scale {
+        LossScale::Fixed(_) => 0,
+        LossScale::Dynamic { .. } => {
+            let stats = optimizer.stats(&gpu.device, &gpu.queue);
+            gpu.wait()?;
+            pollster::block_on(stats)?.skipped
+        }
+    };
     let scores = network.scores(gpu)?;
     let of = |batches| &scores[schedule.places(batches)];
     let loss = |scores| mean(scores, |score| score.loss);
@@ -133,7 +162,17 @@ fn train(gpu: &Gpu, network: &Network, schedule: &Schedule, group: Group) -> Res
         losses: (0..schedule.epochs).map(|epoch| loss(of(schedule.epoch(epoch)))).collect(),
         accuracy: mean(test, |score| score.hit),
         test_loss: loss(test),
+        skipped,
     })
+}
+
+/// Where a 16-bit parameter's steps below its last digit are kept, which would be lost otherwise.
+fn master(format: Format) -> Master {
+    match format {
+        Format::F32 => Master::None,
+        Format::F16 => Master::F32,
+        Format::Bf16 => Master::Remainder,
+    }
 }
 
 fn mean(scores: &[Score], of: impl Fn(&Score) -> f32) -> f64 {
@@ -152,7 +191,10 @@ pub(crate) mod tests {
     /// Runs of these accuracies at rates from 1e-5 up, two a decade.
     pub(crate) fn series(name: &'static str, accuracies: &[f64]) -> Series {
         let rates = half_decades(-5, 0);
-        let run = |(&accuracy, rate)| Run { rate, losses: vec![1.0], accuracy, test_loss: 1.0 };
+        let run = |(&accuracy, rate)| {
+            let losses = vec![1.0];
+            Run { rate, losses, accuracy, test_loss: 1.0, skipped: 0 }
+        };
         Series { name, runs: accuracies.iter().zip(rates).map(run).collect() }
     }
 

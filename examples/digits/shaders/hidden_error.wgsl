@@ -2,8 +2,8 @@
 // for each unit of each image.
 
 @group(1) @binding(0) var<storage, read> hidden: array<f32>;
-@group(1) @binding(1) var<storage, read> output_errors: array<f32>;
-@group(1) @binding(2) var<storage, read> params: array<f32>;
+@group(1) @binding(1) var<storage, read> output_errors: array<vec2<f32>>;
+@group(1) @binding(2) var<storage, read> params: array<Pair>;
 @group(1) @binding(3) var<storage, read_write> hidden_errors: array<f32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -14,8 +14,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     var sum = 0.0;
-    for (var digit = 0u; digit < CLASSES; digit++) {
-        sum += output_errors[row * CLASSES + digit] * params[W2 + unit * CLASSES + digit];
+    for (var pair = 0u; pair < PAIRS; pair++) {
+        let errors = output_errors[row * PAIRS + pair];
+        let weights = load_pair(params[W2 / 2u + unit * PAIRS + pair]);
+        sum += errors.x * weights.x;
+        sum += errors.y * weights.y;
     }
     let is_active = hidden[row * HIDDEN + unit] > 0.0;
     hidden_errors[row * HIDDEN + unit] = select(0.0, sum, is_active);

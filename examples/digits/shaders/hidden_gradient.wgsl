@@ -3,7 +3,7 @@
 @group(1) @binding(0) var<storage, read> images: array<f32>;
 @group(1) @binding(1) var<storage, read> order: array<u32>;
 @group(1) @binding(2) var<storage, read> hidden_errors: array<vec4<f32>>;
-@group(1) @binding(3) var<storage, read_write> grads: array<vec4<f32>>;
+@group(1) @binding(3) var<storage, read_write> grads: array<Quad>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -20,5 +20,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         sum += input * hidden_errors[row * QUADS + quad];
     }
-    grads[W1 / 4u + id.x] = sum;
+    grads[W1 / 4u + id.x] = store_quad(sum);
 }

@@ -2,7 +2,8 @@
 //
 //     probability   = softmax(logits)
 //     loss          = −log probability[label]
-//     output_errors = ∂loss/∂logits = (probability − 1[digit = label]) / count
+//     output_errors = ∂loss/∂logits · loss_scale
+//                   = (probability − 1[digit = label]) / count · loss_scale
 
 struct Score {
     loss: f32,
@@ -41,7 +42,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var digit = 0u; digit < CLASSES; digit++) {
         let probability = exp(logits[start + digit] - top) / total;
         let wanted = select(0.0, 1.0, digit == label);
-        output_errors[start + digit] = (probability - wanted) / f32(batch.count);
+        output_errors[start + digit] = loss_scale * ((probability - wanted) / f32(batch.count));
     }
     let loss = log(total) - (logits[start + label] - top);
     scores[batch.first + row] = Score(loss, select(0.0, 1.0, largest == label));
