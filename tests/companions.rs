@@ -216,6 +216,29 @@ fn gradients_beside_parameters_are_cleared_too() {
     assert!(cleared.1.iter().all(|g| *g == 0.0) && kept.1.iter().any(|g| *g != 0.0));
 }
 
+/// Clearing may be turned on and off between steps, whoever clears.
+#[test]
+fn clearing_may_change() {
+    let gpu = gpu();
+    let params = View::f32(&upload(gpu, &numbers(ROOM, 8)));
+    let grads = View::f32(&upload(gpu, &numbers(ROOM, 9)));
+    let mut optimizer = Optimizer::new(&gpu.device);
+    add_all(&mut optimizer, [adam(), adam()], &params, &grads);
+    let place = &places(&grads)[2];
+    for adds in [false, true] {
+        for zero_grad in [false, true, false] {
+            ok(optimizer.set_control(Control { zero_grad, ..Control::default() }));
+            set(gpu, &grads, &numbers(ROOM, 10));
+            if adds {
+                record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
+            } else {
+                gpu.step(&mut optimizer);
+            }
+            assert_eq!(read(gpu, place).iter().all(|g| *g == 0.0), zero_grad, "{adds}");
+        }
+    }
+}
+
 #[test]
 fn what_would_be_written_twice_is_refused() {
     let gpu = gpu();
@@ -245,6 +268,11 @@ fn what_would_be_written_twice_is_refused() {
     let half = |from: u64| View::bf16(&copies).range(from..from + 16);
     ok(optimizer.set_copy(a, Some(half(0))));
     says(optimizer.set_copy(b, Some(half(15))), &["copy of `b`", "the copy of `a`"]);
+    ok(optimizer.set_copy(b, Some(half(16))));
+    // Where a copy no longer is, another may be.
+    ok(optimizer.set_copy(b, Some(half(40))));
+    ok(optimizer.set_copy(a, Some(half(16))));
+    ok(optimizer.set_copy(a, Some(half(0))));
     ok(optimizer.set_copy(b, Some(half(16))));
     says(optimizer.set_copy(b, Some(View::bf16(&copies).range(16..33))), &["16 elements", "17"]);
     says(optimizer.set_copy(b, Some(part(&params, 32))), &["f32 as f32"]);

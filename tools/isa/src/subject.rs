@@ -23,8 +23,11 @@ pub(crate) struct Subject {
     pub(crate) slots: u32,
     /// Words of a step's scalars.
     pub(crate) scalars: u32,
-    /// Bytes an element of what is read: the gradient, then what is written too.
-    pub(crate) bytes: Vec<u32>,
+    /// Bytes an element of what is read, and of what is written.
+    pub(crate) read: Vec<u32>,
+    pub(crate) written: Vec<u32>,
+    /// Words of the launch that say where these are, besides those of every kernel.
+    pub(crate) places: u32,
 }
 
 /// How workgroups find their elements.
@@ -35,19 +38,23 @@ pub(crate) enum Addressing {
 }
 
 /// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
-const DRIVER_SCALARS: u32 = 8;
+const DRIVER_SCALARS: u32 = 12;
 
 /// The rules that are looked at in every format, and how: others differ in nothing that formats touch, and
 /// scalar kernels store 16 bits by atomics.
 const IN_ALL_FORMATS: [&str; 3] = ["adam-vec4-", "rmsprop-vec4-", "sgd-MOMENTUM-vec4-"];
 
-/// Every kernel that takes a step over f32, and some over other formats. The others only move its bytes.
+/// Every kernel that takes a step over f32, and some over other formats. The others only move its bytes. A
+/// copy has 16 bits.
 pub(crate) fn steps() -> Result<Vec<Subject>, String> {
     let of_f32 = |kernel: &Kernel| kernel.formats == [Format::F32; 3];
     let is_looked_at = |kernel: &Kernel| {
         let name = &kernel.name;
-        of_f32(kernel)
-            || name.contains("-own-") && IN_ALL_FORMATS.iter().any(|of| name.starts_with(of))
+        let atomics = name.contains("_copy-") && name.contains("-scalar-");
+        of_f32(kernel) && !atomics
+            || name.contains("-own-")
+                && !name.contains("-ema-")
+                && IN_ALL_FORMATS.iter().any(|of| name.starts_with(of))
     };
     let is_step = |kernel: &Kernel| kernel.name.ends_with("-update") && is_looked_at(kernel);
     let steps = kernels().into_iter().filter(is_step);
@@ -73,12 +80,20 @@ impl Subject {
             .and_then(|(_, rest)| rest.split_once("u;")?.0.parse().ok());
         let hyper = hyper.ok_or_else(|| format!("{name}: how many scalars?"))?;
         let [param, grad, state] = kernel.formats.map(|format| format.bytes() as u32);
-        let mut bytes = vec![grad, param];
-        bytes.extend((0..slots).map(|_| state));
-        // What completes a parameter.
-        bytes.extend(is("remainder").then_some(2));
-        bytes.extend(is("master").then_some(4));
-        Ok(Self { lanes, addressing, slots, scalars: DRIVER_SCALARS + hyper, bytes, kernel })
+        let mut kept = vec![param];
+        kept.extend((0..slots).map(|_| state));
+        // What completes a parameter, and its average.
+        let beside = [("remainder", 2), ("master", 4), ("ema", 4)];
+        let beside = beside.into_iter().filter(|(what, _)| is(what)).map(|(_, bytes)| bytes);
+        kept.extend(beside);
+        let (mut read, mut written) = (kept.clone(), kept);
+        read.push(grad);
+        written.extend(is("cleared").then_some(grad));
+        let copied = name.contains("_copy-");
+        written.extend(copied.then_some(2));
+        let places = u32::from(is("ema")) + u32::from(copied);
+        let scalars = DRIVER_SCALARS + hyper;
+        Ok(Self { lanes, addressing, slots, scalars, read, written, places, kernel })
     }
 
     pub(crate) fn name(&self) -> &str {

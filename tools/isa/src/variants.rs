@@ -31,11 +31,11 @@ struct Variant {
     reals: u32,
 }
 
-/// Where `shaders/kernel/update.wgsl` sends the outside invocations away, and what comes before and
-/// behind.
+/// Where `shaders/kernel/update.wgsl` leaves the outside invocations out, and what comes before and behind.
 const START: &str = "    let at = locate(workgroup, lane);\n";
-const EXIT: &str = "    if !at.inside | skipped() {\n        return;\n    }\n";
-const STORE: &str = "    store_weight(at, p - (step.lr * u + step.decay * p), key);\n";
+const INSIDE: &str = "    if at.inside & !skipped() {\n";
+const STORE: &str =
+    "        let weight = store_weight(at, p - (step.lr * u + step.decay * p), key);\n";
 
 /// What `shaders/address/direct.wgsl` says of an invocation's place.
 const SIGNATURE: &str = "fn locate(workgroup: vec3<u32>, lane: u32";
@@ -119,8 +119,9 @@ fn edited(wgsl: &str, old: &str, new: &str) -> Result<String, String> {
 fn loads_first(wgsl: &str) -> Result<String, String> {
     let clamp = "    let at = min(i, launch.length - 1u);\n";
     let wgsl = edited(wgsl, PLACE, &format!("{clamp}{}", PLACE.replace("+ i", "+ at")))?;
-    let wgsl = edited(&wgsl, EXIT, "")?;
-    edited(&wgsl, STORE, &format!("{EXIT}{STORE}"))
+    let wgsl = edited(&wgsl, INSIDE, "    {\n")?;
+    let outside = "        if !at.inside | skipped() {\n            return;\n        }\n";
+    edited(&wgsl, STORE, &format!("{outside}{STORE}"))
 }
 
 /// Several `real`s to an invocation, a workgroup apart, so that neighbours still load neighbours. All
@@ -131,32 +132,35 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     };
     // The kernel's own statements, with each part's own names.
     let load = [
-        "    let p_# = load_weight(at_#);\n",
-        "    var loaded_# = load_grad(at_#.grad);\n",
-        "    load_state(at_#.state);\n",
+        "        let p_# = load_weight(at_#);\n",
+        "        var loaded_# = load_grad(at_#.grad);\n",
+        "        load_state(at_#.state);\n",
     ];
     let compute = [
-        "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n",
-        "    let u_# = direction(g_#, step.hyper);\n",
+        "        let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n",
+        "        let u_# = direction(g_#, step.hyper);\n",
     ];
     let store = [
-        "    store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#), key);\n",
-        "    store_state(at_#.state);\n",
+        "        let weight_# = store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#), key);\n",
+        "        store_state(at_#.state);\n",
     ];
-    let key = "    let key = vec2(step.noise_0, step.noise_1);\n";
+    let key = "        let key = vec2(step.noise_0, step.noise_1);\n";
     for line in load.iter().chain(&compute).chain([&key]).chain(&store) {
         edited(wgsl, &line.replace("_#", ""), "")?;
     }
-    let exit = EXIT.replace("at.", &format!("at_{}.", reals - 1));
+    let inside = INSIDE.replace("at.", &format!("at_{}.", reals - 1));
     let body = [
         each(&["    let at_# = locate(workgroup, lane, #u);\n"]),
         "    let step = scalars_of(at_0);\n".to_owned(),
-        exit,
+        inside,
         key.to_owned(),
-        each(&[&load[..], &["    let old_# = state;\n"]].concat()),
-        each(&[&["    state = old_#;\n"], &compute[..], &["    let new_# = state;\n"]].concat()),
-        each(&[&["    state = new_#;\n"], &store[..]].concat()),
-        "}\n".to_owned(),
+        each(&[&load[..], &["        let old_# = state;\n"]].concat()),
+        each(
+            &[&["        state = old_#;\n"], &compute[..], &["        let new_# = state;\n"]]
+                .concat(),
+        ),
+        each(&[&["        state = new_#;\n"], &store[..]].concat()),
+        "    }\n}\n".to_owned(),
     ];
     // The entry point is what a kernel ends with.
     let (before, _) = wgsl.split_once(START).ok_or("a variant finds no start of the kernel")?;
