@@ -7,7 +7,7 @@ use crate::family::Family;
 use crate::subject::{Addressing, Figures, Results, Subject};
 
 /// Vector registers: with these, 8 subgroups of 64 fit a SIMD of RDNA, 4 one of GCN.
-const VGPRS: u64 = 64;
+pub(crate) const VGPRS: u64 = 64;
 
 /// The only branch: around everything, for the invocations past the end.
 const BRANCHES: [&str; 1] = ["s_cbranch_execz"];
@@ -51,7 +51,7 @@ pub(crate) fn check(subjects: &[Subject], results: &[Results]) -> Vec<String> {
     all
 }
 
-fn over(kernel: &str, family: Family, what: &str) -> String {
+pub(crate) fn over(kernel: &str, family: Family, what: &str) -> String {
     format!("{kernel} on {}: {what}", family.name())
 }
 

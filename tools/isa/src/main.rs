@@ -4,6 +4,7 @@
 //! what it made of it. `isa` prints that, `isa check` holds it to a budget, `isa variants` compares
 //! other ways to write the same kernels.
 
+mod besides;
 mod budget;
 mod code;
 mod family;
@@ -22,6 +23,7 @@ use family::{FAMILIES, Family};
 use module::{Checks, WORKGROUP_SIZE, module};
 use subject::{Built, Results, Subject, compile, steps};
 use table::Table;
+use wgpu_optim::kernel::{Kernel, control_kernels};
 
 /// What AMD's compiler for Vulkan, RADV's ACO, makes of this crate's kernels. No GPU is needed
 #[derive(Parser)]
@@ -110,25 +112,26 @@ impl Driver {
     }
 }
 
+/// The kernels that are looked at: the steps, and what there is besides.
+fn all(steps: &[Subject]) -> Vec<Kernel> {
+    steps.iter().map(|step| step.kernel.clone()).chain(control_kernels()).collect()
+}
+
 /// Compiles kernels as they are shipped.
-fn build(
-    driver: &Driver,
-    families: &[Family],
-    subjects: &[Subject],
-) -> Result<Vec<Results>, String> {
-    let shipped = |subject: &Subject| module(&subject.kernel, WORKGROUP_SIZE, Checks::Unchecked);
-    let modules = subjects.iter().map(shipped).collect::<Result<Vec<_>, _>>()?;
+fn build(driver: &Driver, families: &[Family], kernels: &[Kernel]) -> Result<Vec<Results>, String> {
+    let shipped = |kernel: &Kernel| module(kernel, WORKGROUP_SIZE, Checks::Unchecked);
+    let modules = kernels.iter().map(shipped).collect::<Result<Vec<_>, _>>()?;
     compile(&driver.icd()?, families, &modules)
 }
 
 fn figures(options: &FiguresOptions) -> Result<(), String> {
-    let mut subjects = steps()?;
-    subjects.retain(|subject| subject.name().contains(&options.kernel));
-    if subjects.is_empty() {
+    let mut kernels = all(&steps()?);
+    kernels.retain(|kernel| kernel.name.contains(&options.kernel));
+    if kernels.is_empty() {
         return Err(format!("no kernel has {:?} in its name", options.kernel));
     }
     let families = if options.family.is_empty() { &FAMILIES[..] } else { &options.family };
-    let results = build(&options.driver, families, &subjects)?;
+    let results = build(&options.driver, families, &kernels)?;
     for results in &results {
         println!("{} by {}", results.family.name(), results.driver);
         println!("{}\n", of_family(results).text(options.markdown));
@@ -210,14 +213,16 @@ fn of_family(results: &Results) -> Table {
 
 fn check(driver: &Driver) -> Result<(), String> {
     let subjects = steps()?;
-    let results = build(driver, &FAMILIES, &subjects)?;
-    let over = budget::check(&subjects, &results);
+    let kernels = all(&subjects);
+    let results = build(driver, &FAMILIES, &kernels)?;
+    let mut over = budget::check(&subjects, &results);
+    over.extend(besides::check(&control_kernels(), &results));
     if !over.is_empty() {
         return Err(format!("{}\n{} figures over budget", over.join("\n"), over.len()));
     }
     let families: Vec<&str> = FAMILIES.iter().map(|family| family.name()).collect();
     let driver = &results[0].driver;
-    println!("{} kernels on {}: within budget ({driver})", subjects.len(), families.join(", "));
+    println!("{} kernels on {}: within budget ({driver})", kernels.len(), families.join(", "));
     Ok(())
 }
 

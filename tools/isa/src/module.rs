@@ -11,13 +11,14 @@ use wgpu_optim::kernel::Kernel;
 /// The workgroup size on a device with WebGPU's default limits.
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
 
-/// The name of every kernel's entry point.
-pub(crate) const ENTRY: &str = "update";
+/// `real`s that an invocation of `norm` sums up, as the library has it.
+const EACH: u32 = 16;
 
 /// What a compute pipeline is made of.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Module {
     pub(crate) name: String,
+    pub(crate) entry_point: String,
     pub(crate) spirv: Vec<u32>,
     /// The bindings of each group, numbered from 0 without gaps, as wgpu numbers them.
     pub(crate) groups: Vec<Vec<Binding>>,
@@ -55,7 +56,10 @@ pub(crate) fn module(kernel: &Kernel, workgroup: u32, checks: Checks) -> Result<
         .map(|&(switch, on)| (switch.to_owned(), f64::from(u8::from(on))))
         .collect();
     constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(workgroup));
-    let entry = Some((ShaderStage::Compute, ENTRY));
+    if kernel.entry_point == "norm" {
+        constants.insert("WORKGROUP_SPAN".to_owned(), f64::from(workgroup * EACH));
+    }
+    let entry = Some((ShaderStage::Compute, kernel.entry_point));
     let (resolved, info) =
         process_overrides(&written, &info, entry, &constants).map_err(|e| e.to_string())?;
 
@@ -107,13 +111,16 @@ pub(crate) fn module(kernel: &Kernel, workgroup: u32, checks: Checks) -> Result<
         emit_int_div_checks: checks == Checks::Restrict,
         ..Default::default()
     };
-    let pipeline =
-        spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: ENTRY.to_owned() };
+    let entry_point = kernel.entry_point.to_owned();
+    let pipeline = spv::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: entry_point.clone(),
+    };
     let spirv =
         spv::write_vec(&resolved, &info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
     let immediates = (written.global_variables.iter())
         .filter(|(_, global)| global.space == AddressSpace::Immediate)
         .map(|(_, global)| written.types[global.ty].inner.size(written.to_ctx()))
         .sum();
-    Ok(Module { name: kernel.name.clone(), spirv, groups, immediates })
+    Ok(Module { name: kernel.name.clone(), entry_point, spirv, groups, immediates })
 }

@@ -11,7 +11,7 @@ use ash::prelude::VkResult;
 use ash::{Device, Entry, Instance, ext, khr, vk};
 use serde::{Deserialize, Serialize};
 
-use crate::module::{Binding, ENTRY, Module};
+use crate::module::{Binding, Module};
 
 /// A module as the driver compiled it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -111,7 +111,7 @@ fn one(
     let (code, layout) = unsafe {
         (device.create_shader_module(&code, None)?, device.create_pipeline_layout(&layout, None)?)
     };
-    let name = format!("{ENTRY}\0");
+    let name = format!("{}\0", module.entry_point);
     let stage = vk::PipelineShaderStageCreateInfo::default()
         .stage(vk::ShaderStageFlags::COMPUTE)
         .module(code)
