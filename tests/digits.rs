@@ -119,7 +119,8 @@ fn training_in_16_bits_is_as_accurate_as_in_f32() {
 
     let all = printed.each_ref().map(|stdout| best(&table(stdout)));
     println!("{precisions:?}: {all:?}, skipped {skipped:?}");
-    // One held-out image of 360 is 0.0028.
+    // One held-out image of 360 is 0.0028: one is allowed. This is of the program's one seed; with others,
+    // the best of a few noisy rates can be two images apart.
     let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 0.005;
     for best in &all {
         assert!(best.iter().zip(&all[0]).all(close), "{precisions:?}: {all:?}");
