@@ -7,9 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::control::{Accumulation, Control, LossScale};
-use crate::format::Format;
 use crate::group::Group;
-use crate::master::Master;
+use crate::num::{Format, Master};
 use crate::rule::{self, Rule};
 
 /// How a rule is read from JSON: through serde, whatever its fields.

@@ -7,8 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::group::{DRIVER_SCALARS, Group};
-use crate::number::Number;
-use crate::rule::{At, Formula, MAX_SLOTS, halves};
+use crate::rule::{At, Formula, MAX_SLOTS};
 
 /// Elements that one task works on. Memory is read fastest in long runs; a short parameter should
 /// still be shared by all cores.
@@ -165,33 +164,5 @@ fn lanes<F: Formula, const SLOTS: usize>(formula: &F, chunk: Chunk<'_>) {
             }
             param[i] = p - (lr * u + decay * p);
         }
-    }
-}
-
-impl Number for f32 {
-    #[inline(always)]
-    fn scalar(x: f64) -> Self {
-        x as f32
-    }
-
-    #[inline(always)]
-    fn decayed(self, keep: f64, new: Self) -> Self {
-        let [high, low] = halves(keep).map(|x| x as f32);
-        high * self + (low * self + new)
-    }
-
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-
-    #[inline(always)]
-    fn abs(self) -> Self {
-        self.abs()
-    }
-
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        if other <= self { self } else { other }
     }
 }

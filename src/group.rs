@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::format::Format;
-use crate::master::Master;
-use crate::number::Evaluate;
-use crate::rule::{Adagrad, Adam, At, RmsProp, Rule, Sgd};
+use crate::num::{Format, Master};
+use crate::rule::{Adagrad, Adam, At, Evaluate, RmsProp, Rule, Sgd};
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_fraction, check_non_negative};
 
 /// What a group of parameters is updated by. Cheap to clone.

@@ -2,8 +2,9 @@
 //! for a training loop that has its own device.
 
 use crate::error::Error;
+use crate::num::WORD;
 use crate::optimizer::Optimizer;
-use crate::view::{View, WORD};
+use crate::view::View;
 
 /// Bytes of one staging buffer of a download.
 const STAGING: u64 = 64 << 20;

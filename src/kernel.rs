@@ -3,6 +3,7 @@
 //! A kernel is its files joined, nothing more; `shaders/README.md` says what each file declares and
 //! needs. Variation is by *which* files and by `override`.
 
+mod access;
 mod accumulate;
 mod control;
 mod files;

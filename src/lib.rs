@@ -13,14 +13,11 @@ mod control;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod error;
-mod format;
 mod group;
 #[cfg(feature = "headless")]
 pub mod headless;
 pub mod kernel;
-mod master;
-mod noise;
-mod number;
+mod num;
 mod optimizer;
 mod plan;
 mod record;
@@ -36,10 +33,8 @@ pub use control::{Accumulation, Control, Controller, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
 pub use cpu::{Chunk, Cpu};
 pub use error::Error;
-pub use format::Format;
 pub use group::Group;
-pub use master::Master;
-pub use number::{Bounded, Number, OneStep, Trajectory};
+pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use reference::Reference;
 pub use rule::rules::*;

@@ -22,7 +22,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::group::Group;
 use crate::kernel::{Body, Kernels, Kind};
-use crate::master::Master;
+use crate::num::Master;
 use crate::plan::Bounds;
 use crate::record::{Launches, StepScalars, record};
 use crate::view::View;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::view::WORD;
+use crate::num::WORD;
 
 /// Elements of a `vec4<f32>`.
 const QUAD: u64 = 4;

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::number::Evaluate;
+use crate::rule::Evaluate;
 
 /// One parameter under one group, in f64: what a GPU would compute with exact arithmetic, and without
 /// rounding anything to 16 bits.

@@ -15,7 +15,7 @@ pub use rules::*;
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::number::{Number, OneStep, Trajectory};
+use crate::num::{Number, OneStep, Trajectory};
 
 /// The most slots of state a rule can keep: what fits WebGPU's default of 8 storage buffers.
 pub const MAX_SLOTS: usize = 3;
@@ -53,6 +53,30 @@ pub trait Oracle {
     /// In f32, many elements at a time.
     #[cfg(feature = "cpu")]
     fn fast(&self, chunk: crate::cpu::Chunk<'_>);
+}
+
+/// A [`Number`] that an object-safe [`Rule`] can be asked for.
+pub(crate) trait Evaluate: Number {
+    /// `rule`'s direction in this arithmetic.
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self;
+}
+
+impl Evaluate for f64 {
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.exact(g, state, at)
+    }
+}
+
+impl Evaluate for OneStep {
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.one_step(g, state, at)
+    }
+}
+
+impl Evaluate for Trajectory {
+    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.trajectory(g, state, at)
+    }
 }
 
 impl<F: Formula> Oracle for F {
@@ -133,18 +157,6 @@ pub mod rules {
 
 /// Every rule this crate ships, one row each, simplest first: `verify`, the tests and the command walk it.
 pub const ALL: &[Entry] = &[sgd::ENTRY, adagrad::ENTRY, rmsprop::ENTRY, adam::ENTRY];
-
-/// Both halves of a factor that the kernel takes as `x` and `x_low`. The first lies below `x`, so that
-/// the second is above 0 and an infinite average stays infinite: inf − inf and 0 · inf would be NaN.
-#[inline]
-pub(crate) fn halves(x: f64) -> [f64; 2] {
-    let nearest = x as f32;
-    let high = match f64::from(nearest) < x || x == 0.0 {
-        true => f64::from(nearest),
-        false => f64::from(nearest.next_down()),
-    };
-    [high, x - high]
-}
 
 /// `Ok` if `value` is a number from `0` up to but not including `1`.
 pub(crate) fn check_fraction(

@@ -3,10 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::format::Format;
-
-/// Bytes of a word: what GPUs bind and copy whole.
-pub(crate) const WORD: u64 = 4;
+use crate::num::{Format, WORD};
 
 /// A run of numbers in a `wgpu::Buffer`: f32, or two of 16 bits to a word, the first in its lower half.
 ///

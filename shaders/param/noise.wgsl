@@ -1,4 +1,4 @@
-// Random bits that are a function of seed, step and element, and of nothing else: `src/noise.rs` has
+// Random bits that are a function of seed, step and element, and of nothing else: `src/num/noise.rs` has
 // the same in Rust. The host has made 48 bits of seed and step; f32 carries 24 exactly.
 
 // The permutation of PCG-RXS-M-XS (O'Neill 2014), as a hash (Jarzynski & Olano 2020).

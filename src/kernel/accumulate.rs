@@ -2,7 +2,7 @@
 
 use super::files::{Binding, Grads};
 use super::{Address, Kernel, Kernels, Pipeline, trusted};
-use crate::format::Format;
+use crate::num::Format;
 use crate::plan::{Role, Width};
 
 /// Which files make a kernel that adds gradients to their sums.

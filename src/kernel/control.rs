@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Address, Kernel, entry, trusted};
-use crate::format::Format;
+use crate::num::Format;
 use crate::plan::{Bounds, Width};
 
 /// Which files make a kernel that sums up gradients.

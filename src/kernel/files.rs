@@ -1,7 +1,8 @@
 //! Which files make a kernel that takes a step, and their text.
 
-use crate::format::{Format, access};
+use super::access::access;
 use crate::group::Group;
+use crate::num::Format;
 use crate::plan::{Role, Width};
 use crate::rule::{self, Rule};
 

@@ -3,8 +3,8 @@
 use super::state::Buckets;
 use super::{Optimizer, Param, Source, device};
 use crate::error::Error;
-use crate::format::Format;
 use crate::kernel::{Accumulate, Grads, now};
+use crate::num::Format;
 use crate::plan::{self, Piece, Role, Roles};
 use crate::record::{Bound, Buffers, Launches, record, recordables};
 use crate::view::View;

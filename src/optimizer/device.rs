@@ -1,10 +1,9 @@
 //! What the device allows: the one place each limit is looked at.
 
 use crate::error::Error;
-use crate::format::Format;
 use crate::group::Group;
 use crate::kernel::{BINDINGS, BLOCK, STORAGE_BUFFERS, WINDOW};
-use crate::master::Master;
+use crate::num::{Format, Master};
 use crate::plan::Bounds;
 use crate::view::View;
 

@@ -4,7 +4,7 @@ use super::scalars::Block;
 use super::{GroupId, Optimizer, Param, ParamId, Source, check, device};
 use crate::claims::What;
 use crate::error::Error;
-use crate::format::Format;
+use crate::num::Format;
 use crate::view::View;
 
 impl Optimizer {

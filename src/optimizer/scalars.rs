@@ -3,7 +3,7 @@
 use crate::control::Control;
 use crate::group::{DRIVER_SCALARS, Group};
 use crate::kernel::{BLOCK, WINDOW};
-use crate::noise;
+use crate::num::noise;
 use crate::rule::At;
 
 /// Words of a block.

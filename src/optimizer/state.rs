@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use super::ledger::Ledger;
 use super::{Optimizer, Param, Source, check};
 use crate::error::Error;
-use crate::format::Format;
 use crate::group::Group;
 use crate::kernel::{Body, Files, Grads, Kind, WINDOW, Weight, now};
-use crate::master::Master;
+use crate::num::{Format, Master, WORD};
 use crate::plan::{self, Piece, Role, Roles};
 use crate::record::{Bound, Buffers, Launches, recordables};
-use crate::view::{View, WORD};
+use crate::view::View;
 
 /// The state of parameters that share a buffer, the names of their slots, and the step they were
 /// added before: a buffer for each slot, with the same layout.

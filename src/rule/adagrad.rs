@@ -1,7 +1,7 @@
 use super::{At, Entry, Formula, Rule, check_epsilon, check_non_negative};
 use crate::error::Error;
 use crate::group::Group;
-use crate::number::Number;
+use crate::num::Number;
 
 /// Adagrad ([Duchi, Hazan & Singer 2011](https://jmlr.org/papers/v12/duchi11a.html)).
 ///

@@ -1,7 +1,7 @@
-use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, halves};
+use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction};
 use crate::error::Error;
 use crate::group::Group;
-use crate::number::Number;
+use crate::num::{Number, halves};
 
 /// ADAM ([Kingma & Ba 2015, algorithm 1](https://arxiv.org/abs/1412.6980)), with AMSGrad
 /// ([Reddi, Kale & Kumar 2018](https://openreview.net/forum?id=ryQu7f-RZ)).

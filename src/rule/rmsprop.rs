@@ -1,8 +1,7 @@
-use super::halves;
 use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, check_non_negative};
 use crate::error::Error;
 use crate::group::Group;
-use crate::number::Number;
+use crate::num::{Number, halves};
 
 /// RMSProp ([Hinton 2012, lecture 6e](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf)),
 /// with centering and momentum ([Graves 2013](https://arxiv.org/abs/1308.0850)).

@@ -1,7 +1,7 @@
-use super::{At, Entry, Formula, Rule, check_non_negative, halves};
+use super::{At, Entry, Formula, Rule, check_non_negative};
 use crate::error::Error;
 use crate::group::Group;
-use crate::number::Number;
+use crate::num::{Number, halves};
 
 /// Stochastic gradient descent, plain, with momentum
 /// ([Polyak 1964](https://doi.org/10.1016/0041-5553(64)90137-5)) or with Nesterov's

@@ -2,10 +2,9 @@
 
 use super::groups;
 use crate::control::{Control, LossScale, Norm};
-use crate::format::Format;
 use crate::group::Group;
 use crate::kernel::all_formats;
-use crate::master::Master;
+use crate::num::{Format, Master};
 
 /// A group, how its numbers are stored, and what else a step does.
 #[derive(Clone, Debug)]

@@ -4,10 +4,8 @@ use super::layout::Spot;
 use super::{Case, Row};
 use crate::control::{Control, Controller};
 use crate::error::Error;
-use crate::format::Format;
 use crate::group::Group;
-use crate::master::Master;
-use crate::number::OneStep;
+use crate::num::{Format, Master, OneStep};
 use crate::rule::MAX_SLOTS;
 
 /// How far a norm, a coefficient or a sum's share may be off, relative: `docs/NUMERICS.md` derives it.

@@ -4,11 +4,10 @@ use super::Case;
 use super::compare::Numbered;
 use super::numbers::Numbers;
 use crate::error::Error;
-use crate::format::Format;
 use crate::headless::Gpu;
-use crate::master::Master;
+use crate::num::{Format, Master, WORD};
 use crate::optimizer::Optimizer;
-use crate::view::{View, WORD};
+use crate::view::View;
 
 /// A parameter and its gradient somewhere.
 pub(super) struct Spot {

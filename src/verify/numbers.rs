@@ -1,7 +1,7 @@
 //! Numbers that are hard on a kernel, the same in every run.
 
 use super::Case;
-use crate::format::Format;
+use crate::num::Format;
 
 /// A stream of them (splitmix64).
 pub(super) struct Numbers {

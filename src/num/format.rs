@@ -1,11 +1,9 @@
 //! How numbers are stored: f32, or 16 bits of it.
 //!
-//! A 16-bit format is a row in [`Format::row`] and a file in `shaders/format/`, which declares
-//! `decode_x` and `encode_x` by integer operations, so that every driver gives the same bits. Where two
-//! numbers share a word is the business of `shaders/access/`, whatever their format.
+//! A 16-bit format is a row in [`Format::row`] and a file in `shaders/format/`, which does the same by
+//! integer operations, so that every driver gives the same bits.
 
-use crate::noise;
-use crate::plan::Width;
+use super::noise;
 
 /// How a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -24,8 +22,6 @@ struct Row {
     name: &'static str,
     exponent_bits: u32,
     fraction_bits: u32,
-    /// The file with `decode_name` and `encode_name`; none for f32.
-    codec: Option<&'static str>,
 }
 
 impl Format {
@@ -34,19 +30,9 @@ impl Format {
 
     const fn row(self) -> Row {
         match self {
-            Self::F32 => Row { name: "f32", exponent_bits: 8, fraction_bits: 23, codec: None },
-            Self::F16 => Row {
-                name: "f16",
-                exponent_bits: 5,
-                fraction_bits: 10,
-                codec: Some(include_str!("../shaders/format/f16.wgsl")),
-            },
-            Self::Bf16 => Row {
-                name: "bf16",
-                exponent_bits: 8,
-                fraction_bits: 7,
-                codec: Some(include_str!("../shaders/format/bf16.wgsl")),
-            },
+            Self::F32 => Row { name: "f32", exponent_bits: 8, fraction_bits: 23 },
+            Self::F16 => Row { name: "f16", exponent_bits: 5, fraction_bits: 10 },
+            Self::Bf16 => Row { name: "bf16", exponent_bits: 8, fraction_bits: 7 },
         }
     }
 
@@ -58,17 +44,6 @@ impl Format {
     /// Bytes of one number.
     pub fn bytes(self) -> u64 {
         u64::from(1 + self.row().exponent_bits + self.row().fraction_bits) / 8
-    }
-
-    /// The WGSL of `decode_name` and `encode_name`, where numbers are not stored as computed.
-    pub(crate) fn codec(self) -> Option<&'static str> {
-        self.row().codec
-    }
-
-    /// The WGSL of a binding of such numbers that serves as `role`: the buffer, `load_role` and, if it
-    /// is `written`, `store_role`.
-    pub(crate) fn access(self, role: &str, width: Width, written: bool) -> String {
-        access(self.codec().map(|_| self.name()), role, width, written)
     }
 
     /// The number of these bits; of 16-bit formats the lower half counts.
@@ -169,7 +144,6 @@ impl Format {
     }
 
     /// The numbers stored in `bytes`, little-endian.
-    #[cfg(feature = "headless")]
     pub fn decode_all(self, bytes: &[u8]) -> Vec<f32> {
         let words = || bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word));
         let halves = || bytes.as_chunks().0.iter().map(|half| u16::from_le_bytes(*half).into());
@@ -181,24 +155,10 @@ impl Format {
     }
 
     /// What `numbers` are stored as, little-endian.
-    #[cfg(feature = "headless")]
     pub fn encode_all(self, numbers: &[f32]) -> Vec<u8> {
         let bytes = self.bytes() as usize;
         numbers.iter().flat_map(|x| self.encode(*x).to_le_bytes().into_iter().take(bytes)).collect()
     }
-}
-
-/// [`Format::access`] by the codec's name.
-pub(crate) fn access(codec: Option<&str>, role: &str, width: Width, written: bool) -> String {
-    let file = match (codec, width, written) {
-        (None, _, true) => include_str!("../shaders/access/words.wgsl"),
-        (None, _, false) => include_str!("../shaders/access/words_read.wgsl"),
-        (Some(_), Width::Vec4, true) => include_str!("../shaders/access/pairs.wgsl"),
-        (Some(_), Width::Vec4, false) => include_str!("../shaders/access/pairs_read.wgsl"),
-        (Some(_), Width::Scalar, true) => include_str!("../shaders/access/halves.wgsl"),
-        (Some(_), Width::Scalar, false) => include_str!("../shaders/access/halves_read.wgsl"),
-    };
-    file.replace("role", role).replace("codec", codec.unwrap_or_default())
 }
 
 #[cfg(test)]

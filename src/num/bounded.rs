@@ -1,90 +1,9 @@
-//! The arithmetic a rule's formula is written in: once, for every use of it.
-//!
-//! A [`Formula`](crate::Formula) is generic over [`Number`]. In `f64` it is the reference; in
-//! [`Bounded`] it also carries how far a correct f32 kernel may be from it.
+//! The error of the arithmetic in [`Number`]: how far a correct f32 kernel may be from the exact value.
 
-use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 
-use crate::format::Format;
-use crate::rule::{At, Rule};
-
-/// What a formula may do with its numbers.
-pub trait Number:
-    Copy
-    + Debug
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + 'static
-{
-    /// A scalar that the host computes in f64 and rounds once to f32 for the kernel.
-    fn scalar(x: f64) -> Self;
-
-    /// What remains of this number, plus what is new, `keep · self + new`: `decayed` of
-    /// `shaders/prelude.wgsl`, which gets `keep` in two f32 halves.
-    #[must_use]
-    fn decayed(self, keep: f64, new: Self) -> Self;
-
-    /// Square root.
-    #[must_use]
-    fn sqrt(self) -> Self;
-
-    /// Magnitude.
-    #[must_use]
-    fn abs(self) -> Self;
-
-    /// The larger of two; the other if that is NaN.
-    #[must_use]
-    fn max(self, other: Self) -> Self;
-}
-
-/// A [`Number`] that an object-safe [`Rule`] can be asked for.
-pub(crate) trait Evaluate: Number {
-    /// `rule`'s direction in this arithmetic.
-    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self;
-}
-
-impl Evaluate for f64 {
-    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
-        rule.exact(g, state, at)
-    }
-}
-
-impl Evaluate for OneStep {
-    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
-        rule.one_step(g, state, at)
-    }
-}
-
-impl Evaluate for Trajectory {
-    fn direction(rule: &dyn Rule, g: Self, state: &mut [Self], at: At) -> Self {
-        rule.trajectory(g, state, at)
-    }
-}
-
-impl Number for f64 {
-    fn scalar(x: f64) -> Self {
-        x
-    }
-
-    fn decayed(self, keep: f64, new: Self) -> Self {
-        keep * self + new
-    }
-
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-
-    fn abs(self) -> Self {
-        self.abs()
-    }
-
-    fn max(self, other: Self) -> Self {
-        if other <= self { self } else { other }
-    }
-}
+use super::format::Format;
+use super::number::{Number, Sealed};
 
 /// One unit in the last place of an f32, relative: twice what rounding to nearest needs, so that it
 /// covers rounding in either direction, and a product fused with its sum or not.
@@ -221,6 +140,8 @@ impl<const ONE_STEP: bool> Div for Bounded<ONE_STEP> {
         Self::rounded(value, brought, 2.5)
     }
 }
+
+impl<const ONE_STEP: bool> Sealed for Bounded<ONE_STEP> {}
 
 impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
     fn scalar(x: f64) -> Self {

@@ -1,7 +1,7 @@
 //! Where a step finds more of a parameter than its 16 bits.
 
+use super::format::Format;
 use crate::error::Error;
-use crate::format::Format;
 
 /// What a group's 16-bit parameters are rounded from. Parameters in f32 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

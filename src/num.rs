@@ -1,0 +1,18 @@
+//! Numbers: the arithmetic of formulas and its error, how numbers are stored, and random bits.
+//!
+//! Nothing here knows a rule, a kernel or a device.
+
+mod bounded;
+mod format;
+mod master;
+pub(crate) mod noise;
+mod number;
+
+pub use bounded::{Bounded, OneStep, Trajectory};
+pub use format::Format;
+pub use master::Master;
+pub use number::Number;
+pub(crate) use number::halves;
+
+/// Bytes of a word: a kernel loads and stores no fewer.
+pub(crate) const WORD: u64 = 4;

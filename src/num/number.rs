@@ -1,0 +1,109 @@
+//! The arithmetic that a rule's formula is written in: one text for every use of the formula.
+//!
+//! A formula is generic over [`Number`]. In `f64` the formula is the reference, in `f32` it is the CPU
+//! engine, and in [`Bounded`](super::Bounded) it also carries how far a correct kernel may be from it.
+
+use std::fmt::Debug;
+use std::ops::{Add, Div, Mul, Sub};
+
+/// Only this module's arithmetics are numbers, so that [`Number`] can gain operations.
+pub trait Sealed {}
+
+impl Sealed for f64 {}
+impl Sealed for f32 {}
+
+/// The operations that a formula may use. Sealed: the crate implements it for `f64`, `f32` and
+/// [`Bounded`](super::Bounded).
+pub trait Number:
+    Sealed
+    + Copy
+    + Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + 'static
+{
+    /// A scalar that the host computes in f64 and rounds once to f32 for the kernel.
+    fn scalar(x: f64) -> Self;
+
+    /// What remains of this number, plus what is new, `keep · self + new`: `decayed` of
+    /// `shaders/prelude.wgsl`, which gets `keep` in two f32 halves.
+    #[must_use]
+    fn decayed(self, keep: f64, new: Self) -> Self;
+
+    /// Square root.
+    #[must_use]
+    fn sqrt(self) -> Self;
+
+    /// Magnitude.
+    #[must_use]
+    fn abs(self) -> Self;
+
+    /// The larger of two; the other if that is NaN.
+    #[must_use]
+    fn max(self, other: Self) -> Self;
+}
+
+impl Number for f64 {
+    fn scalar(x: f64) -> Self {
+        x
+    }
+
+    fn decayed(self, keep: f64, new: Self) -> Self {
+        keep * self + new
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    fn abs(self) -> Self {
+        self.abs()
+    }
+
+    fn max(self, other: Self) -> Self {
+        if other <= self { self } else { other }
+    }
+}
+
+// Every function is part of the CPU engine's loop, which is vectorized only as one piece.
+impl Number for f32 {
+    #[inline(always)]
+    fn scalar(x: f64) -> Self {
+        x as f32
+    }
+
+    #[inline(always)]
+    fn decayed(self, keep: f64, new: Self) -> Self {
+        let [high, low] = halves(keep).map(|x| x as f32);
+        high * self + (low * self + new)
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.abs()
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if other <= self { self } else { other }
+    }
+}
+
+/// Both halves of a factor that the kernel takes as `x` and `x_low`. The first lies below `x`, so that
+/// the second is above 0 and an infinite average stays infinite: inf − inf and 0 · inf would be NaN.
+#[inline]
+pub(crate) fn halves(x: f64) -> [f64; 2] {
+    let nearest = x as f32;
+    let high = match f64::from(nearest) < x || x == 0.0 {
+        true => f64::from(nearest),
+        false => f64::from(nearest.next_down()),
+    };
+    [high, x - high]
+}
