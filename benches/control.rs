@@ -2,7 +2,7 @@
 
 mod common;
 
-use wgpu_optim::{Control, LossScale, Optimizer, rule};
+use wgpu_optim::{Control, Group, LossScale, Optimizer, rule};
 
 use common::{Place, clock, fill, in_turn, ok};
 
@@ -33,7 +33,8 @@ fn main() {
     println!("| rule | control | step ms | ±% | times a step alone | traffic, times |");
     println!("|---|---|---:|---:|---:|---:|");
     for entry in rule::ALL {
-        let Some(group) = (entry.variants)().into_iter().next() else { continue };
+        let Some(variant) = (entry.variants)().into_iter().next() else { continue };
+        let group = Group::from(variant);
         let optimizer = |control: Control| {
             let filled = fill(Optimizer::new(&gpu.device), gpu, (Place::Own, 1, LEN), (&group, 1));
             let mut optimizer = ok(filled);

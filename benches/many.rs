@@ -3,7 +3,7 @@
 
 mod common;
 
-use wgpu_optim::{Optimizer, rule};
+use wgpu_optim::{Group, Optimizer, rule};
 
 use common::{Place, clock, fill, in_turn, ok};
 
@@ -19,7 +19,8 @@ fn main() {
     );
     println!("|---|---|---:|---:|---:|---:|---:|");
     for entry in rule::ALL {
-        let Some(group) = (entry.variants)().into_iter().next() else { continue };
+        let Some(variant) = (entry.variants)().into_iter().next() else { continue };
+        let group = Group::from(variant);
         let cases = [
             ("one tensor", (Place::Own, 1, 1)),
             ("arena, 1 group", (Place::Arena, TENSORS, 1)),

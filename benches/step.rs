@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_optim::timing::Clock;
-use wgpu_optim::{Cpu, Optimizer, rule};
+use wgpu_optim::{Cpu, Group, Optimizer, rule};
 
 use common::{Place, clock, fill, ok};
 
@@ -32,7 +32,8 @@ fn step(criterion: &mut Criterion) {
     let clock = clock();
     let gpu = &clock.gpu;
     for entry in rule::ALL {
-        let Some(group) = (entry.variants)().into_iter().next() else { continue };
+        let Some(variant) = (entry.variants)().into_iter().next() else { continue };
+        let group = Group::from(variant);
         let mut bench = criterion.benchmark_group(entry.name);
         for elements in [1 << 16, 1 << 20, 1 << 24] {
             let slots = group.rule.slots().len() as u64;

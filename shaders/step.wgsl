@@ -10,16 +10,20 @@ struct Scalars {
     skip: f32,       // above 0 if the step is not to be taken
     noise_0: f32,    // what seed and step come to, for rounding at random
     noise_1: f32,
-    average: f32,    // how much of the parameter goes into its average: 1 at the first step
-    unused_0: f32,   // `hyper` stands at a multiple of 16 bytes
-    unused_1: f32,
-    unused_2: f32,
-    hyper: Hyper,    // the rule's own
+    ema: f32,        // how much of the parameter goes into its average: 1 at the first step
+    first: f32,      // 1 at the parameter's first step, otherwise 0
+    sums: f32,
+    unused: f32,
+    start_0: f32,    // the number that each slot starts at, unless that is the parameter
+    start_1: f32,
+    start_2: f32,
+    start_3: f32,
+    hyper: Hyper,    // the rule's own, at a multiple of 16 bytes
 }
 
 // The slots of one `real`, in registers. The driver loads them all before the rule runs and stores
 // them all after it: behind the first store, no compiler may move another load up.
-const MAX_SLOTS = 3u;
+const MAX_SLOTS = 4u;
 alias State = array<real, MAX_SLOTS>;
 var<private> state: State;
 

@@ -1,63 +1,35 @@
 //! Groups from JSON: the CONFIG of `wgpu-optim replay`.
 
-use std::sync::Arc;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::control::{Accumulation, Control, LossScale};
 use crate::group::Group;
 use crate::num::{Format, Master};
-use crate::rule::{self, Rule};
+use crate::rule::{self, Json};
 
-/// How a rule is read from JSON: through serde, whatever its fields.
-#[derive(Clone, Copy)]
-pub struct Options {
-    lr: f64,
-    decoupled: bool,
-    defaults: fn() -> Result<Value, serde_json::Error>,
-    parse: fn(Value) -> Result<Arc<dyn Rule>, serde_json::Error>,
-}
-
-impl Options {
-    /// Of a rule with a default learning rate, and whether `decoupled` weight decay is offered.
-    pub(crate) const fn of<R: Rule + Default + Serialize + DeserializeOwned>(
-        lr: f64,
-        decoupled: bool,
-    ) -> Self {
-        Self {
-            lr,
-            decoupled,
-            defaults: || serde_json::to_value(R::default()),
-            parse: |value| Ok(Arc::new(serde_json::from_value::<R>(value)?)),
-        }
+/// Every key with its default.
+fn known(json: &Json) -> Result<Map<String, Value>, serde_json::Error> {
+    let mut known = Map::new();
+    known.insert("lr".into(), json.lr.into());
+    if let Value::Object(own) = (json.defaults)()? {
+        known.extend(own);
     }
-
-    /// Every key with its default.
-    fn known(&self) -> Result<Map<String, Value>, serde_json::Error> {
-        let mut known = Map::new();
-        known.insert("lr".into(), self.lr.into());
-        if let Value::Object(own) = (self.defaults)()? {
-            known.extend(own);
-        }
-        known.insert("weight_decay".into(), 0.0.into());
-        if self.decoupled {
-            known.insert("decoupled".into(), false.into());
-        }
-        known.insert("maximize".into(), false.into());
-        known.insert("clip_norm".into(), Value::Null);
-        known.insert("clip_value".into(), Value::Null);
-        known.insert("loss_scale".into(), 1.0.into());
-        known.insert("skip_nonfinite".into(), false.into());
-        known.insert("master".into(), "none".into());
-        known.insert("state_format".into(), "f32".into());
-        known.insert("stochastic_rounding".into(), Value::Null);
-        known.insert("accumulate".into(), 1.into());
-        known.insert("accumulation".into(), "mean".into());
-        known.insert("ema".into(), Value::Null);
-        Ok(known)
+    known.insert("weight_decay".into(), 0.0.into());
+    if json.decoupled {
+        known.insert("decoupled".into(), false.into());
     }
+    known.insert("maximize".into(), false.into());
+    known.insert("clip_norm".into(), Value::Null);
+    known.insert("clip_value".into(), Value::Null);
+    known.insert("loss_scale".into(), 1.0.into());
+    known.insert("skip_nonfinite".into(), false.into());
+    known.insert("master".into(), "none".into());
+    known.insert("state_format".into(), "f32".into());
+    known.insert("stochastic_rounding".into(), Value::Null);
+    known.insert("accumulate".into(), 1.into());
+    known.insert("accumulation".into(), "mean".into());
+    known.insert("ema".into(), Value::Null);
+    Ok(known)
 }
 
 /// What a CONFIG object describes.
@@ -92,7 +64,7 @@ pub fn config(json: &str) -> Result<Config, String> {
     let Some(entry) = rule::ALL.iter().find(|entry| entry.name == name) else {
         return Err(format!("unknown optimizer `{name}`; known are {names}"));
     };
-    let mut values = entry.config.known().map_err(|e| e.to_string())?;
+    let mut values = known(&entry.json).map_err(|e| e.to_string())?;
     for (key, value) in given {
         let Some(default) = values.get_mut(&key) else {
             let keys = list(values.keys().map(String::as_str));
@@ -144,7 +116,7 @@ fn assemble(entry: &rule::Entry, mut values: Map<String, Value>) -> Result<Confi
     let accumulation = ACCUMULATIONS.into_iter().find(|(name, _)| accumulation == *name);
     let master = MASTERS.into_iter().find(|(name, _)| master == *name);
     let format = Format::ALL.into_iter().find(|known| format == known.name());
-    let rule = (entry.config.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
+    let rule = (entry.json.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
     let group = Group {
         weight_decay,
         decoupled,

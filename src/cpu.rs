@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::group::{DRIVER_SCALARS, Group};
-use crate::rule::{At, Formula, MAX_SLOTS};
+use crate::group::{DriverScalars, Group};
+use crate::rule::{At, Lanes, slot_names};
 
 /// Elements that one task works on. Memory is read fastest in long runs; a short parameter should
 /// still be shared by all cores.
@@ -67,19 +67,26 @@ impl Cpu {
         }
         self.t += 1;
         let at = At { t: self.t, lr: self.group.lr };
-        let scalars = self.group.driver_scalars(self.t, None).map(|x| x as f32);
+        let DriverScalars { lr, decay, l2, grad_scale, .. } =
+            self.group.driver_scalars(self.t, None);
+        let [lr, decay, l2, grad_scale] = [lr, decay, l2, grad_scale].map(|x| x as f32);
         let rule = &*self.group.rule;
-        let slots = rule.slots().len();
+        let slots = rule.slots();
+        let step = |param: &mut [f32], grad: &[f32], state: &mut [f32]| {
+            if at.t == 1 {
+                for (slot, numbers) in slots.iter().zip(state.chunks_mut(param.len())) {
+                    let pairs = numbers.iter_mut().zip(&*param);
+                    pairs.for_each(|(number, p)| *number = slot.start.of(*p, at.lr));
+                }
+            }
+            rule.fast(Lanes { param, grad, state, lr, decay, l2, grad_scale, at });
+        };
         let chunks = param.par_chunks_mut(self.chunk).zip(grad.par_chunks(self.chunk));
-        if slots == 0 {
-            chunks.for_each(|(param, grad)| {
-                rule.fast(Chunk { param, grad, state: &mut [], scalars, at });
-            });
+        if slots.is_empty() {
+            chunks.for_each(|(param, grad)| step(param, grad, &mut []));
         } else {
-            let state = self.state.par_chunks_mut(self.chunk * slots);
-            chunks.zip(state).for_each(|((param, grad), state)| {
-                rule.fast(Chunk { param, grad, state, scalars, at });
-            });
+            let state = self.state.par_chunks_mut(self.chunk * slots.len());
+            chunks.zip(state).for_each(|((param, grad), state)| step(param, grad, state));
         }
         Ok(())
     }
@@ -90,14 +97,14 @@ impl Cpu {
     /// If it is not a finite number, 0 or more.
     pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
         let group = self.group.clone().lr(lr);
-        group.check()?;
+        group.check_rate()?;
         self.group = group;
         Ok(())
     }
 
     /// A slot of the state by its PyTorch name, or `None` if the rule keeps no such slot.
     pub fn state(&self, slot: &str) -> Option<Vec<f32>> {
-        let slots = self.group.rule.slots();
+        let slots = slot_names(&*self.group.rule);
         let at = slots.iter().position(|s| *s == slot)?;
         let chunks = self.state.chunks(self.chunk * slots.len());
         Some(
@@ -109,60 +116,5 @@ impl Cpu {
                 .copied()
                 .collect(),
         )
-    }
-}
-
-/// What one task steps.
-pub struct Chunk<'a> {
-    param: &'a mut [f32],
-    grad: &'a [f32],
-    /// Slot after slot, each as long as the parameter.
-    state: &'a mut [f32],
-    scalars: [f32; DRIVER_SCALARS],
-    at: At,
-}
-
-/// Steps a chunk by `formula`, with the widest vectors the processor has.
-pub(crate) fn step<F: Formula>(formula: &F, chunk: Chunk<'_>) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || match chunk.state.len() / chunk.param.len().max(1) {
-            0 => lanes::<F, 0>(formula, chunk),
-            1 => lanes::<F, 1>(formula, chunk),
-            2 => lanes::<F, 2>(formula, chunk),
-            _ => lanes::<F, MAX_SLOTS>(formula, chunk),
-        },
-    );
-}
-
-/// A loop that the compiler vectorizes: all scalars are invariant, all slices as long as each other.
-#[inline(always)]
-fn lanes<F: Formula, const SLOTS: usize>(formula: &F, chunk: Chunk<'_>) {
-    let Chunk { param, grad, state, scalars, at } = chunk;
-    let [lr, decay, l2, grad_scale, ..] = scalars;
-    // A copy of our own, which no store through a slice can change: what follows from it is invariant.
-    let formula = formula.clone();
-    let len = param.len();
-    let grad = &grad[..len];
-    let mut rest = state;
-    let mut slots: [&mut [f32]; SLOTS] = std::array::from_fn(|_| {
-        let (slot, after) = std::mem::take(&mut rest).split_at_mut(len);
-        rest = after;
-        slot
-    });
-    // Up to the first whole cache line, then by whole lines: a vector that lies across two lines is
-    // two accesses. What allocators return for a large vector has one phase, 16 bytes past a line
-    // with glibc, so that the line of the parameter is usually that of gradient and state too.
-    let head = param.as_ptr().align_offset(LINE).min(len);
-    for range in [0..head, head..len] {
-        for i in range {
-            let p = param[i];
-            let mut registers: [f32; SLOTS] = std::array::from_fn(|slot| slots[slot][i]);
-            let u = formula.direction(grad_scale * grad[i] + l2 * p, &mut registers, at);
-            for (slot, register) in slots.iter_mut().zip(registers) {
-                slot[i] = register;
-            }
-            param[i] = p - (lr * u + decay * p);
-        }
     }
 }

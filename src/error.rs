@@ -222,6 +222,19 @@ pub enum Error {
         most: usize,
     },
 
+    /// A scalar of a rule from outside this crate depends on more than the rule declares.
+    #[error("rule `{rule}`: `{scalar}` depends on {on}, which is not declared; {remedy}")]
+    Undeclared {
+        /// The rule.
+        rule: &'static str,
+        /// The scalar, or the factor of `rates`.
+        scalar: &'static str,
+        /// The step or the learning rate.
+        on: &'static str,
+        /// A declaration that would be right.
+        remedy: &'static str,
+    },
+
     /// A group's new rule keeps other state than the parameters in it have.
     #[error(
         "group {group}: rule `{old}` keeps {old_slots}, rule `{new}` {new_slots}; parameters keep their state, so add a group for the new rule and new parameters to it"

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::control::Control;
 use crate::error::Error;
 use crate::num::{Format, Master};
-use crate::rule::{Adagrad, Adam, At, Evaluate, RmsProp, Rule, Sgd};
-use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_fraction, check_non_negative};
+use crate::rule::{Adagrad, Adam, At, Evaluate, Rates, RmsProp, Rule, Sgd, Variant};
+use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_non_negative};
 
 /// What a group of parameters is updated by. Cheap to clone.
 ///
@@ -164,7 +164,8 @@ impl Group {
         format!("{}{master}{ema}", self.state_format.name())
     }
 
-    /// Whether every option, the rule's included, is in its range.
+    /// Whether every option, the rule's included, is in its range, and whether the rule declares what
+    /// its scalars depend on.
     ///
     /// # Errors
     /// The first that is not, by name.
@@ -172,38 +173,61 @@ impl Group {
         let rule = self.rule.name();
         let sizes = [
             ("slots", self.rule.slots().len(), MAX_SLOTS),
-            ("scalars", self.rule.scalar_names().len(), MAX_SCALARS),
+            ("scalars", self.rule.hyper().len(), MAX_SCALARS),
         ];
         if let Some((what, has, most)) = sizes.into_iter().find(|(_, has, most)| has > most) {
             return Err(Error::RuleTooLarge { rule, what, has, most });
         }
-        check_non_negative(rule, "lr", self.lr)?;
-        check_non_negative(rule, "weight_decay", self.weight_decay)?;
-        check_non_negative(rule, "lr × weight_decay", self.lr * self.weight_decay)?;
+        self.check_rate()?;
         check_fraction(rule, "ema", self.ema.unwrap_or(0.0))?;
-        self.rule.check()
+        self.rule.check()?;
+        check_declared(&*self.rule, self.lr)
     }
 
-    /// The driver's scalars of the parameter's `t`th step, in f64, in the order of `Scalars` in
-    /// `shaders/step.wgsl`. Gradients are sums that come to `multiplied` times what they should. Without
-    /// `control`, they are as they should be, or `shaders/control/prepare.wgsl` sees to it.
-    pub(crate) fn driver_scalars(
-        &self,
-        t: u64,
-        control: Option<(&Control, f64)>,
-    ) -> [f64; DRIVER_SCALARS] {
-        let (decay, l2) = match self.decoupled {
-            true => (self.lr * self.weight_decay, 0.0),
-            false => (0.0, self.weight_decay),
-        };
-        let sign = if self.maximize { -1.0 } else { 1.0 };
+    /// Whether the learning rate and the weight decay are in their range: the part of [`Group::check`]
+    /// that counts where only the learning rate has changed.
+    pub(crate) fn check_rate(&self) -> Result<(), Error> {
+        let rule = self.rule.name();
+        check_non_negative(rule, "lr", self.lr)?;
+        check_non_negative(rule, "weight_decay", self.weight_decay)?;
+        check_non_negative(rule, "lr × weight_decay", self.lr * self.weight_decay)
+    }
+
+    /// The driver's scalars of the parameter's `t`th step. Gradients are sums that come to `multiplied`
+    /// times their value. Without `control`, gradients are as they should be, or
+    /// `shaders/control/prepare.wgsl` scales them.
+    pub(crate) fn driver_scalars(&self, t: u64, control: Option<(&Control, f64)>) -> DriverScalars {
         let (scale, clip) = control.map_or((1.0, 0.0), |(control, multiplied)| {
             let scale = control.loss_scale.initial() * multiplied;
             (scale, control.clip_value.unwrap_or(0.0) * scale)
         });
-        let lr = self.rule.outer_lr(self.lr);
-        let gain = self.ema_gain(t);
-        [lr, decay, l2, sign / scale, clip, 0.0, 0.0, 0.0, gain, 0.0, 0.0, 0.0]
+        let mut start = [0.0; MAX_SLOTS];
+        for (number, slot) in start.iter_mut().zip(self.rule.slots()) {
+            *number = slot.start.number(self.lr);
+        }
+        let [lr, decay, l2, sign] = self.factors(t);
+        DriverScalars {
+            lr,
+            decay,
+            l2,
+            grad_scale: sign / scale,
+            clip,
+            ema: self.ema_gain(t),
+            first: if t == 1 { 1.0 } else { 0.0 },
+            start,
+            ..DriverScalars::default()
+        }
+    }
+
+    /// What the `t`th step multiplies: the direction, the parameter in the step, the parameter in the
+    /// gradient that the rule sees, and the gradient.
+    fn factors(&self, t: u64) -> [f64; 4] {
+        let Rates { lr, decay } = self.rule.rates(At { t, lr: self.lr });
+        let sign = if self.maximize { -1.0 } else { 1.0 };
+        match self.decoupled {
+            true => [lr, decay * self.weight_decay, 0.0, sign],
+            false => [lr, 0.0, self.weight_decay, sign],
+        }
     }
 
     /// How much of the parameter goes into its average: (1 − d) / (1 − dᵗ).
@@ -219,13 +243,77 @@ impl Group {
     }
 
     /// One element's step: `shaders/kernel/update.wgsl` in the arithmetic of `N`. Returns the parameter.
+    /// At the parameter's first step, `state` is replaced by what the rule's slots start at.
     pub(crate) fn update<N: Evaluate>(&self, p: N, loaded: N, state: &mut [N], t: u64) -> N {
-        let [lr, decay, l2, grad_scale, ..] = self.driver_scalars(t, None).map(N::scalar);
+        if t == 1 {
+            for (number, slot) in state.iter_mut().zip(self.rule.slots()) {
+                *number = slot.start.of(p, self.lr);
+            }
+        }
+        let [lr, decay, l2, grad_scale] = self.factors(t).map(N::scalar);
         let g = grad_scale * loaded + l2 * p;
-        let u = N::direction(&*self.rule, g, state, At { t, lr: self.lr });
+        let u = N::direction(&*self.rule, p, g, state, At { t, lr: self.lr });
         p - (lr * u + decay * p)
     }
 }
 
-/// How many [`Group::driver_scalars`] there are.
-pub(crate) const DRIVER_SCALARS: usize = 12;
+impl From<Variant> for Group {
+    fn from(variant: Variant) -> Self {
+        let Variant { rule, lr, weight_decay, decoupled, maximize } = variant;
+        Self { weight_decay, decoupled, maximize, ..Self::with(lr, rule) }
+    }
+}
+
+/// The scalars of one step that are not the rule's own, in f64: the members of `Scalars` in
+/// `shaders/step.wgsl` before `hyper`, which says what each does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DriverScalars {
+    pub(crate) lr: f64,
+    pub(crate) decay: f64,
+    pub(crate) l2: f64,
+    pub(crate) grad_scale: f64,
+    pub(crate) clip: f64,
+    pub(crate) skip: f64,
+    /// [`noise::key`](crate::num::noise::key) of a seed and the step.
+    pub(crate) noise: [f64; 2],
+    pub(crate) ema: f64,
+    pub(crate) first: f64,
+    pub(crate) sums: f64,
+    pub(crate) start: [f64; MAX_SLOTS],
+}
+
+/// How many words [`DriverScalars`] take.
+pub(crate) const DRIVER_SCALARS: usize = DriverScalars::NAMES.len();
+
+impl DriverScalars {
+    /// The members of `Scalars`, in order.
+    pub(crate) const NAMES: [&str; 16] = [
+        "lr",
+        "decay",
+        "l2",
+        "grad_scale",
+        "clip",
+        "skip",
+        "noise_0",
+        "noise_1",
+        "ema",
+        "first",
+        "sums",
+        "unused",
+        "start_0",
+        "start_1",
+        "start_2",
+        "start_3",
+    ];
+
+    /// The numbers in the order of [`DriverScalars::NAMES`].
+    pub(crate) fn words(self) -> [f64; DRIVER_SCALARS] {
+        let Self { lr, decay, l2, grad_scale, clip, skip, noise, ema, first, sums, start } = self;
+        let [noise_0, noise_1] = noise;
+        let [start_0, start_1, start_2, start_3] = start;
+        [
+            lr, decay, l2, grad_scale, clip, skip, noise_0, noise_1, ema, first, sums, 0.0,
+            start_0, start_1, start_2, start_3,
+        ]
+    }
+}

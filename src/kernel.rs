@@ -22,9 +22,9 @@ pub(crate) use files::{Address, Binding, Body, Files, Grads, Weight};
 pub use files::{Kernel, every_kernel_of, kernels, kernels_of};
 
 use crate::error::Error;
-use crate::group::{DRIVER_SCALARS, Group};
+use crate::group::{DRIVER_SCALARS, DriverScalars};
 use crate::plan::Bounds;
-use crate::rule::{self, Rule};
+use crate::rule::{self, Rule, Variant};
 
 /// Bytes from one group's scalars to the next's: a uniform's dynamic offset is a multiple of this on
 /// every device, and `Block` in `shaders/scalars/table.wgsl` is as large.
@@ -40,9 +40,13 @@ pub(crate) const LAUNCH: u64 = 48;
 pub(crate) const STORAGE_BUFFERS: u32 = 3;
 
 /// Numbers of bindings in group 0: one more than the highest.
-pub(crate) const BINDINGS: u32 = 10;
+pub(crate) const BINDINGS: u32 = 11;
 
-const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 <= BLOCK as usize);
+/// The members of `Scalars` in `shaders/step.wgsl` before the rule's own, in order.
+pub const DRIVER: [&str; DRIVER_SCALARS] = DriverScalars::NAMES;
+
+// `Block` in `shaders/scalars/table.wgsl` needs some padding.
+const _: () = assert!((DRIVER_SCALARS + rule::MAX_SCALARS) * 4 < BLOCK as usize);
 
 /// The layouts and pipelines of one device, each made when first needed.
 #[derive(Debug)]
@@ -197,7 +201,7 @@ impl Kernels {
 /// Whether a rule's kernels are this crate's own.
 fn is_ours(rule: &dyn Rule) -> bool {
     let entry = rule::ALL.iter().find(|entry| entry.wgsl == rule.wgsl());
-    let same = |ours: &Group| Kind::of(&*ours.rule) == Kind::of(rule);
+    let same = |ours: &Variant| Kind::of(&*ours.rule) == Kind::of(rule);
     entry.is_some_and(|entry| (entry.variants)().iter().any(same))
 }
 

@@ -31,14 +31,14 @@ mod view;
 
 pub use control::{Accumulation, Control, Controller, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
-pub use cpu::{Chunk, Cpu};
+pub use cpu::Cpu;
 pub use error::Error;
 pub use group::Group;
 pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use reference::Reference;
 pub use rule::rules::*;
-pub use rule::{At, Formula, Oracle, Rule};
+pub use rule::{At, Formula, Oracle, Rates, Rule, Scalar, Slot, Start, Varies};
 pub use view::View;
 pub use wgpu;
 

@@ -25,6 +25,7 @@ use crate::kernel::{Body, Kernels, Kind};
 use crate::num::Master;
 use crate::plan::Bounds;
 use crate::record::{Launches, StepScalars, record};
+use crate::rule::slot_names;
 use crate::view::View;
 
 /// The next optimizer's serial number.
@@ -192,13 +193,14 @@ impl Optimizer {
         }
         device::check(&self.device.limits(), &group, false)?;
         if Kind::of(&**old) != Kind::of(&*group.rule) {
-            if used && old.slots() != group.rule.slots() {
+            let [old_slots, new_slots] = [&**old, &*group.rule].map(slot_names);
+            if used && old_slots != new_slots {
                 return Err(Error::OtherState {
                     group: id.index,
                     old: old.name(),
-                    old_slots: check::quoted(old.slots()),
+                    old_slots: check::quoted(&old_slots),
                     new: group.rule.name(),
-                    new_slots: check::quoted(group.rule.slots()),
+                    new_slots: check::quoted(&new_slots),
                 });
             }
             self.kernels.check(&*group.rule)?;

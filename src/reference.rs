@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::rule::Evaluate;
+use crate::rule::{Evaluate, slot_names};
 
 /// One parameter under one group, in f64: what a GPU would compute with exact arithmetic, and without
 /// rounding anything to 16 bits.
@@ -85,7 +85,7 @@ impl<N: Evaluate> Reference<N> {
     /// If it is not a finite number, 0 or more.
     pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
         let group = Group { lr, ..self.group.clone() };
-        group.check()?;
+        group.check_rate()?;
         self.group = group;
         Ok(())
     }
@@ -102,7 +102,7 @@ impl<N: Evaluate> Reference<N> {
 
     /// A slot of the state by its PyTorch name, or `None` if the rule keeps no such slot.
     pub fn state(&self, slot: &str) -> Option<Vec<N>> {
-        let slots = self.group.rule.slots();
+        let slots = slot_names(&*self.group.rule);
         let at = slots.iter().position(|s| *s == slot)?;
         Some(self.state.iter().skip(at).step_by(slots.len()).copied().collect())
     }

@@ -94,7 +94,7 @@ pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
 
 /// Every group that [`verify`] runs in f32: all variants of all rules.
 pub fn groups() -> Vec<Group> {
-    rule::ALL.iter().flat_map(|entry| (entry.variants)()).collect()
+    rule::ALL.iter().flat_map(|entry| (entry.variants)()).map(Group::from).collect()
 }
 
 /// One row of [`verify`], for any group, a rule of your own included.

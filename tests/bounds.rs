@@ -20,7 +20,7 @@ fn adams_bounds_are_within_their_closed_forms_and_not_far_below() {
         let (m, v, p, g) = (ms[i], vs[i].abs(), ps[i], gs[i]);
         let at = At { t: 1 + i as u64 % 50, lr: 1e-3 };
         let mut state = [OneStep::loaded(m), OneStep::loaded(v)];
-        let u = adam.one_step(OneStep::loaded(g), &mut state, at);
+        let u = adam.one_step(OneStep::loaded(1.0), OneStep::loaded(g), &mut state, at);
         let after = OneStep::loaded(p) - OneStep::scalar(at.lr) * u;
 
         let [m, p, g] = [m, p, g].map(f64::from);

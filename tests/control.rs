@@ -68,7 +68,7 @@ impl Model {
     fn bits(&mut self, gpu: &Gpu) -> Vec<Vec<u32>> {
         let mut all: Vec<Vec<u32>> = self.params.iter().map(|view| bits(gpu, view)).collect();
         for (i, name) in (0..LENGTHS.len()).map(|i| (i, format!("w{i}"))) {
-            for slot in self.groups[i % 2].rule.slots() {
+            for slot in self.groups[i % 2].rule.slots().iter().map(|slot| slot.name) {
                 all.push(bits(gpu, &ok(self.optimizer.state(&name, slot))));
             }
         }

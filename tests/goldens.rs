@@ -183,7 +183,7 @@ fn the_reference_agrees_with_its_origin() {
                     );
                 }
             }
-            for slot in group.rule.slots() {
+            for slot in group.rule.slots().iter().map(|slot| slot.name) {
                 let state = reference.state(slot).unwrap_or_else(|| panic!("{file}: no {slot}"));
                 let origin = state_of(&expected, name, slot, sign);
                 for (x, y) in state.iter().zip(&origin) {
@@ -252,7 +252,7 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
             }
         }
         for (t, bound) in traced.iter().zip(&bounds) {
-            for slot in group.rule.slots() {
+            for slot in group.rule.slots().iter().map(|slot| slot.name) {
                 let view = ok(optimizer.state(t.name, slot));
                 let origin = state_of(&expected, t.name, slot, sign);
                 let bound = bound.state(slot).unwrap_or_default();

@@ -7,7 +7,8 @@ mod common;
 use common::{gpu, ok};
 use wgpu_optim::verify::{Row, verify_group};
 use wgpu_optim::{
-    Adagrad, Adam, At, Error, Formula, Group, Number, Optimizer, RmsProp, Rule, Sgd, View,
+    Adagrad, Adam, At, Error, Formula, Group, Number, Optimizer, Rates, RmsProp, Rule, Scalar, Sgd,
+    Slot, View,
 };
 
 /// A rule with other WGSL than its own formula's.
@@ -18,8 +19,8 @@ struct Mutant<R> {
 }
 
 impl<R: Formula> Formula for Mutant<R> {
-    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
-        self.rule.direction(g, state, at)
+    fn direction<N: Number>(&self, p: N, g: N, state: &mut [N], at: At) -> N {
+        self.rule.direction(p, g, state, at)
     }
 }
 
@@ -32,7 +33,7 @@ impl<R: Rule + Formula> Rule for Mutant<R> {
         self.wgsl
     }
 
-    fn slots(&self) -> &'static [&'static str] {
+    fn slots(&self) -> Vec<Slot> {
         self.rule.slots()
     }
 
@@ -40,12 +41,16 @@ impl<R: Rule + Formula> Rule for Mutant<R> {
         self.rule.switches()
     }
 
-    fn scalar_names(&self) -> &'static [&'static str] {
-        self.rule.scalar_names()
+    fn hyper(&self) -> Vec<Scalar> {
+        self.rule.hyper()
     }
 
     fn scalars(&self, at: At, out: &mut [f64]) {
         self.rule.scalars(at, out);
+    }
+
+    fn rates(&self, at: At) -> Rates {
+        self.rule.rates(at)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -168,7 +173,7 @@ fn a_rule_that_is_too_large_is_refused() {
     struct Large;
 
     impl Formula for Large {
-        fn direction<N: Number>(&self, g: N, _: &mut [N], _: At) -> N {
+        fn direction<N: Number>(&self, _: N, g: N, _: &mut [N], _: At) -> N {
             g
         }
     }
@@ -182,16 +187,16 @@ fn a_rule_that_is_too_large_is_refused() {
             ""
         }
 
-        fn slots(&self) -> &'static [&'static str] {
-            &["a", "b", "c", "d"]
+        fn slots(&self) -> Vec<Slot> {
+            ["a", "b", "c", "d", "e"].map(Slot::zero).into()
         }
 
         fn switches(&self) -> Vec<(&'static str, bool)> {
             Vec::new()
         }
 
-        fn scalar_names(&self) -> &'static [&'static str] {
-            &[]
+        fn hyper(&self) -> Vec<Scalar> {
+            Vec::new()
         }
 
         fn scalars(&self, _: At, _: &mut [f64]) {}
@@ -203,7 +208,7 @@ fn a_rule_that_is_too_large_is_refused() {
 
     let error = Optimizer::new(&gpu().device).add_group(Group::new(1e-3, Large));
     let message = error.expect_err("it must be refused").to_string();
-    assert_eq!(message, "rule `large` has 4 slots, a kernel at most 3; split the rule");
+    assert_eq!(message, "rule `large` has 5 slots, a kernel at most 4; split the rule");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn after(group: &Group, grads: &[f32]) -> Vec<Vec<f32>> {
         gpu.queue.write_buffer(&g, 0, bytemuck::cast_slice(&[*grad; 4]));
         gpu.step(&mut optimizer);
         let mut now = vec![read(gpu, &View::f32(&w))[0]];
-        for slot in group.rule.slots() {
+        for slot in group.rule.slots().iter().map(|slot| slot.name) {
             now.push(read(gpu, &ok(optimizer.state("w", slot)))[0]);
         }
         all.push(now);

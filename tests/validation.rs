@@ -97,7 +97,7 @@ fn train(gpu: &Gpu, group: &Group) -> Result<(), Error> {
     gpu.step(&mut optimizer);
 
     let mut views = vec![View::f32(&params), shared];
-    for slot in group.rule.slots() {
+    for slot in group.rule.slots().iter().map(|slot| slot.name) {
         views.push(optimizer.state("own 1023", slot)?);
     }
     gpu.download_all(&views)?;

@@ -9,3 +9,4 @@ const sum_binding = 4u;
 const lower_binding = 7u;
 const ema_binding = 8u;
 const copy_binding = 9u;
+const slot_3_binding = 10u;

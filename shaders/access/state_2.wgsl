@@ -1,5 +1,5 @@
 fn load_state(i: u32) {
-    state = State(load_slot_0(i), load_slot_1(i), real());
+    state = State(load_slot_0(i), load_slot_1(i), real(), real());
 }
 
 fn store_state(i: u32) {

@@ -14,7 +14,7 @@ fn update(
     load_state(at.state);
     let average = load_average(at);
 
-    state = State(state[0] + g, state[1] + g, state[2] + g);
+    state = State(state[0] + g, state[1] + g, state[2] + g, state[3] + g);
 
     let weight = store_weight(at, p + g, vec2<f32>());
     store_state(at.state);

@@ -24,12 +24,12 @@ fn update(
             loaded = clipped(loaded, step.clip);
         }
         let g = step.grad_scale * loaded + step.l2 * p;
-        let u = direction(g, step.hyper);
+        let u = direction(p, g, step.hyper);
 
         let key = vec2(step.noise_0, step.noise_1);
         let weight = store_weight(at, p - (step.lr * u + step.decay * p), key);
         store_state(at.state);
-        store_average(at, average, weight, step.average);
+        store_average(at, average, weight, step.ema);
     }
     if at.inside {
         clear_grad(at.grad); // of a step that is not taken, too

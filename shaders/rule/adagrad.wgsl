@@ -12,7 +12,7 @@ struct Hyper {
     eps: f32,
 }
 
-fn direction(g: real, hyper: Hyper) -> real {
+fn direction(p: real, g: real, hyper: Hyper) -> real {
     let s = state[SUM] + g * g;
     state[SUM] = s;
     return hyper.scale * g / (sqrt(s + hyper.eps_root) + hyper.eps);

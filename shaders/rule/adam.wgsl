@@ -25,7 +25,7 @@ struct Hyper {
     eps: f32,
 }
 
-fn direction(g: real, hyper: Hyper) -> real {
+fn direction(p: real, g: real, hyper: Hyper) -> real {
     let m = decayed(state[EXP_AVG], hyper.beta1, hyper.beta1_low, hyper.gain1 * g);
     state[EXP_AVG] = m;
     var v = decayed(state[EXP_AVG_SQ], hyper.beta2, hyper.beta2_low, hyper.gain2 * g * g);

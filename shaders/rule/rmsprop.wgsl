@@ -25,7 +25,7 @@ struct Hyper {
     inner_lr: f32,  // 1, or lr where the origin keeps it in the momentum buffer
 }
 
-fn direction(g: real, hyper: Hyper) -> real {
+fn direction(p: real, g: real, hyper: Hyper) -> real {
     let s = decayed(state[SQUARE_AVG], hyper.alpha, hyper.alpha_low, hyper.gain * g * g);
     state[SQUARE_AVG] = s;
 

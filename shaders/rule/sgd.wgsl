@@ -15,7 +15,7 @@ struct Hyper {
     gain: f32, // 1 − τ, the dampening; 1 at the first step
 }
 
-fn direction(g: real, hyper: Hyper) -> real {
+fn direction(p: real, g: real, hyper: Hyper) -> real {
     if !MOMENTUM {
         return g;
     }

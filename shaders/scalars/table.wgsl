@@ -4,7 +4,7 @@
 // 256 bytes, by members that exist: GLSL cannot express `@size`, and naga drops it there.
 struct Block {
     scalars: Scalars,
-    padding: array<vec4<f32>, (52u - HYPER_LENGTH) / 4u>,
+    padding: array<vec4<f32>, (48u - HYPER_LENGTH) / 4u>,
 }
 const WINDOW = 32u;
 @group(1) @binding(0) var<uniform> blocks: array<Block, WINDOW>;

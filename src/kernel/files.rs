@@ -136,8 +136,9 @@ impl Files {
     /// What it binds in group 0 besides its launch and chunks.
     pub(crate) fn bindings(self, slots: usize) -> Vec<Binding> {
         let mut all = vec![Binding::written(2, Role::Param), Binding::grads(self.grads)];
-        let slot = |slot| Binding { slot, ..Binding::written(4 + slot as u32, Role::State) };
-        all.extend((0..slots).map(slot));
+        let numbers = [4, 5, 6, 10];
+        let slot = |(slot, number)| Binding { slot, ..Binding::written(number, Role::State) };
+        all.extend(numbers.into_iter().take(slots).enumerate().map(slot));
         all.extend(match self.weight {
             Weight::Plain | Weight::Stochastic => None,
             Weight::Remainder | Weight::Master => Some(Binding::written(7, Role::Lower)),
@@ -303,6 +304,7 @@ const STATE: [&str; rule::MAX_SLOTS + 1] = [
     include_str!("../../shaders/access/state_1.wgsl"),
     include_str!("../../shaders/access/state_2.wgsl"),
     include_str!("../../shaders/access/state_3.wgsl"),
+    include_str!("../../shaders/access/state_4.wgsl"),
 ];
 
 /// Every combination of formats, all f32 first.
@@ -345,7 +347,7 @@ pub fn every_kernel_of(group: &Group) -> impl Iterator<Item = Kernel> {
 
 /// Every kernel of every rule this crate ships, each once.
 pub fn kernels() -> Vec<Kernel> {
-    let groups = rule::ALL.iter().flat_map(|entry| (entry.variants)());
+    let groups = rule::ALL.iter().flat_map(|entry| (entry.variants)()).map(Group::from);
     let mut all: Vec<Kernel> = groups.flat_map(|group| kernels_of(&group)).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all.dedup_by(|a, b| a.name == b.name);

@@ -42,8 +42,8 @@ pub(super) fn fill_window(scalars: &mut Vec<u32>) {
 pub(super) fn scalars(group: &Group, t: u64, control: Option<(&Control, f64)>) -> [u32; WORDS] {
     let mut scalars = [0.0; WORDS];
     let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
-    driver.copy_from_slice(&group.driver_scalars(t, control));
-    let own = group.rule.scalar_names().len();
+    driver.copy_from_slice(&group.driver_scalars(t, control).words());
+    let own = group.rule.hyper().len();
     group.rule.scalars(At { t, lr: group.lr }, &mut hyper[..own]);
     scalars.map(|scalar| (scalar as f32).to_bits())
 }

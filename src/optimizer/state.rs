@@ -10,6 +10,7 @@ use crate::kernel::{Body, Files, Grads, Kind, WINDOW, Weight, now};
 use crate::num::{Format, Master, WORD};
 use crate::plan::{self, Piece, Role, Roles};
 use crate::record::{Bound, Buffers, Launches, recordables};
+use crate::rule::slot_names;
 use crate::view::View;
 
 /// The state of parameters that share a buffer, the names of their slots, and the step they were
@@ -30,7 +31,7 @@ pub(super) struct Page {
 
 /// What a page holds of each parameter: slots, their format, what completes the parameter, and whether
 /// its average.
-type Kept<'a> = (&'a [&'static str], Format, Master, bool);
+type Kept = (Vec<&'static str>, Format, Master, bool);
 
 /// A parameter's place in a page.
 #[derive(Clone, Copy, Debug)]
@@ -137,14 +138,15 @@ impl Optimizer {
         self.prepare()?;
         let param = &self.params[index];
         let rule = &*self.group_of(param).rule;
-        let at = rule.slots().iter().position(|s| *s == slot);
+        let slots = slot_names(rule);
+        let at = slots.iter().position(|s| *s == slot);
         match (at, &param.state) {
             (Some(at), Some(place)) => Ok(self.pages[place.page].view(at, place, param.param.len)),
             _ => Err(Error::UnknownSlot {
                 name: name.to_owned(),
                 rule: rule.name(),
                 slot: slot.to_owned(),
-                known: check::quoted(rule.slots()),
+                known: check::quoted(&slots),
             }),
         }
     }
@@ -193,8 +195,8 @@ impl Optimizer {
         let mut together = Buckets::new();
         for (i, param) in self.params.iter().enumerate().skip(self.with_state) {
             let Group { rule, state_format, ema, .. } = self.group_of(param);
-            let kept = (rule.slots(), *state_format, param.master, ema.is_some());
-            let key = (param.param.buffer.clone(), kept);
+            let kept = (slot_names(&**rule), *state_format, param.master, ema.is_some());
+            let key = (param.param.buffer.clone(), kept.clone());
             together.entry(key, || (kept, Vec::new())).1.push(i);
         }
         self.with_state = self.params.len();
@@ -212,7 +214,7 @@ impl Optimizer {
                 let phase = self.params[i].param.at() % 4;
                 let mut start = next_in_phase(end, phase);
                 if (start + len) * largest > most {
-                    self.add_page(kept, end);
+                    self.add_page(kept.clone(), end);
                     start = phase;
                 }
                 self.params[i].state = Some(Place { page: self.pages.len(), at: start });
@@ -223,7 +225,7 @@ impl Optimizer {
     }
 
     /// A page of `elements` a slot.
-    fn add_page(&mut self, (slots, format, master, averaged): Kept<'_>, elements: u64) {
+    fn add_page(&mut self, (slots, format, master, averaged): Kept, elements: u64) {
         let buffer = |what, format| self.state_buffer(what, format, elements);
         let slots = slots.iter().map(|slot| buffer(slot, format)).collect();
         let lower = master.rest().map(|format| buffer("master", format));

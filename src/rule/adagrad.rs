@@ -1,6 +1,8 @@
-use super::{At, Entry, Formula, Rule, check_epsilon, check_non_negative};
+use super::check::{check_epsilon, check_non_negative};
+use super::contract::{Rule, Scalar, Slot};
+use super::entry::{Entry, Variant};
+use super::formula::{At, Formula};
 use crate::error::Error;
-use crate::group::Group;
 use crate::num::Number;
 
 /// Adagrad ([Duchi, Hazan & Singer 2011](https://jmlr.org/papers/v12/duchi11a.html)).
@@ -43,7 +45,7 @@ impl Adagrad {
 impl Formula for Adagrad {
     // Into the CPU engine's loop, which is vectorized only as one piece.
     #[inline(always)]
-    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+    fn direction<N: Number>(&self, _: N, g: N, state: &mut [N], at: At) -> N {
         let sum = &mut state[0];
         *sum = *sum + g * g;
         let root = (*sum + N::scalar(self.eps_root)).sqrt();
@@ -60,16 +62,20 @@ impl Rule for Adagrad {
         ENTRY.wgsl
     }
 
-    fn slots(&self) -> &'static [&'static str] {
-        &["sum"]
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::zero("sum")]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
         Vec::new()
     }
 
-    fn scalar_names(&self) -> &'static [&'static str] {
-        &["scale", "eps_root", "eps"]
+    fn hyper(&self) -> Vec<Scalar> {
+        vec![
+            Scalar::by_step_if(self.lr_decay != 0.0, "scale"),
+            Scalar::fixed("eps_root"),
+            Scalar::fixed("eps"),
+        ]
     }
 
     fn scalars(&self, at: At, out: &mut [f64]) {
@@ -87,12 +93,12 @@ pub(super) const ENTRY: Entry = Entry {
     wgsl: include_str!("../../shaders/rule/adagrad.wgsl"),
     variants,
     #[cfg(feature = "cli")]
-    config: crate::config::Options::of::<Adagrad>(1e-2, false),
+    json: super::entry::Json::of::<Adagrad>(1e-2, false),
 };
 
-fn variants() -> Vec<Group> {
+fn variants() -> Vec<Variant> {
     vec![
-        Group::new(1e-2, Adagrad::default()),
-        Group::new(1e-2, Adagrad { lr_decay: 0.1, ..Adagrad::pytorch() }).weight_decay(0.1),
+        Variant::new(1e-2, Adagrad::default()),
+        Variant::new(1e-2, Adagrad { lr_decay: 0.1, ..Adagrad::pytorch() }).l2(0.1),
     ]
 }

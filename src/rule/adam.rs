@@ -1,6 +1,8 @@
-use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction};
+use super::check::{check_epsilon, check_fraction};
+use super::contract::{Rule, Scalar, Slot};
+use super::entry::{Entry, Variant};
+use super::formula::{At, Formula};
 use crate::error::Error;
-use crate::group::Group;
 use crate::num::{Number, halves};
 
 /// ADAM ([Kingma & Ba 2015, algorithm 1](https://arxiv.org/abs/1412.6980)), with AMSGrad
@@ -14,7 +16,7 @@ use crate::num::{Number, halves};
 /// ```
 ///
 /// State: `exp_avg` (m), `exp_avg_sq` (v), and `max_exp_avg_sq` (x) with AMSGrad. Weight decay, L2 or
-/// decoupled as in AdamW, is the [`Group`]'s.
+/// decoupled as in AdamW, is the [`Group`](crate::Group)'s.
 ///
 /// *Differs from PyTorch*: ε stands inside the root by default; [`Adam::pytorch`] has it outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +33,6 @@ pub struct Adam {
     pub amsgrad: bool,
     /// Take `eps` as the ε̂ of the paper's section 2, added before the bias correction of the root:
     /// Keras's and TensorFlow's form, in which ε weighs 1 / √(1 − β₂ᵗ) times as much; `false`.
-    #[cfg_attr(feature = "cli", serde(skip))]
     pub eps_hat: bool,
 }
 
@@ -73,7 +74,7 @@ impl Adam {
 impl Formula for Adam {
     // Into the CPU engine's loop, which is vectorized only as one piece.
     #[inline(always)]
-    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+    fn direction<N: Number>(&self, _: N, g: N, state: &mut [N], at: At) -> N {
         let [beta1, beta2] = self.betas;
         let m = state[0].decayed(beta1, N::scalar(1.0 - beta1) * g);
         state[0] = m;
@@ -98,30 +99,28 @@ impl Rule for Adam {
         ENTRY.wgsl
     }
 
-    fn slots(&self) -> &'static [&'static str] {
-        if self.amsgrad {
-            &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
-        } else {
-            &["exp_avg", "exp_avg_sq"]
-        }
+    fn slots(&self) -> Vec<Slot> {
+        let mut slots = vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")];
+        slots.extend(self.amsgrad.then(|| Slot::zero("max_exp_avg_sq")));
+        slots
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
         vec![("AMSGRAD", self.amsgrad)]
     }
 
-    fn scalar_names(&self) -> &'static [&'static str] {
-        &[
-            "beta1",
-            "beta1_low",
-            "gain1",
-            "beta2",
-            "beta2_low",
-            "gain2",
-            "m_scale",
-            "v_scale",
-            "eps_root",
-            "eps",
+    fn hyper(&self) -> Vec<Scalar> {
+        vec![
+            Scalar::fixed("beta1"),
+            Scalar::fixed("beta1_low"),
+            Scalar::fixed("gain1"),
+            Scalar::fixed("beta2"),
+            Scalar::fixed("beta2_low"),
+            Scalar::fixed("gain2"),
+            Scalar::by_step("m_scale"),
+            Scalar::by_step("v_scale"),
+            Scalar::fixed("eps_root"),
+            Scalar::by_step_if(self.eps_hat, "eps"),
         ]
     }
 
@@ -156,20 +155,17 @@ pub(super) const ENTRY: Entry = Entry {
     wgsl: include_str!("../../shaders/rule/adam.wgsl"),
     variants,
     #[cfg(feature = "cli")]
-    config: crate::config::Options::of::<Adam>(1e-3, true),
+    json: super::entry::Json::of::<Adam>(1e-3, true),
 };
 
-fn variants() -> Vec<Group> {
+fn variants() -> Vec<Variant> {
     let amsgrad = Adam { amsgrad: true, ..Adam::default() };
     vec![
-        Group::new(1e-3, Adam::default()),
-        Group::new(1e-3, amsgrad.clone()).weight_decay(0.1),
-        Group::new(1e-3, Adam::pytorch()).weight_decay(0.1).decoupled(true),
-        Group::new(1e-2, Adam { amsgrad: true, ..Adam::pytorch() })
-            .weight_decay(0.01)
-            .decoupled(true)
-            .maximize(true),
-        Group::new(1e-2, Adam { betas: [0.0, 0.5], ..Adam::keras() }),
-        Group::new(1e-4, Adam { betas: [0.95, 0.99999], ..amsgrad }).maximize(true),
+        Variant::new(1e-3, Adam::default()),
+        Variant::new(1e-3, amsgrad.clone()).l2(0.1),
+        Variant::new(1e-3, Adam::pytorch()).decay(0.1),
+        Variant::new(1e-2, Adam { amsgrad: true, ..Adam::pytorch() }).decay(0.01).maximize(),
+        Variant::new(1e-2, Adam { betas: [0.0, 0.5], ..Adam::keras() }),
+        Variant::new(1e-4, Adam { betas: [0.95, 0.99999], ..amsgrad }).maximize(),
     ]
 }

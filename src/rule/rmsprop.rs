@@ -1,6 +1,8 @@
-use super::{At, Entry, Formula, Rule, check_epsilon, check_fraction, check_non_negative};
+use super::check::{check_epsilon, check_fraction, check_non_negative};
+use super::contract::{Rates, Rule, Scalar, Slot};
+use super::entry::{Entry, Variant};
+use super::formula::{At, Formula};
 use crate::error::Error;
-use crate::group::Group;
 use crate::num::{Number, halves};
 
 /// RMSProp ([Hinton 2012, lecture 6e](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf)),
@@ -34,7 +36,6 @@ pub struct RmsProp {
     pub centered: bool,
     /// Keep the learning rate inside the momentum buffer (`b ← μ b + lr·u`), as Keras, TensorFlow
     /// and Optax do and PyTorch does not. Matters only while the learning rate changes; `false`.
-    #[cfg_attr(feature = "cli", serde(skip))]
     pub lr_in_momentum: bool,
 }
 
@@ -75,7 +76,7 @@ impl RmsProp {
 impl Formula for RmsProp {
     // Into the CPU engine's loop, which is vectorized only as one piece.
     #[inline(always)]
-    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+    fn direction<N: Number>(&self, _: N, g: N, state: &mut [N], at: At) -> N {
         // Taken apart by place, so that where the number of slots is known no access is checked.
         let [square_avg, rest @ ..] = state else { return g };
         let gain = N::scalar(1.0 - self.alpha);
@@ -114,21 +115,29 @@ impl Rule for RmsProp {
         ENTRY.wgsl
     }
 
-    fn slots(&self) -> &'static [&'static str] {
-        match (self.centered, self.momentum != 0.0) {
-            (false, false) => &["square_avg"],
-            (true, false) => &["square_avg", "grad_avg"],
-            (false, true) => &["square_avg", "momentum_buffer"],
-            (true, true) => &["square_avg", "grad_avg", "momentum_buffer"],
-        }
+    fn slots(&self) -> Vec<Slot> {
+        let mut slots = vec![Slot::zero("square_avg")];
+        slots.extend(self.centered.then(|| Slot::zero("grad_avg")));
+        slots.extend((self.momentum != 0.0).then(|| Slot::zero("momentum_buffer")));
+        slots
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
         vec![("CENTERED", self.centered), ("MOMENTUM", self.momentum != 0.0)]
     }
 
-    fn scalar_names(&self) -> &'static [&'static str] {
-        &["alpha", "alpha_low", "gain", "eps_root", "eps", "momentum", "momentum_low", "inner_lr"]
+    fn hyper(&self) -> Vec<Scalar> {
+        let names = [
+            "alpha",
+            "alpha_low",
+            "gain",
+            "eps_root",
+            "eps",
+            "momentum",
+            "momentum_low",
+            "inner_lr",
+        ];
+        names.map(Scalar::fixed).into()
     }
 
     fn scalars(&self, at: At, out: &mut [f64]) {
@@ -148,8 +157,8 @@ impl Rule for RmsProp {
         ]);
     }
 
-    fn outer_lr(&self, lr: f64) -> f64 {
-        if self.lr_inside() { 1.0 } else { lr }
+    fn rates(&self, at: At) -> Rates {
+        Rates { lr: if self.lr_inside() { 1.0 } else { at.lr }, decay: at.lr }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -164,20 +173,18 @@ pub(super) const ENTRY: Entry = Entry {
     wgsl: include_str!("../../shaders/rule/rmsprop.wgsl"),
     variants,
     #[cfg(feature = "cli")]
-    config: crate::config::Options::of::<RmsProp>(1e-2, false),
+    json: super::entry::Json::of::<RmsProp>(1e-2, false),
 };
 
-fn variants() -> Vec<Group> {
+fn variants() -> Vec<Variant> {
     let default = RmsProp::default();
     vec![
-        Group::new(1e-2, default.clone()),
-        Group::new(1e-2, RmsProp { centered: true, ..default.clone() }).weight_decay(0.1),
-        Group::new(1e-2, RmsProp { momentum: 0.9, ..default.clone() }).maximize(true),
-        Group::new(1e-2, RmsProp { centered: true, momentum: 0.9, ..default }),
-        Group::new(1e-3, RmsProp { centered: true, momentum: 0.99, ..RmsProp::pytorch() }),
-        Group::new(1e-2, RmsProp { momentum: 0.9, ..RmsProp::keras() })
-            .weight_decay(0.01)
-            .decoupled(true),
-        Group::new(1e-3, RmsProp { alpha: 0.0, ..RmsProp::pytorch() }),
+        Variant::new(1e-2, default.clone()),
+        Variant::new(1e-2, RmsProp { centered: true, ..default.clone() }).l2(0.1),
+        Variant::new(1e-2, RmsProp { momentum: 0.9, ..default.clone() }).maximize(),
+        Variant::new(1e-2, RmsProp { centered: true, momentum: 0.9, ..default }),
+        Variant::new(1e-3, RmsProp { centered: true, momentum: 0.99, ..RmsProp::pytorch() }),
+        Variant::new(1e-2, RmsProp { momentum: 0.9, ..RmsProp::keras() }).decay(0.01),
+        Variant::new(1e-3, RmsProp { alpha: 0.0, ..RmsProp::pytorch() }),
     ]
 }

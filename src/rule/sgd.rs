@@ -1,6 +1,8 @@
-use super::{At, Entry, Formula, Rule, check_non_negative};
+use super::check::check_non_negative;
+use super::contract::{Rule, Scalar, Slot};
+use super::entry::{Entry, Variant};
+use super::formula::{At, Formula};
 use crate::error::Error;
-use crate::group::Group;
 use crate::num::{Number, halves};
 
 /// Stochastic gradient descent, plain, with momentum
@@ -33,7 +35,7 @@ impl Default for Sgd {
 impl Formula for Sgd {
     // Into the CPU engine's loop, which is vectorized only as one piece.
     #[inline(always)]
-    fn direction<N: Number>(&self, g: N, state: &mut [N], at: At) -> N {
+    fn direction<N: Number>(&self, _: N, g: N, state: &mut [N], at: At) -> N {
         let [b] = state else { return g };
         let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
         *b = b.decayed(self.momentum, N::scalar(gain) * g);
@@ -50,16 +52,20 @@ impl Rule for Sgd {
         ENTRY.wgsl
     }
 
-    fn slots(&self) -> &'static [&'static str] {
-        if self.momentum == 0.0 { &[] } else { &["momentum_buffer"] }
+    fn slots(&self) -> Vec<Slot> {
+        if self.momentum == 0.0 { Vec::new() } else { vec![Slot::zero("momentum_buffer")] }
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
         vec![("MOMENTUM", self.momentum != 0.0), ("NESTEROV", self.nesterov)]
     }
 
-    fn scalar_names(&self) -> &'static [&'static str] {
-        &["momentum", "momentum_low", "gain"]
+    fn hyper(&self) -> Vec<Scalar> {
+        vec![
+            Scalar::fixed("momentum"),
+            Scalar::fixed("momentum_low"),
+            Scalar::by_step_if(self.dampening != 0.0, "gain"),
+        ]
     }
 
     fn scalars(&self, at: At, out: &mut [f64]) {
@@ -87,18 +93,16 @@ pub(super) const ENTRY: Entry = Entry {
     wgsl: include_str!("../../shaders/rule/sgd.wgsl"),
     variants,
     #[cfg(feature = "cli")]
-    config: crate::config::Options::of::<Sgd>(1e-3, false),
+    json: super::entry::Json::of::<Sgd>(1e-3, false),
 };
 
-fn variants() -> Vec<Group> {
+fn variants() -> Vec<Variant> {
     let momentum = Sgd { momentum: 0.9, ..Sgd::default() };
     vec![
-        Group::new(1e-2, Sgd::default()),
-        Group::new(1e-2, momentum.clone()).weight_decay(0.1),
-        Group::new(1e-2, Sgd { dampening: 0.5, ..momentum.clone() }).maximize(true),
-        Group::new(1e-2, Sgd { nesterov: true, ..momentum }),
-        Group::new(1e-3, Sgd { momentum: 0.999, nesterov: true, ..Sgd::default() })
-            .weight_decay(0.01)
-            .decoupled(true),
+        Variant::new(1e-2, Sgd::default()),
+        Variant::new(1e-2, momentum.clone()).l2(0.1),
+        Variant::new(1e-2, Sgd { dampening: 0.5, ..momentum.clone() }).maximize(),
+        Variant::new(1e-2, Sgd { nesterov: true, ..momentum }),
+        Variant::new(1e-3, Sgd { momentum: 0.999, nesterov: true, ..Sgd::default() }).decay(0.01),
     ]
 }

@@ -5,6 +5,7 @@ use crate::control::{Control, LossScale, Norm};
 use crate::group::Group;
 use crate::kernel::all_formats;
 use crate::num::{Format, Master};
+use crate::rule::slot_names;
 
 /// A group, how its numbers are stored, and what else a step does.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Case {
     pub(super) fn compared(&self) -> impl Iterator<Item = &'static str> {
         let beside = [("ema", self.group.ema.is_some()), ("copy", self.copy.is_some())];
         let beside = beside.into_iter().filter(|(_, is)| *is).map(|(what, _)| what);
-        std::iter::once("param").chain(self.group.rule.slots().iter().copied()).chain(beside)
+        std::iter::once("param").chain(slot_names(&*self.group.rule)).chain(beside)
     }
 
     /// The rule and what distinguishes the case, in a few words.

@@ -175,8 +175,9 @@ impl Layout {
     /// Where an optimizer keeps what it does of every spot.
     pub(super) fn kept(&self, optimizer: &mut Optimizer, case: &Case) -> Result<Vec<Kept>, Error> {
         let of = |Spot { name, .. }: &Spot| {
-            let slots = case.group.rule.slots().iter();
-            let slots = slots.map(|slot| optimizer.state(name, slot)).collect::<Result<_, _>>()?;
+            let slots = case.group.rule.slots().into_iter();
+            let slots =
+                slots.map(|slot| optimizer.state(name, slot.name)).collect::<Result<_, _>>()?;
             Ok(Kept { slots, master: optimizer.master(name)?, ema: optimizer.ema(name)? })
         };
         self.spots.iter().map(of).collect()

@@ -69,11 +69,14 @@ fn role_and_codec_are_words_of_accesses_only() {
     }
 }
 
-/// Every file is in some kernel.
+/// Every file is in some kernel, but the one for a rule with more slots than any of this crate's.
 #[test]
 fn no_file_is_unused() {
     let kernels: Vec<_> = kernels().into_iter().chain(control_kernels()).collect();
     for (path, text) in files() {
+        if path.ends_with("access/state_4.wgsl") {
+            continue;
+        }
         let roles = ["param", "grad", "slot_0", "slot_1", "slot_2", "sum", "ema", "copy", "lower"];
         let served = roles.map(|role| text.replace("role", role).replace("codec", "bf16"));
         let used = kernels.iter().any(|k| served.iter().any(|text| k.wgsl.contains(text)));

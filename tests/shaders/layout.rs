@@ -3,6 +3,7 @@
 use naga::common::wgsl::TryToWgsl as _;
 use naga::{AddressSpace, ArraySize, Constant, Handle, Module, StorageAccess, Type, TypeInner};
 use wgpu_optim::Format;
+use wgpu_optim::kernel::DRIVER;
 use wgpu_optim::rule::MAX_SLOTS;
 
 use crate::subject::{self, ENTRY, Subject, WORKGROUP_SIZE};
@@ -58,31 +59,16 @@ fn packed(from: u32, words: &[&str], ty: &str) -> Vec<(u32, String, String)> {
 }
 
 /// `Scalars` and `Hyper` are the driver's numbers and the rule's, in the order the host writes them.
-/// The members of `Scalars` before the rule's own.
-const DRIVER: [&str; 12] = [
-    "lr",
-    "decay",
-    "l2",
-    "grad_scale",
-    "clip",
-    "skip",
-    "noise_0",
-    "noise_1",
-    "average",
-    "unused_0",
-    "unused_1",
-    "unused_2",
-];
-
 #[test]
 fn scalars_are_what_the_host_writes() {
     for Subject { kernel, rule, written, .. } in subject::all() {
         let name = &kernel.name;
         let mut expected = packed(0, &DRIVER, "f32");
-        expected.push((48, "hyper".to_owned(), "Hyper".to_owned()));
+        expected.push((64, "hyper".to_owned(), "Hyper".to_owned()));
         assert_eq!(members(written, "Scalars").0, expected, "{name}");
         let (hyper, _) = members(written, "Hyper");
-        assert_eq!(hyper, packed(0, rule.scalar_names(), "f32"), "{name}");
+        let names: Vec<_> = rule.hyper().iter().map(|scalar| scalar.name).collect();
+        assert_eq!(hyper, packed(0, &names, "f32"), "{name}");
     }
 }
 
@@ -144,7 +130,12 @@ fn bindings_are_what_the_host_binds() {
         } else {
             expected.push((1, 0, "scalars", "uniform", "Scalars"));
         }
-        let slots = (4..).zip(["slot_0_buffer", "slot_1_buffer", "slot_2_buffer"]);
+        let slots = [4, 5, 6, 10].into_iter().zip([
+            "slot_0_buffer",
+            "slot_1_buffer",
+            "slot_2_buffer",
+            "slot_3_buffer",
+        ]);
         let slots = slots.take(rule.slots().len());
         let array = array(state, written);
         expected.extend(slots.map(|(binding, slot)| (0, binding, slot, written, array)));
@@ -205,7 +196,7 @@ fn slots_stand_where_the_host_puts_them() {
     for subject in subject::steps() {
         let name = subject.name();
         for (index, slot) in (0..).zip(subject.rule.slots()) {
-            let constant = slot.to_uppercase();
+            let constant = slot.name.to_uppercase();
             assert_eq!(number(subject, &constant), Some(index), "{name}: {constant}");
         }
         assert_eq!(number(subject, "MAX_SLOTS"), Some(MAX_SLOTS as u32), "{name}");

@@ -127,7 +127,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 fn group(name: &str) -> Result<Group, Failure> {
     let entry = rule::ALL.iter().find(|entry| entry.name == name);
     match entry.and_then(|entry| (entry.variants)().into_iter().next()) {
-        Some(group) => Ok(group),
+        Some(variant) => Ok(variant.into()),
         None => Err(format!("unknown rule `{name}`; known are {}", names().join(", ")).into()),
     }
 }

@@ -90,7 +90,7 @@ fn on_cpu(mut trace: Trace, config: &Config, output: Output) -> Result<ExitCode,
         if let Some(average) = reference.ema() {
             add(format!("ema.{}", tensor.name), average.into());
         }
-        for slot in group.rule.slots() {
+        for slot in group.rule.slots().iter().map(|slot| slot.name) {
             if let Some(values) = reference.state(slot) {
                 add(format!("state.{}.{slot}", tensor.name), values.into());
             }
@@ -171,7 +171,7 @@ fn on_gpu(
         if let Some(average) = optimizer.ema(&tensor.name)? {
             add(format!("ema.{}", tensor.name), average);
         }
-        for slot in group.rule.slots() {
+        for slot in group.rule.slots().iter().map(|slot| slot.name) {
             add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
         }
         if let Some(rest) = optimizer.master(&tensor.name)? {

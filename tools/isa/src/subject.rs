@@ -38,7 +38,7 @@ pub(crate) enum Addressing {
 }
 
 /// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
-const DRIVER_SCALARS: u32 = 12;
+const DRIVER_SCALARS: u32 = 16;
 
 /// The rules that are looked at in every format, and how: others differ in nothing that formats touch, and
 /// scalar kernels store 16 bits by atomics.

@@ -1,0 +1,10 @@
+fn load_state(i: u32) {
+    state = State(load_slot_0(i), load_slot_1(i), load_slot_2(i), load_slot_3(i));
+}
+
+fn store_state(i: u32) {
+    store_slot_0(i, state[0]);
+    store_slot_1(i, state[1]);
+    store_slot_2(i, state[2]);
+    store_slot_3(i, state[3]);
+}

@@ -1,0 +1,185 @@
+//! The contract of a rule: what it declares, and what it computes on the host.
+
+use std::fmt::Debug;
+
+use super::formula::At;
+use super::oracle::Oracle;
+use crate::error::Error;
+use crate::num::{Number, OneStep, Trajectory};
+
+/// The most slots of state a rule can keep.
+pub const MAX_SLOTS: usize = 4;
+
+/// The most scalars a rule can have: with the driver's 16, and at least one word of padding, a group's
+/// block has 256 bytes.
+pub const MAX_SCALARS: usize = 44;
+
+/// Where the numbers of a slot start: before the parameter's first step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Start {
+    /// At 0.
+    Zero,
+    /// At this number, rounded to f32.
+    Number(f64),
+    /// At the learning rate of the first step.
+    Rate,
+    /// At the parameter before the first step.
+    Param,
+}
+
+impl Start {
+    /// The number that the host knows at learning rate `lr`; 0 where the start is the parameter.
+    pub(crate) fn number(self, lr: f64) -> f64 {
+        match self {
+            Self::Zero | Self::Param => 0.0,
+            Self::Number(x) => x,
+            Self::Rate => lr,
+        }
+    }
+
+    /// The number of one element, whose parameter is `p` before its first step.
+    pub(crate) fn of<N: Number>(self, p: N, lr: f64) -> N {
+        match self {
+            Self::Param => p,
+            other => N::scalar(other.number(lr)),
+        }
+    }
+}
+
+/// A number that a rule keeps for each element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slot {
+    /// PyTorch's name for it.
+    pub name: &'static str,
+    /// Where it starts.
+    pub start: Start,
+}
+
+impl Slot {
+    /// A slot that starts at 0.
+    pub const fn zero(name: &'static str) -> Self {
+        Self { name, start: Start::Zero }
+    }
+
+    /// A slot that starts elsewhere.
+    pub const fn starting(name: &'static str, start: Start) -> Self {
+        Self { name, start }
+    }
+}
+
+/// What a scalar depends on besides the rule's options.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Varies {
+    /// Not on the step; it may depend on the learning rate.
+    Never,
+    /// On the step.
+    Steps,
+    /// On the step and the learning rate.
+    StepsAndRate,
+}
+
+/// A member of a rule's `Hyper`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scalar {
+    /// Its name in the WGSL.
+    pub name: &'static str,
+    /// What it depends on.
+    pub varies: Varies,
+}
+
+impl Scalar {
+    /// A scalar that is the same at every step; it may depend on the learning rate.
+    pub const fn fixed(name: &'static str) -> Self {
+        Self { name, varies: Varies::Never }
+    }
+
+    /// A scalar that depends on the step.
+    pub const fn by_step(name: &'static str) -> Self {
+        Self { name, varies: Varies::Steps }
+    }
+
+    /// A scalar that depends on the step and the learning rate.
+    pub const fn by_step_and_rate(name: &'static str) -> Self {
+        Self { name, varies: Varies::StepsAndRate }
+    }
+
+    /// A scalar that depends on the step if `varies`, and else is the same at every step.
+    pub const fn by_step_if(varies: bool, name: &'static str) -> Self {
+        if varies { Self::by_step(name) } else { Self::fixed(name) }
+    }
+}
+
+/// The factors of a step, `p ← p − (lr · direction + decay · λ · p)`, where λ is the decoupled weight decay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Multiplies the direction.
+    pub lr: f64,
+    /// Multiplies the weight decay λ, if that is decoupled.
+    pub decay: f64,
+}
+
+/// An optimizer's rule. Public and object-safe: a rule in your own crate needs no change in this one.
+pub trait Rule: Oracle + Debug + Send + Sync + 'static {
+    /// The field's name in lower case: `"adam"`.
+    fn name(&self) -> &'static str;
+
+    /// WGSL that declares `struct Hyper`, `HYPER_LENGTH` and
+    /// `fn direction(p: real, g: real, hyper: Hyper) -> real`; `shaders/README.md` has the contract, and
+    /// [`verify_group`](crate::verify::verify_group) tells whether it is kept.
+    fn wgsl(&self) -> &'static str;
+
+    /// The state kept for each element, in slot order. At most [`MAX_SLOTS`].
+    fn slots(&self) -> Vec<Slot>;
+
+    /// The `override` switches of the WGSL and their values.
+    fn switches(&self) -> Vec<(&'static str, bool)>;
+
+    /// The members of `Hyper`, in order, and what each depends on. All are f32. At most [`MAX_SCALARS`].
+    fn hyper(&self) -> Vec<Scalar>;
+
+    /// The values of [`hyper`](Rule::hyper) at one step, in f64, into `out`, which is as long; the driver
+    /// rounds. A function of the options and `at` alone, which may be called for any step in any order.
+    fn scalars(&self, at: At, out: &mut [f64]);
+
+    /// The factors of a step: the learning rate, unless the rule has already put it into its state. They
+    /// may depend on the learning rate and the options, but not on the step.
+    fn rates(&self, at: At) -> Rates {
+        Rates { lr: at.lr, decay: at.lr }
+    }
+
+    /// Whether every option is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`], [`Error::NoEpsilon`] or [`Error::Conflict`], naming the option.
+    fn check(&self) -> Result<(), Error>;
+}
+
+/// The names of a rule's slots.
+pub(crate) fn slot_names(rule: &dyn Rule) -> Vec<&'static str> {
+    rule.slots().iter().map(|slot| slot.name).collect()
+}
+
+/// A [`Number`] that an object-safe [`Rule`] can be asked for.
+pub(crate) trait Evaluate: Number {
+    /// `rule`'s direction in this arithmetic.
+    fn direction(rule: &dyn Rule, p: Self, g: Self, state: &mut [Self], at: At) -> Self;
+}
+
+impl Evaluate for f64 {
+    fn direction(rule: &dyn Rule, p: Self, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.exact(p, g, state, at)
+    }
+}
+
+impl Evaluate for OneStep {
+    fn direction(rule: &dyn Rule, p: Self, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.one_step(p, g, state, at)
+    }
+}
+
+impl Evaluate for Trajectory {
+    fn direction(rule: &dyn Rule, p: Self, g: Self, state: &mut [Self], at: At) -> Self {
+        rule.trajectory(p, g, state, at)
+    }
+}

@@ -1,0 +1,46 @@
+//! Whether a rule's scalars depend on no more than the rule declares.
+
+use super::contract::{Rates, Rule, Varies};
+use super::formula::At;
+use crate::error::Error;
+
+/// The steps at which scalars are sampled.
+const SAMPLES: [u64; 4] = [1, 2, 3, 1000];
+
+/// `Ok` if nothing undeclared shows at a few steps and two learning rates, of which one is `lr`.
+pub(crate) fn check_declared(rule: &dyn Rule, lr: f64) -> Result<(), Error> {
+    let hyper = rule.hyper();
+    let undeclared =
+        |scalar, on, remedy| Err(Error::Undeclared { rule: rule.name(), scalar, on, remedy });
+    // The numbers of one step, as the kernel gets them: the rule's, then the factors.
+    let sample = |at: At| {
+        let mut row = vec![0.0; hyper.len()];
+        rule.scalars(at, &mut row);
+        let Rates { lr, decay } = rule.rates(at);
+        row.extend([lr, decay]);
+        row.into_iter().map(|x| (x as f32).to_bits()).collect::<Vec<_>>()
+    };
+    let [own, other] = [lr, 2.0 * lr + 1.0].map(|lr| SAMPLES.map(|t| sample(At { t, lr })));
+    let by_step =
+        |i: usize| [&own, &other].iter().any(|rows| rows.iter().any(|row| row[i] != rows[0][i]));
+    let by_rate = |i: usize| own.iter().zip(&other).any(|(own, other)| own[i] != other[i]);
+    const BOTH: &str = "declare it `Varies::StepsAndRate`";
+    for (i, scalar) in hyper.iter().enumerate() {
+        match scalar.varies {
+            Varies::Never if by_step(i) => {
+                let remedy = if by_rate(i) { BOTH } else { "declare it `Varies::Steps`" };
+                return undeclared(scalar.name, "the step", remedy);
+            }
+            Varies::Steps if by_rate(i) => {
+                return undeclared(scalar.name, "the learning rate", BOTH);
+            }
+            _ => {}
+        }
+    }
+    for (i, factor) in (hyper.len()..).zip(["rates.lr", "rates.decay"]) {
+        if by_step(i) {
+            return undeclared(factor, "the step", "put what varies into a scalar of `hyper`");
+        }
+    }
+    Ok(())
+}

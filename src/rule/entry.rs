@@ -1,0 +1,88 @@
+//! What the registry holds of a rule.
+
+use std::sync::Arc;
+
+use super::contract::Rule;
+
+/// A rule this crate ships.
+#[derive(Debug)]
+pub struct Entry {
+    /// [`Rule::name`], and the name of its two files.
+    pub name: &'static str,
+    /// [`Rule::wgsl`].
+    pub wgsl: &'static str,
+    /// Every combination of switches, and a spread of hyper-parameters and conventions: what
+    /// `verify`, the tests and the benches walk. The first has the rule's defaults.
+    pub variants: fn() -> Vec<Variant>,
+    /// The rule in a JSON object of its options, for `wgpu-optim replay`.
+    #[cfg(feature = "cli")]
+    pub json: Json,
+}
+
+/// A rule with all of its options, and the options of a [`Group`](crate::Group) that concern its arithmetic.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// The rule.
+    pub rule: Arc<dyn Rule>,
+    /// Learning rate.
+    pub lr: f64,
+    /// λ.
+    pub weight_decay: f64,
+    /// Whether weight decay stays out of the rule.
+    pub decoupled: bool,
+    /// Whether to climb.
+    pub maximize: bool,
+}
+
+impl Variant {
+    /// `rule` at learning rate `lr`, without weight decay, minimizing.
+    pub(super) fn new(lr: f64, rule: impl Rule) -> Self {
+        let rule = Arc::new(rule);
+        Self { rule, lr, weight_decay: 0.0, decoupled: false, maximize: false }
+    }
+
+    /// The same with an L2 penalty.
+    pub(super) fn l2(self, weight_decay: f64) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// The same with decoupled weight decay.
+    pub(super) fn decay(self, weight_decay: f64) -> Self {
+        Self { weight_decay, decoupled: true, ..self }
+    }
+
+    /// The same, climbing.
+    pub(super) fn maximize(self) -> Self {
+        Self { maximize: true, ..self }
+    }
+}
+
+/// How a rule is read from a JSON object of its options: through serde, whatever its fields.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug)]
+pub struct Json {
+    /// The learning rate where none is given.
+    pub(crate) lr: f64,
+    /// Whether `decoupled` weight decay is offered.
+    pub(crate) decoupled: bool,
+    /// Every option at its default.
+    pub(crate) defaults: fn() -> Result<serde_json::Value, serde_json::Error>,
+    /// The rule with these options.
+    pub(crate) parse: fn(serde_json::Value) -> Result<Arc<dyn Rule>, serde_json::Error>,
+}
+
+#[cfg(feature = "cli")]
+impl Json {
+    /// Of a rule with a default learning rate, and whether `decoupled` weight decay is offered.
+    pub(super) const fn of<R>(lr: f64, decoupled: bool) -> Self
+    where
+        R: Rule + Default + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        Self {
+            lr,
+            decoupled,
+            defaults: || serde_json::to_value(R::default()),
+            parse: |value| Ok(Arc::new(serde_json::from_value::<R>(value)?)),
+        }
+    }
+}
