@@ -195,16 +195,12 @@ impl Group {
 
     /// The driver's scalars of the parameter's `t`th step. Gradients are sums that come to `multiplied`
     /// times their value. Without `control`, gradients are as they should be, or
-    /// `shaders/control/prepare.wgsl` scales them.
+    /// `shaders/control/prepare.wgsl` scales them. The caller adds `noise` and `start`.
     pub(crate) fn driver_scalars(&self, t: u64, control: Option<(&Control, f64)>) -> DriverScalars {
         let (scale, clip) = control.map_or((1.0, 0.0), |(control, multiplied)| {
             let scale = control.loss_scale.initial() * multiplied;
             (scale, control.clip_value.unwrap_or(0.0) * scale)
         });
-        let mut start = [0.0; MAX_SLOTS];
-        for (number, slot) in start.iter_mut().zip(self.rule.slots()) {
-            *number = slot.start.number(self.lr);
-        }
         let [lr, decay, l2, sign] = self.factors(t);
         DriverScalars {
             lr,
@@ -214,7 +210,6 @@ impl Group {
             clip,
             ema: self.ema_gain(t),
             first: if t == 1 { 1.0 } else { 0.0 },
-            start,
             ..DriverScalars::default()
         }
     }

@@ -147,7 +147,7 @@ impl Optimizer {
         group.check()?;
         device::check(&self.device.limits(), &group, false)?;
         self.kernels.check(&*group.rule)?;
-        self.groups.push(Steps { group, taken: 0 });
+        self.groups.push(Steps::new(group));
         Ok(GroupId { optimizer: self.serial, index: self.groups.len() - 1 })
     }
 
@@ -214,7 +214,8 @@ impl Optimizer {
         if let Some(ledger) = &mut self.ledger {
             if same_scalars { ledger.forget_rates() } else { ledger.forget() }
         }
-        self.groups[id.index].group = group;
+        let taken = self.groups[id.index].taken;
+        self.groups[id.index] = Steps { taken, ..Steps::new(group) };
         Ok(())
     }
 

@@ -21,7 +21,7 @@ mod sgd;
 pub(crate) use check::{check_fraction, check_non_negative};
 pub(crate) use contract::{Evaluate, slot_names};
 pub use contract::{MAX_SCALARS, MAX_SLOTS, Rates, Rule, Scalar, Slot, Start, Varies};
-pub(crate) use declared::check_declared;
+pub(crate) use declared::{Declared, check_declared};
 #[cfg(feature = "cli")]
 pub use entry::Json;
 pub use entry::{Entry, Variant};

@@ -336,7 +336,7 @@ impl Series {
                 Arc::ptr_eq(&other.rule, &group.rule) && alike
             };
             let found = known.iter().position(same).unwrap_or_else(|| {
-                known.push((block.group, all.add(group, steps)));
+                known.push((block.group, all.add(&groups[block.group], steps)));
                 known.len() - 1
             });
             for &[column, first, len] in &known[found].1.places {
@@ -348,12 +348,14 @@ impl Series {
     }
 
     /// Adds the scalars of a rule that are not always the same.
-    fn add(&mut self, group: &Group, steps: u64) -> Columns {
-        let rows: Vec<_> = (1..=steps).map(|t| scalars(group, t, None)).collect();
+    fn add(&mut self, of: &Steps, steps: u64) -> Columns {
+        let Steps { group, declared, .. } = of;
+        let at = |group: &Group, t| scalars(group, declared, t, None);
+        let rows: Vec<_> = (1..=steps).map(|t| at(group, t)).collect();
         // Where it has long settled. Nobody takes 2⁴⁰ steps.
-        let settled = scalars(group, 1 << 40, None);
+        let settled = at(group, 1 << 40);
         let other = group.clone().lr(2.0 * group.lr + 1.0);
-        let other_rate: Vec<_> = [1, 2, steps].map(|t| scalars(&other, t, None)).into();
+        let other_rate: Vec<_> = [1, 2, steps].map(|t| at(&other, t)).into();
         let mut columns = Columns { places: Vec::new(), with_rate: false };
         for column in 0..WORDS {
             let is = |row: &[u32; WORDS]| row[column];

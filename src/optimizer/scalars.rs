@@ -1,10 +1,10 @@
 //! A step's scalars, and what shares them.
 
 use crate::control::Control;
-use crate::group::{DRIVER_SCALARS, Group};
+use crate::group::{DRIVER_SCALARS, DriverScalars, Group};
 use crate::kernel::{BLOCK, WINDOW};
 use crate::num::noise;
-use crate::rule::At;
+use crate::rule::{At, Declared};
 
 /// Words of a block.
 pub(super) const WORDS: usize = BLOCK as usize / size_of::<u32>();
@@ -16,7 +16,15 @@ const NOISE: std::ops::Range<usize> = 6..8;
 #[derive(Debug)]
 pub(super) struct Steps {
     pub(super) group: Group,
+    /// What the group's rule declares.
+    pub(super) declared: Declared,
     pub(super) taken: u64,
+}
+
+impl Steps {
+    pub(super) fn new(group: Group) -> Self {
+        Self { declared: Declared::of(&*group.rule), group, taken: 0 }
+    }
 }
 
 /// What shares one set of scalars: a group's parameters that were added at the same step, since bias
@@ -39,12 +47,18 @@ pub(super) fn fill_window(scalars: &mut Vec<u32>) {
 }
 
 /// A group's scalars at its parameters' `t`th step, but for random numbers, as bits.
-pub(super) fn scalars(group: &Group, t: u64, control: Option<(&Control, f64)>) -> [u32; WORDS] {
+pub(super) fn scalars(
+    group: &Group,
+    declared: &Declared,
+    t: u64,
+    control: Option<(&Control, f64)>,
+) -> [u32; WORDS] {
     let mut scalars = [0.0; WORDS];
     let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
-    driver.copy_from_slice(&group.driver_scalars(t, control).words());
-    let own = group.rule.hyper().len();
-    group.rule.scalars(At { t, lr: group.lr }, &mut hyper[..own]);
+    let start = declared.starts.map(|start| start.number(group.lr));
+    let own = DriverScalars { start, ..group.driver_scalars(t, control) };
+    driver.copy_from_slice(&own.words());
+    group.rule.scalars(At { t, lr: group.lr }, &mut hyper[..declared.scalars]);
     scalars.map(|scalar| (scalar as f32).to_bits())
 }
 
@@ -56,9 +70,9 @@ pub(super) fn write_scalars(
     into: &mut Vec<u32>,
 ) {
     for block in blocks {
-        let group = &groups[block.group].group;
+        let Steps { group, declared, .. } = &groups[block.group];
         let t = age(groups, block);
-        let mut scalars = scalars(group, t, control);
+        let mut scalars = scalars(group, declared, t, control);
         if let Some(seed) = group.stochastic_rounding {
             let key = noise::key(seed, t).map(|key| (key as f32).to_bits());
             scalars[NOISE].copy_from_slice(&key);

@@ -1,8 +1,27 @@
-//! Whether a rule's scalars depend on no more than the rule declares.
+//! The declaration of a rule: looked up once, and checked against what the rule's scalars depend on.
 
-use super::contract::{Rates, Rule, Varies};
+use super::contract::{MAX_SLOTS, Rates, Rule, Start, Varies};
 use super::formula::At;
 use crate::error::Error;
+
+/// What the driver needs of a rule's declaration at every step, where asking the rule would allocate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declared {
+    /// How many scalars the rule has.
+    pub(crate) scalars: usize,
+    /// Where each slot starts.
+    pub(crate) starts: [Start; MAX_SLOTS],
+}
+
+impl Declared {
+    pub(crate) fn of(rule: &dyn Rule) -> Self {
+        let mut starts = [Start::Zero; MAX_SLOTS];
+        for (start, slot) in starts.iter_mut().zip(rule.slots()) {
+            *start = slot.start;
+        }
+        Self { scalars: rule.hyper().len(), starts }
+    }
+}
 
 /// The steps at which scalars are sampled.
 const SAMPLES: [u64; 4] = [1, 2, 3, 1000];
