@@ -176,6 +176,7 @@ impl Files {
                 Address::Direct => include_str!("../../shaders/scalars/direct.wgsl"),
                 Address::Table => include_str!("../../shaders/scalars/table.wgsl"),
             },
+            include_str!("../../shaders/math.wgsl"),
             rule.wgsl(),
             include_str!("../../shaders/clip.wgsl"),
             match self.body {

@@ -79,6 +79,20 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
         self.value == x && self.error == 0.0
     }
 
+    /// The smallest and the largest number that the kernel may compare. A device may take anything below
+    /// the smallest normal number for zero.
+    fn reach(self) -> [f64; 2] {
+        let [low, high] = [self.value - self.error, self.value + self.error];
+        if low < TINY && high > -TINY { [low.min(0.0), high.max(0.0)] } else { [low, high] }
+    }
+
+    /// The same without a bound if one of the operands is a NaN or has none: WGSL does not say how they
+    /// compare.
+    fn or_unknown(self, operands: &[Self]) -> Self {
+        let known = operands.iter().all(|x| x.is_bounded() && !x.value.is_nan());
+        if known { self } else { Self { error: f64::INFINITY, ..self } }
+    }
+
     /// What an operation gives that may itself be off by `ulps`, besides what its operands brought.
     fn rounded(value: f64, brought: f64, ulps: f64) -> Self {
         let largest = value.abs() + brought;
@@ -178,4 +192,36 @@ impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
     fn max(self, other: Self) -> Self {
         Self { value: self.value.max(other.value), error: self.error.max(other.error) }
     }
+
+    fn sign(self) -> Self {
+        let value = Number::sign(self.value);
+        // The distance to the other signs that the kernel may find.
+        let [low, high] = self.reach().map(Number::sign);
+        Self { value, error: (value - low).max(high - value) }.or_unknown(&[self])
+    }
+
+    fn clamp(self, low: Self, high: Self) -> Self {
+        let value = Number::clamp(self.value, low.value, high.value);
+        // The result moves by no more than the operand that moves most.
+        let error = self.error.max(low.error).max(high.error);
+        let small = value.abs() - error < TINY && !Self { value, error }.is_exactly(0.0);
+        let flushed = if small { TINY } else { 0.0 };
+        Self { value, error: error + flushed }.or_unknown(&[self, low, high])
+    }
+
+    fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        let (taken, other) =
+            if self.value >= bound.value { (then, otherwise) } else { (otherwise, then) };
+        let [[low, high], [bound_low, bound_high]] = [self.reach(), bound.reach()];
+        let certain = low >= bound_high || high < bound_low;
+        let error = match certain {
+            true => taken.error,
+            // The kernel may take the other one, with its error.
+            false => taken.error.max((taken.value - other.value).abs() + other.error),
+        };
+        Self { value: taken.value, error }.or_unknown(&[self, bound])
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,20 @@ pub trait Number:
     /// The larger of two; the other if that is NaN.
     #[must_use]
     fn max(self, other: Self) -> Self;
+
+    /// −1, 0 or 1, as the number is below, at or above 0; a NaN stays a NaN: `sign_of` of
+    /// `shaders/math.wgsl`.
+    #[must_use]
+    fn sign(self) -> Self;
+
+    /// The number limited to `low` and `high`; a NaN stays a NaN: `limited` of `shaders/math.wgsl`.
+    #[must_use]
+    fn clamp(self, low: Self, high: Self) -> Self;
+
+    /// `then` if the number is at least `bound`, and else `otherwise`: `select(otherwise, then, x >= bound)`
+    /// in WGSL, which promises neither where one of them is a NaN.
+    #[must_use]
+    fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self;
 }
 
 impl Number for f64 {
@@ -64,6 +78,25 @@ impl Number for f64 {
 
     fn max(self, other: Self) -> Self {
         if other <= self { self } else { other }
+    }
+
+    fn sign(self) -> Self {
+        if self > 0.0 {
+            1.0
+        } else if self < 0.0 {
+            -1.0
+        } else {
+            self
+        }
+    }
+
+    fn clamp(self, low: Self, high: Self) -> Self {
+        let raised = if self < low { low } else { self };
+        if raised > high { high } else { raised }
+    }
+
+    fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        if self >= bound { then } else { otherwise }
     }
 }
 
@@ -93,6 +126,28 @@ impl Number for f32 {
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         if other <= self { self } else { other }
+    }
+
+    #[inline(always)]
+    fn sign(self) -> Self {
+        if self > 0.0 {
+            1.0
+        } else if self < 0.0 {
+            -1.0
+        } else {
+            self
+        }
+    }
+
+    #[inline(always)]
+    fn clamp(self, low: Self, high: Self) -> Self {
+        let raised = if self < low { low } else { self };
+        if raised > high { high } else { raised }
+    }
+
+    #[inline(always)]
+    fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        if self >= bound { then } else { otherwise }
     }
 }
 

@@ -1,0 +1,17 @@
+// Functions that rules share, for what WGSL's own leave open: they may lose a NaN, which must stay, and
+// a driver may take every comparison of a number with itself for true. So these compare bits.
+
+// −1, 0 or 1, as x is below, at or above 0; a NaN stays a NaN.
+fn sign_of(x: real) -> real {
+    let bits = bitcast<real_bits>(x);
+    let magnitude = bits & real_bits(0x7fffffffu);
+    let one = bitcast<real>((bits & real_bits(0x80000000u)) | real_bits(0x3f800000u));
+    // Above 0 and not a NaN: 0 becomes the largest integer.
+    return select(x, one, magnitude - real_bits(1u) < real_bits(0x7f800000u));
+}
+
+// `x`, but at least `low` and at most `high`, where `low` ≤ `high`; a NaN stays a NaN.
+fn limited(x: real, low: real, high: real) -> real {
+    let is_number = (bitcast<real_bits>(x) & real_bits(0x7fffffffu)) <= real_bits(0x7f800000u);
+    return select(x, min(max(x, low), high), is_number);
+}
