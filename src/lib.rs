@@ -10,7 +10,6 @@ mod claims;
 #[cfg(feature = "cli")]
 pub mod config;
 mod control;
-#[cfg(feature = "cpu")]
 mod cpu;
 mod error;
 mod group;
@@ -21,7 +20,6 @@ mod num;
 mod optimizer;
 mod plan;
 mod record;
-mod reference;
 pub mod rule;
 #[cfg(feature = "headless")]
 pub mod timing;
@@ -29,14 +27,14 @@ pub mod timing;
 pub mod verify;
 mod view;
 
-pub use control::{Accumulation, Control, Controller, LossScale, Norm, Stats};
+pub use control::{Accumulation, Control, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
 pub use cpu::Cpu;
+pub use cpu::{Controller, Reference};
 pub use error::Error;
 pub use group::Group;
 pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
-pub use reference::Reference;
 pub use rule::rules::*;
 pub use rule::{At, Formula, Oracle, Rates, Rule, Scalar, Slot, Start, Varies};
 pub use view::View;

@@ -20,12 +20,12 @@ mod sgd;
 
 pub(crate) use check::{check_fraction, check_non_negative};
 pub(crate) use contract::{Evaluate, slot_names};
-pub use contract::{MAX_SCALARS, MAX_SLOTS, Rates, Rule, Scalar, Slot, Start, Varies};
+pub use contract::{MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
 pub(crate) use declared::{Declared, check_declared};
 #[cfg(feature = "cli")]
 pub use entry::Json;
 pub use entry::{Entry, Variant};
-pub use formula::{At, Formula};
+pub use formula::{At, Formula, MAX_SLOTS};
 #[cfg(feature = "cpu")]
 pub use lanes::Lanes;
 pub use oracle::Oracle;

@@ -340,3 +340,24 @@ fn options_out_of_range_are_refused_and_change_nothing() {
     let stats = pollster::block_on(optimizer.stats(&gpu.device, &gpu.queue));
     assert!(stats.is_err_and(|e| e.to_string().contains("no step has looked at its gradients")));
 }
+
+/// A loss scale of 0 would have an infinite inverse, and a step of it would write NaN.
+#[test]
+fn the_loss_scale_stops_at_the_smallest_normal_number() {
+    let gpu = gpu();
+    let init = f64::from(f32::MIN_POSITIVE) * 10.0;
+    let loss_scale = LossScale::Dynamic { init, growth: 2.0, backoff: 0.25, interval: 10 };
+    let control = Control { loss_scale, ..Control::default() };
+    let mut model = Model::new(gpu, groups());
+    ok(model.optimizer.set_control(control));
+    let mut controller = ok(Controller::new(control));
+    for _ in 0..4 {
+        let mut grads = gradients(0, 1.0);
+        grads[0][0] = f32::INFINITY;
+        model.step(gpu, &grads);
+        assert!(!controller.apply(&mut wide(&grads)), "a step with an Inf is skipped");
+        let expected = controller.stats(&[]).loss_scale;
+        assert_eq!(model.stats(gpu).loss_scale, f64::from(expected as f32));
+    }
+    assert_eq!(controller.stats(&[]).loss_scale, f64::from(f32::MIN_POSITIVE));
+}

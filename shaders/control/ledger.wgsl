@@ -39,6 +39,9 @@ const LARGE = 0x53800000u; // bits of 2^40
 const UP = 19342813113834066795298816.0; // 2^84
 const DOWN = 5.169878828456423e-26;      // 2^-84
 
+// The smallest loss scale that a bad step leaves, 2^-126.
+const SMALLEST = 1.1754943508222875e-38;
+
 const NONE = 0xffffffffu;
 const INFINITY = 0x7f800000u;
 

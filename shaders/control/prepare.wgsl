@@ -90,7 +90,8 @@ fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
     if control.interval > 0u {
         ledger.good += 1u;
         if !finite {
-            ledger.scale = scale * control.backoff;
+            // Not 0, whose inverse would make a step of NaNs out of finite gradients.
+            ledger.scale = max(scale * control.backoff, SMALLEST);
             ledger.good = 0u;
         } else if ledger.good >= control.interval {
             let grown = scale * control.growth;

@@ -7,9 +7,6 @@ use super::oracle::Oracle;
 use crate::error::Error;
 use crate::num::{Number, OneStep, Trajectory};
 
-/// The most slots of state a rule can keep.
-pub const MAX_SLOTS: usize = 4;
-
 /// The most scalars a rule can have: with the driver's 16, and at least one word of padding, a group's
 /// block has 256 bytes.
 pub const MAX_SCALARS: usize = 44;
@@ -129,7 +126,7 @@ pub trait Rule: Oracle + Debug + Send + Sync + 'static {
     /// [`verify_group`](crate::verify::verify_group) tells whether it is kept.
     fn wgsl(&self) -> &'static str;
 
-    /// The state kept for each element, in slot order. At most [`MAX_SLOTS`].
+    /// The state kept for each element, in slot order. At most [`MAX_SLOTS`](super::MAX_SLOTS).
     fn slots(&self) -> Vec<Slot>;
 
     /// The `override` switches of the WGSL and their values.

@@ -1,7 +1,7 @@
 //! The declaration of a rule: looked up once, and checked against what the rule's scalars depend on.
 
-use super::contract::{MAX_SLOTS, Rates, Rule, Start, Varies};
-use super::formula::At;
+use super::contract::{Rates, Rule, Start, Varies};
+use super::formula::{At, MAX_SLOTS};
 use crate::error::Error;
 
 /// What the driver needs of a rule's declaration at every step, where asking the rule would allocate.

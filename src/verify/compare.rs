@@ -2,7 +2,8 @@
 
 use super::layout::Spot;
 use super::{Case, Row};
-use crate::control::{Control, Controller};
+use crate::control::Control;
+use crate::cpu::Controller;
 use crate::error::Error;
 use crate::group::Group;
 use crate::num::{Format, Master, OneStep};

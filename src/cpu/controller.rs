@@ -1,0 +1,140 @@
+//! `Control` on the CPU in f64: the oracle of the kernels that look at gradients.
+
+use crate::control::{Control, LossScale, Norm, Stats};
+use crate::error::Error;
+
+/// The smallest loss scale that a bad step leaves, 2⁻¹²⁶: the inverse of each smaller one may be infinite
+/// or zero on a device.
+const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+
+/// [`Control`] in f64 on the CPU, step after step: what the kernels are tested against.
+///
+/// ```
+/// use wgpu_optim::{Control, Controller};
+///
+/// let mut control = Controller::new(Control { clip_norm: Some(1.0), ..Control::default() })?;
+/// let mut grads = [vec![3.0], vec![4.0]];
+/// assert!(control.apply(&mut grads)); // the step is to be taken,
+/// assert!((grads[0][0] - 0.6).abs() < 1e-6); // with these gradients
+/// # Ok::<(), wgpu_optim::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Controller {
+    control: Control,
+    scale: f64,
+    good: u32,
+    norm: f64,
+    coefficient: f64,
+    taken: u64,
+    skipped: u64,
+    /// The first gradient with an Inf or NaN.
+    first: Option<usize>,
+    /// Gradients added up since the last step, and how many times.
+    sums: Vec<Vec<f64>>,
+    added: u32,
+}
+
+impl Controller {
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// What [`Control::check`] finds.
+    pub fn new(control: Control) -> Result<Self, Error> {
+        control.check()?;
+        let scale = control.loss_scale.initial();
+        Ok(Self {
+            control,
+            scale,
+            good: 0,
+            norm: 0.0,
+            coefficient: 1.0,
+            taken: 0,
+            skipped: 0,
+            first: None,
+            sums: Vec::new(),
+            added: 0,
+        })
+    }
+
+    /// Adds gradients to what the next [`Controller::apply`] takes.
+    pub fn accumulate(&mut self, grads: &[Vec<f64>]) {
+        self.added += 1;
+        if self.added == 1 {
+            self.sums = grads.to_vec();
+            return;
+        }
+        let pairs = self.sums.iter_mut().flatten().zip(grads.iter().flatten());
+        pairs.for_each(|(sum, g)| *sum += g);
+    }
+
+    /// Turns the gradients of all parameters into what the rules are to see, and tells whether the
+    /// step is to be taken at all. If gradients were added up, it is those that count, whatever `grads` are.
+    pub fn apply(&mut self, grads: &mut [Vec<f64>]) -> bool {
+        let added = std::mem::take(&mut self.added);
+        for (grad, sum) in grads.iter_mut().zip(&self.sums).filter(|_| added > 0) {
+            grad.clone_from(sum);
+        }
+        self.first = grads.iter().position(|grad| grad.iter().any(|g| !g.is_finite()));
+        let scale = self.scale * self.control.divisor(added);
+        for g in grads.iter_mut().flatten() {
+            *g /= scale;
+            if let Some(limit) = self.control.clip_value
+                && g.abs() > limit
+            {
+                *g = limit.copysign(*g);
+            }
+        }
+        let all = grads.iter().flatten();
+        self.norm = match self.control.norm {
+            Norm::Euclidean => all.map(|g| g * g).sum::<f64>().sqrt(),
+            // Unlike `f64::max`, which drops a NaN.
+            Norm::Largest => all.fold(0.0, |most, g| if g.abs() <= most { most } else { g.abs() }),
+        };
+        self.coefficient = match self.control.clip_norm {
+            // Unlike `f64::min`, which drops a NaN.
+            Some(most) => match most / (self.norm + 1e-6) {
+                coefficient if coefficient > 1.0 => 1.0,
+                coefficient => coefficient,
+            },
+            None => 1.0,
+        };
+        let bad = self.first.is_some();
+        let skip = bad && self.control.skips();
+        if skip {
+            self.skipped += 1;
+        } else {
+            self.taken += 1;
+            grads.iter_mut().flatten().for_each(|g| *g *= self.coefficient);
+        }
+        self.rescale(bad);
+        !skip
+    }
+
+    /// The loss scale after a step that was bad or not.
+    fn rescale(&mut self, bad: bool) {
+        let LossScale::Dynamic { growth, backoff, interval, .. } = self.control.loss_scale else {
+            return;
+        };
+        self.good += 1;
+        if bad {
+            self.scale = (self.scale * backoff).max(SMALLEST);
+            self.good = 0;
+        } else if self.good >= interval {
+            let grown = self.scale * growth;
+            self.scale = if grown <= f64::from(f32::MAX) { grown } else { self.scale };
+            self.good = 0;
+        }
+    }
+
+    /// What came of the last step; the first parameter with an Inf or NaN is called by `names`.
+    pub fn stats(&self, names: &[&str]) -> Stats {
+        Stats {
+            norm: self.norm,
+            coefficient: self.coefficient,
+            loss_scale: self.scale,
+            taken: self.taken,
+            skipped: self.skipped,
+            nonfinite: self.first.and_then(|first| names.get(first)).map(|&name| name.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The same groups on the CPU in f32: multithreaded, vectorized, one pass over memory. The opponent
+//! in the benchmarks, and a way to train without a GPU.
+
+use std::ops::RangeInclusive;
+
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::group::{DriverScalars, Group};
+use crate::rule::{At, Lanes, slot_names};
+
+/// Elements that one task works on. Memory is read fastest in long runs; a short parameter should
+/// still be shared by all cores.
+const CHUNK: RangeInclusive<usize> = 8192..=65536;
+
+/// Chunks that a parameter is cut into, as far as [`CHUNK`] allows.
+const CHUNKS: usize = 64;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// One parameter under one group, in f32, on the threads of rayon's current pool. What a group says of 16 bits
+/// and of an average is for an [`Optimizer`](crate::Optimizer); here it has no effect.
+///
+/// ```
+/// use wgpu_optim::{Cpu, Group};
+///
+/// let (mut w, g) = (vec![1.0, -2.0], [0.5, -0.25]);
+/// let mut cpu = Cpu::new(&Group::adam(1e-3), w.len())?;
+/// cpu.step(&mut w, &g)?;
+/// assert!((w[0] - 0.999).abs() < 1e-6);
+/// # Ok::<(), wgpu_optim::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    group: Group,
+    len: usize,
+    chunk: usize,
+    /// Chunk after chunk, in each slot after slot: what one task works on lies together.
+    state: Vec<f32>,
+    t: u64,
+}
+
+impl Cpu {
+    /// State for a parameter of `len` elements, all zero.
+    ///
+    /// # Errors
+    /// What [`Group::check`] finds.
+    pub fn new(group: &Group, len: usize) -> Result<Self, Error> {
+        group.check()?;
+        let state = vec![0.0; len * group.rule.slots().len()];
+        // Whole cache lines, so that every chunk begins where the first does.
+        let chunk = (len / CHUNKS).clamp(*CHUNK.start(), *CHUNK.end());
+        let chunk = chunk.next_multiple_of(LINE / size_of::<f32>());
+        Ok(Self { group: group.clone(), len, chunk, state, t: 0 })
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// If `param` or `grad` is not as long as the state; then nothing has changed.
+    pub fn step(&mut self, param: &mut [f32], grad: &[f32]) -> Result<(), Error> {
+        for (what, has) in [("parameter", param.len()), ("gradient", grad.len())] {
+            if has != self.len {
+                return Err(Error::StateLength { what, has, state: self.len });
+            }
+        }
+        self.t += 1;
+        let at = At { t: self.t, lr: self.group.lr };
+        let DriverScalars { lr, decay, l2, grad_scale, .. } =
+            self.group.driver_scalars(self.t, None);
+        let [lr, decay, l2, grad_scale] = [lr, decay, l2, grad_scale].map(|x| x as f32);
+        let rule = &*self.group.rule;
+        let slots = rule.slots();
+        let step = |param: &mut [f32], grad: &[f32], state: &mut [f32]| {
+            if at.t == 1 {
+                for (slot, numbers) in slots.iter().zip(state.chunks_mut(param.len())) {
+                    let pairs = numbers.iter_mut().zip(&*param);
+                    pairs.for_each(|(number, p)| *number = slot.start.of(*p, at.lr));
+                }
+            }
+            rule.fast(Lanes { param, grad, state, lr, decay, l2, grad_scale, at });
+        };
+        let chunks = param.par_chunks_mut(self.chunk).zip(grad.par_chunks(self.chunk));
+        if slots.is_empty() {
+            chunks.for_each(|(param, grad)| step(param, grad, &mut []));
+        } else {
+            let state = self.state.par_chunks_mut(self.chunk * slots.len());
+            chunks.zip(state).for_each(|((param, grad), state)| step(param, grad, state));
+        }
+        Ok(())
+    }
+
+    /// Another learning rate from the next step on.
+    ///
+    /// # Errors
+    /// If it is not a finite number, 0 or more.
+    pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
+        let group = self.group.clone().lr(lr);
+        group.check_rate()?;
+        self.group = group;
+        Ok(())
+    }
+
+    /// A slot of the state by its PyTorch name, or `None` if the rule keeps no such slot.
+    pub fn state(&self, slot: &str) -> Option<Vec<f32>> {
+        let slots = slot_names(&*self.group.rule);
+        let at = slots.iter().position(|s| *s == slot)?;
+        let chunks = self.state.chunks(self.chunk * slots.len());
+        Some(
+            chunks
+                .flat_map(|chunk| {
+                    let len = chunk.len() / slots.len();
+                    &chunk[at * len..(at + 1) * len]
+                })
+                .copied()
+                .collect(),
+        )
+    }
+}
