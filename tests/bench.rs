@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
+use wgpu_optim::rule;
 
 #[test]
 fn a_quick_run_writes_its_table_json_and_plot() {
@@ -41,8 +42,10 @@ fn a_quick_run_writes_its_table_json_and_plot() {
 
 #[test]
 fn unknown_rules_and_sizes_are_refused() {
+    let names: Vec<_> = rule::ALL.iter().map(|entry| entry.name).collect();
+    let unknown = format!("unknown rule `no-such-rule`; known are {}", names.join(", "));
     for (option, value, words) in [
-        ("--rules", "lion", "unknown rule `lion`; known are sgd, adagrad, rmsprop, adam"),
+        ("--rules", "no-such-rule", &*unknown),
         ("--sizes", "0", "a number of elements, at least 1, like 65536, 64K or 16M"),
         ("--sizes", "1G", "a number of elements, at least 1, like 65536, 64K or 16M"),
     ] {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use wgpu_optim::rule;
 
 use crate::files::{Files, Tensor, tensor};
 
@@ -27,12 +28,14 @@ fn config() -> impl Strategy<Value = String> {
         "betas",
         "eps",
         "eps_root",
+        "eps_hat",
         "amsgrad",
         "weight_decay",
         "decoupled",
         "maximize",
         "alpha",
         "momentum",
+        "lr_in_momentum",
         "centered",
         "dampening",
         "nesterov",
@@ -50,7 +53,8 @@ fn config() -> impl Strategy<Value = String> {
         "",
         "unknown",
     ]);
-    let name = prop::sample::select(vec!["adam", "rmsprop", "sgd", "adagrad", "lion"]);
+    let known = rule::ALL.iter().map(|entry| entry.name);
+    let name = prop::sample::select(known.chain(["no-such-rule"]).collect::<Vec<_>>());
     let object =
         (name, prop::collection::btree_map(key, value(), 0..5)).prop_map(|(name, keys)| {
             let mut object = json!(keys);
