@@ -1,10 +1,9 @@
-//! What clipping, scaling and skipping add to a step, measured in turn with one that does nothing of it.
+//! The time that clipping, scaling and skipping add to a step, measured in turn with a step without them.
 
-mod common;
+use wgpu_optim::{Control, LossScale, Optimizer};
 
-use wgpu_optim::{Control, Group, LossScale, Optimizer, rule};
-
-use common::{Place, clock, fill, in_turn, ok};
+use support::bench::{Place, clock, fill, in_turn};
+use support::{ok, one_of_each};
 
 const LEN: u64 = 1 << 24;
 
@@ -32,9 +31,7 @@ fn main() {
     println!("one tensor of {LEN} elements");
     println!("| rule | control | step ms | ±% | times a step alone | traffic, times |");
     println!("|---|---|---:|---:|---:|---:|");
-    for entry in rule::ALL {
-        let Some(variant) = (entry.variants)().into_iter().next() else { continue };
-        let group = Group::from(variant);
+    for group in one_of_each() {
         let optimizer = |control: Control| {
             let filled = fill(Optimizer::new(&gpu.device), gpu, (Place::Own, 1, LEN), (&group, 1));
             let mut optimizer = ok(filled);
@@ -49,7 +46,7 @@ fn main() {
             let more = 4.0 * f64::from(control.looks_at_gradients() || control.zero_grad);
             println!(
                 "| {} | {name} | {:.3} | {:.0} | {:.2} | {:.2} |",
-                entry.name,
+                group.rule.name(),
                 step.median(),
                 100.0 * step.spread(),
                 step.over(&samples[0]).median(),

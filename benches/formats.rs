@@ -1,12 +1,11 @@
 //! A step of ADAM over 16-bit numbers, and one that writes more than parameters and state: how much less or
 //! more it moves, and what comes of that. Measured in turn with the same in f32, each beside its own stream.
 
-mod common;
-
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{Error, Format, Group, Master, Optimizer, View};
 
-use common::{clock, in_turn, ok};
+use support::bench::{clock, in_turn};
+use support::ok;
 
 const LEN: u64 = 1 << 24;
 

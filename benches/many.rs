@@ -1,11 +1,10 @@
 //! Many tensors: in one arena or in buffers of their own, under one group or ten. Measured in turn,
 //! and set beside the streams of the same launches and of one tensor with as many elements.
 
-mod common;
+use wgpu_optim::Optimizer;
 
-use wgpu_optim::{Group, Optimizer, rule};
-
-use common::{Place, clock, fill, in_turn, ok};
+use support::bench::{Place, clock, fill, in_turn};
+use support::{ok, one_of_each};
 
 const TENSORS: u64 = 1000;
 const LEN: u64 = 8192;
@@ -18,9 +17,7 @@ fn main() {
         "| rule | tensors | dispatches | step ms | ±% | of its stream | of one tensor's stream |"
     );
     println!("|---|---|---:|---:|---:|---:|---:|");
-    for entry in rule::ALL {
-        let Some(variant) = (entry.variants)().into_iter().next() else { continue };
-        let group = Group::from(variant);
+    for group in one_of_each() {
         let cases = [
             ("one tensor", (Place::Own, 1, 1)),
             ("arena, 1 group", (Place::Arena, TENSORS, 1)),
@@ -28,7 +25,7 @@ fn main() {
             ("own buffers, 1 group", (Place::Own, TENSORS, 1)),
             ("own buffers, 10 groups", (Place::Own, TENSORS, 10)),
         ];
-        // Of each case its step and its stream.
+        // The step of each case and its stream.
         let mut all = Vec::new();
         for (_, (place, tensors, groups)) in cases {
             for empty in [Optimizer::new(&gpu.device), Optimizer::streaming(&gpu.device)] {
@@ -41,7 +38,7 @@ fn main() {
             let (step, stream, ceiling) = (&samples[2 * i], &samples[2 * i + 1], &samples[1]);
             println!(
                 "| {} | {name} | {} | {:.3} | {:.0} | {:.2} | {:.2} |",
-                entry.name,
+                group.rule.name(),
                 all[2 * i].dispatches(),
                 step.median(),
                 100.0 * step.spread(),

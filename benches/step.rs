@@ -2,16 +2,15 @@
 //! tables in `docs/PERFORMANCE.md` are made by `wgpu-optim bench`, which measures in turn; this is for
 //! watching one figure while changing something.
 
-mod common;
-
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_optim::timing::Clock;
-use wgpu_optim::{Cpu, Group, Optimizer, rule};
+use wgpu_optim::{Cpu, Optimizer};
 
-use common::{Place, clock, fill, ok};
+use support::bench::{Place, clock, fill};
+use support::{ok, one_of_each};
 
 /// The most steps recorded at once.
 const AT_ONCE: u64 = 1000;
@@ -31,10 +30,8 @@ fn time(clock: &Clock, optimizer: &mut Optimizer, steps: u64) -> Duration {
 fn step(criterion: &mut Criterion) {
     let clock = clock();
     let gpu = &clock.gpu;
-    for entry in rule::ALL {
-        let Some(variant) = (entry.variants)().into_iter().next() else { continue };
-        let group = Group::from(variant);
-        let mut bench = criterion.benchmark_group(entry.name);
+    for group in one_of_each() {
+        let mut bench = criterion.benchmark_group(group.rule.name());
         for elements in [1 << 16, 1 << 20, 1 << 24] {
             let slots = group.rule.slots().len() as u64;
             bench.throughput(Throughput::Bytes(elements * 4 * (3 + 2 * slots)));
@@ -60,7 +57,7 @@ fn step(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = common::criterion();
+    config = support::bench::criterion();
     targets = step
 }
 criterion_main!(benches);

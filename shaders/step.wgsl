@@ -1,4 +1,4 @@
-// What a kernel needs that takes a step: the step's scalars, and registers for the state.
+// The parts that every step has: its scalars, and registers for the state.
 
 // One step of one group. The host computes these in f64 and rounds each of them once.
 struct Scalars {
@@ -27,7 +27,7 @@ const MAX_SLOTS = 4u;
 alias State = array<real, MAX_SLOTS>;
 var<private> state: State;
 
-// What remains of an old value, plus what is new: keep · old + new. The host's f64 `keep` comes in
+// The rest of an old value plus the new part: keep · old + new. The host's f64 `keep` comes in
 // two halves, because f32 alone misses it by up to 3e-8, and 1 / (1 − keep) multiplies that: a
 // settled average at β = 0.999 would be off by 1.3e-5.
 fn decayed(old: real, keep: f32, keep_low: f32, new_part: real) -> real {

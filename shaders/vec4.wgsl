@@ -1,8 +1,11 @@
-// What one invocation works on: four neighbouring elements.
+// One invocation works on four neighbouring elements.
 alias real = vec4<f32>;
 alias real_bits = vec4<u32>;
 
-// Which elements the `i`th is.
+// The step from one index of a gradient to the next.
+const GRAD_STRIDE = 1u;
+
+// The numbers of the elements that the `i`th `real` holds.
 fn elements(i: u32) -> real_bits {
     return 4u * i + vec4(0u, 1u, 2u, 3u);
 }

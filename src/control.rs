@@ -1,10 +1,10 @@
-//! What is done to gradients before the rules see them, and which steps are not taken.
+//! The options for gradients before the rules see them, and for steps that are not taken.
 
 use crate::error::Error;
 
 /// Clipping, loss scaling and skipping, for all groups of an [`Optimizer`](crate::Optimizer) together.
 ///
-/// Of a gradient as the backward pass wrote it, a rule sees
+/// A rule sees this of a gradient as the backward pass wrote it:
 ///
 /// ```text
 /// g ← mean of g                                      if they were added up
@@ -27,12 +27,12 @@ pub struct Control {
     pub norm: Norm,
     /// The largest magnitude of an element, above 0; `None`: as `torch.nn.utils.clip_grad_value_`.
     pub clip_value: Option<f64>,
-    /// What the loss, and with it each gradient, was multiplied by; [`LossScale::Fixed`] of 1.
+    /// The factor of the loss, and with it of each gradient; [`LossScale::Fixed`] of 1.
     pub loss_scale: LossScale,
     /// Whether one Inf or NaN in any gradient of any group leaves every parameter and all state as
     /// they are and does not count as a step; `false`. [`LossScale::Dynamic`] always does so.
     pub skip_nonfinite: bool,
-    /// What a step makes of gradients that [`Optimizer::accumulate`](crate::Optimizer::accumulate) has
+    /// The result of gradients that [`Optimizer::accumulate`](crate::Optimizer::accumulate) has
     /// added up; [`Accumulation::Mean`].
     pub accumulation: Accumulation,
     /// Whether gradients are zero once they are used: those of a step, whether it is taken or not, or,
@@ -55,13 +55,13 @@ impl Default for Control {
     }
 }
 
-/// What a step makes of gradients that were added up.
+/// The gradient that a step takes where several were added up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Accumulation {
-    /// Their mean: that of one larger batch.
+    /// The mean of all: that of one larger batch.
     #[default]
     Mean,
-    /// Their sum, as PyTorch's `.grad` without `zero_grad`.
+    /// The sum of all, as PyTorch's `.grad` without `zero_grad`.
     Sum,
 }
 
@@ -75,7 +75,7 @@ pub enum Norm {
     Largest,
 }
 
-/// What the loss was multiplied by, so that small gradients survive 16 bits.
+/// The factor of the loss, by which small gradients survive 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LossScale {
     /// Always the same, above 0.
@@ -109,12 +109,12 @@ impl LossScale {
     }
 }
 
-/// What came of the gradients of a step, and of all steps so far.
+/// The statistics of a step's gradients, and of all steps so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
     /// The norm of the step's gradients: without loss scale, clipped by value, not yet by norm.
     pub norm: f64,
-    /// What they were multiplied by for it, at most 1.
+    /// The factor by which clipping has scaled the gradients, at most 1.
     pub coefficient: f64,
     /// The loss scale of the gradients to come.
     pub loss_scale: f64,
@@ -124,6 +124,9 @@ pub struct Stats {
     pub skipped: u64,
     /// The first parameter, in the order they were added, with an Inf or NaN in this step's gradient.
     pub nonfinite: Option<String>,
+    /// Whether more steps in a row of statistics that were not asked for were skipped than the GPU has scalars
+    /// for: then scalars that depend on the number of steps were those of a later step than the one taken.
+    pub overrun: bool,
 }
 
 impl Control {
@@ -168,7 +171,7 @@ impl Control {
         self.clip_norm.is_some() || self.skips()
     }
 
-    /// What gradients added up so many times are to be divided by.
+    /// The divisor of gradients that were added up so many times.
     pub(crate) fn divisor(&self, added: u32) -> f64 {
         match self.accumulation {
             Accumulation::Mean => f64::from(added.max(1)),

@@ -1,6 +1,6 @@
 //! Everything that can be wrong, said with its name, both values and the remedy.
 
-/// What was wrong with what the caller gave. Nothing has been changed when one of these is returned.
+/// A mistake in what the caller gave. Nothing has been changed when one of these is returned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -42,9 +42,9 @@ pub enum Error {
     MissingUsage {
         /// The parameter or gradient.
         what: String,
-        /// What the buffer was created with.
+        /// The usages that the buffer was created with.
         usage: wgpu::BufferUsages,
-        /// What it must have as well.
+        /// The usages that the buffer must have as well.
         needs: wgpu::BufferUsages,
     },
 
@@ -85,21 +85,51 @@ pub enum Error {
 
     /// Two views share bytes of which one is written.
     #[error(
-        "{what}: its bytes {}..{} overlap bytes {}..{} of {other} in the same buffer; a step writes parameters, so give each its own range",
+        "{what}: its bytes {}..{} overlap bytes {}..{} of {other} in the same buffer; a step writes {written}, so give each its own range",
         bytes.0, bytes.1, other_bytes.0, other_bytes.1
     )]
     Overlap {
         /// The parameter or gradient just given.
         what: String,
-        /// Its first byte, and the first after it.
+        /// The view's first byte, and the first after the view.
         bytes: (u64, u64),
         /// The parameter or gradient it collides with.
         other: String,
-        /// Its first byte, and the first after it.
+        /// The other view's first byte, and the first after that view.
         other_bytes: (u64, u64),
+        /// The kind of view of the two that a step writes.
+        written: &'static str,
     },
 
-    /// A view of the optimizer's own state.
+    /// Two views of one parameter in one buffer, so near that one binding would reach into the other.
+    #[error(
+        "parameter `{name}`: its {} and its {} lie in one buffer and share {alignment} bytes that a binding begins with; align them to {alignment} bytes, or put them into two buffers",
+        parts[0], parts[1]
+    )]
+    TooNear {
+        /// The parameter.
+        name: String,
+        /// `parameter`, `gradient` or `copy`.
+        parts: [&'static str; 2],
+        /// The device's `min_storage_buffer_offset_alignment`, in bytes.
+        alignment: u64,
+    },
+
+    /// A parameter is given two gradients at once.
+    #[error("parameter `{name}`: it is named twice in one call; name each parameter once")]
+    NamedTwice {
+        /// The parameter.
+        name: String,
+    },
+
+    /// A learning rate for all groups that is out of its range.
+    #[error("the learning rate is {value}; it must be a finite f32 number, 0 or more")]
+    Rate {
+        /// The number that was given.
+        value: f64,
+    },
+
+    /// A buffer of the optimizer's own.
     #[error(
         "{what}: its buffer is the state this optimizer keeps; a step writes that, so give it another buffer"
     )]
@@ -133,9 +163,9 @@ pub enum Error {
     /// No such parameter.
     #[error("no parameter {name}; this optimizer knows {known}")]
     UnknownParam {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names that there are.
         known: String,
     },
 
@@ -144,7 +174,7 @@ pub enum Error {
         "no group {group}; this optimizer has {groups}, and a `GroupId` is of use only to the optimizer that returned it"
     )]
     UnknownGroup {
-        /// What was asked for.
+        /// The group that was asked for.
         group: usize,
         /// How many there are.
         groups: usize,
@@ -155,11 +185,11 @@ pub enum Error {
     UnknownSlot {
         /// The parameter.
         name: String,
-        /// Its rule.
+        /// The parameter's rule.
         rule: &'static str,
-        /// What was asked for.
+        /// The slot that was asked for.
         slot: String,
-        /// What there is.
+        /// The names that there are.
         known: String,
     },
 
@@ -170,9 +200,9 @@ pub enum Error {
         rule: &'static str,
         /// The hyper-parameter.
         option: &'static str,
-        /// What was given.
+        /// The number that was given.
         value: f64,
-        /// What is allowed.
+        /// The range that is allowed.
         must: &'static str,
     },
 
@@ -181,9 +211,9 @@ pub enum Error {
     Control {
         /// The option.
         option: &'static str,
-        /// What it is.
+        /// The number that was given.
         value: f64,
-        /// What it must be.
+        /// The range that is allowed.
         must: &'static str,
     },
 
@@ -244,11 +274,11 @@ pub enum Error {
         group: usize,
         /// The rule it has.
         old: &'static str,
-        /// What that keeps.
+        /// The slots that the old rule keeps.
         old_slots: String,
         /// The rule it was to get.
         new: &'static str,
-        /// What that keeps.
+        /// The slots that the new rule keeps.
         new_slots: String,
     },
 
@@ -273,7 +303,7 @@ pub enum Error {
     CopyFormat {
         /// The parameter.
         name: String,
-        /// Of the parameter and of the copy.
+        /// The formats of the parameter and of the copy.
         formats: [&'static str; 2],
     },
 
@@ -306,11 +336,11 @@ pub enum Error {
     Limit {
         /// The limit, as in `wgpu::Limits`.
         limit: &'static str,
-        /// What the device has.
+        /// The device's limit.
         has: u64,
-        /// What for.
+        /// The purpose.
         what: String,
-        /// What it would take.
+        /// The limit that the purpose takes.
         needs: u64,
     },
 
@@ -335,7 +365,7 @@ pub enum Error {
     /// The device has no room left.
     #[error("the device has no room for {what}: {message}")]
     OutOfMemory {
-        /// What was to be allocated.
+        /// The thing that was to be allocated.
         what: String,
         /// The device's words.
         message: String,
@@ -344,7 +374,7 @@ pub enum Error {
     /// The device failed or was lost while data was read back.
     #[error("reading {what} back failed: {message}")]
     Readback {
-        /// What was read.
+        /// The thing that was read.
         what: String,
         /// The device's words.
         message: String,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::control::Control;
 use crate::error::Error;
 use crate::num::{Format, Master};
-use crate::rule::{Adagrad, Adam, At, Evaluate, Rates, RmsProp, Rule, Sgd, Variant};
+use crate::rule::{self, Adagrad, Adam, At, Evaluate, Rates, RmsProp, Rule, Sgd, Variant};
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_non_negative};
 
-/// What a group of parameters is updated by. Cheap to clone.
+/// The options by which a group of parameters is updated. Cheap to clone.
 ///
 /// ```text
 /// p ← p − lr · (direction(g) + λ p)      decoupled weight decay
@@ -19,7 +19,7 @@ use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_
 /// before it; the value is the same, the parameter is rounded once instead of twice.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// What gives the direction.
+    /// The rule that gives the direction.
     pub rule: Arc<dyn Rule>,
     /// Learning rate, 0 or more.
     pub lr: f64,
@@ -31,7 +31,7 @@ pub struct Group {
     pub maximize: bool,
     /// How every slot of the state is stored; [`Format::F32`].
     pub state_format: Format,
-    /// What 16-bit parameters are rounded from; [`Master::None`].
+    /// The numbers that 16-bit parameters are rounded from; [`Master::None`].
     pub master: Master,
     /// A seed, to round 16-bit parameters up or down at random, as often up as they are near to it, so
     /// that small steps count on average; `None`: to nearest. A parameter with a master needs neither.
@@ -129,7 +129,7 @@ impl Group {
         Self { master, ..self }
     }
 
-    /// The same with 16-bit parameters rounded at random, a function of this seed, the parameter's step
+    /// The same with 16-bit parameters rounded at random, a function of this seed, the parameter's recorded step
     /// and the element's place in its buffer: [`Format::dither`].
     #[must_use]
     pub fn stochastic_rounding(self, seed: u64) -> Self {
@@ -153,9 +153,10 @@ impl Group {
         Self { ema: Some(decay), ..self }
     }
 
-    /// What is kept beside each parameter, in words.
-    pub(crate) fn keeps(&self) -> String {
-        let master = match self.master {
+    /// A description of all that is kept beside each parameter, in words.
+    pub(crate) fn keeps(&self, in_16_bits: bool) -> String {
+        // Parameters in f32 need no master.
+        let master = match if in_16_bits { self.master } else { Master::None } {
             Master::None => "",
             Master::Remainder => " with remainders",
             Master::F32 => " with masters",
@@ -178,10 +179,15 @@ impl Group {
         if let Some((what, has, most)) = sizes.into_iter().find(|(_, has, most)| has > most) {
             return Err(Error::RuleTooLarge { rule, what, has, most });
         }
-        self.check_rate()?;
-        check_fraction(rule, "ema", self.ema.unwrap_or(0.0))?;
+        self.check_options()?;
         self.rule.check()?;
         check_declared(&*self.rule, self.lr)
+    }
+
+    /// The part of [`Group::check`] that counts where the rule stays.
+    pub(crate) fn check_options(&self) -> Result<(), Error> {
+        self.check_rate()?;
+        check_fraction(self.rule.name(), "ema", self.ema.unwrap_or(0.0))
     }
 
     /// Whether the learning rate and the weight decay are in their range: the part of [`Group::check`]
@@ -214,7 +220,7 @@ impl Group {
         }
     }
 
-    /// What the `t`th step multiplies: the direction, the parameter in the step, the parameter in the
+    /// The factors of the `t`th step: of the direction, the parameter in the step, the parameter in the
     /// gradient that the rule sees, and the gradient.
     fn factors(&self, t: u64) -> [f64; 4] {
         let Rates { lr, decay } = self.rule.rates(At { t, lr: self.lr });
@@ -231,7 +237,7 @@ impl Group {
         (1.0 - decay) / -(t as f64 * decay.ln()).exp_m1()
     }
 
-    /// A parameter's average after its `t`th step, of what it was and the parameter: `shaders/average/ema.wgsl`
+    /// A parameter's average after its `t`th step, of what it was and the parameter: `shaders/beside/ema.wgsl`
     /// in the arithmetic of `N`.
     pub(crate) fn average<N: Evaluate>(&self, average: N, p: N, t: u64) -> N {
         average + N::scalar(self.ema_gain(t)) * (p - average)
@@ -257,6 +263,11 @@ impl From<Variant> for Group {
         let Variant { rule, lr, weight_decay, decoupled, maximize } = variant;
         Self { weight_decay, decoupled, maximize, ..Self::with(lr, rule) }
     }
+}
+
+/// Every variant of every rule this crate ships.
+pub(crate) fn all_groups() -> Vec<Group> {
+    rule::ALL.iter().flat_map(|entry| (entry.variants)()).map(Group::from).collect()
 }
 
 /// The scalars of one step that are not the rule's own, in f64: the members of `Scalars` in

@@ -161,7 +161,7 @@ impl Gpu {
     pub(crate) fn download_bytes(&self, views: &[View]) -> Result<Vec<Vec<u8>>, Error> {
         let mut all: Vec<Vec<u8>> = Vec::with_capacity(views.len());
         for view in views {
-            view.check("the view to download", wgpu::BufferUsages::COPY_SRC)?;
+            view.check(|| "the view to download".to_owned(), wgpu::BufferUsages::COPY_SRC)?;
         }
         let total = views.iter().map(words).map(|(start, end)| end - start).sum();
         let mut reader = Reader::new(self, STAGING.min(total));

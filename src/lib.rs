@@ -6,7 +6,7 @@
 //! decay, a [`View`] a run of numbers in a buffer that stays yours. [`Reference`] computes the same
 //! in f64 on the CPU.
 
-mod claims;
+mod buckets;
 #[cfg(feature = "cli")]
 pub mod config;
 mod control;
@@ -16,10 +16,13 @@ mod group;
 #[cfg(feature = "headless")]
 pub mod headless;
 pub mod kernel;
+mod model;
 mod num;
 mod optimizer;
 mod plan;
-mod record;
+mod program;
+#[doc(hidden)]
+pub mod reflect;
 pub mod rule;
 #[cfg(feature = "headless")]
 pub mod timing;

@@ -7,18 +7,21 @@
 mod cases;
 mod compare;
 mod layout;
+mod long;
 mod numbers;
+mod spot;
 
 pub use cases::{Case, cases};
 use compare::{Seen, Step};
-use layout::{Layout, Spot};
+use layout::Layout;
+pub use long::{long_run, long_run_of};
 use numbers::Numbers;
+use spot::Spot;
 
 use crate::error::Error;
-use crate::group::Group;
+use crate::group::{Group, all_groups};
 use crate::headless::Gpu;
 use crate::optimizer::Optimizer;
-use crate::rule;
 
 /// What [`verify`] found on one adapter.
 #[derive(Clone, Debug)]
@@ -89,12 +92,20 @@ pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
         done(&row);
         rows.push(row);
     }
+    let row = long_run(gpu)?;
+    done(&row);
+    rows.push(row);
     Ok(Report { adapter: gpu.describe(), rows })
+}
+
+/// How many rows [`verify`] has.
+pub fn rows() -> usize {
+    cases().len() + long::ROWS
 }
 
 /// Every group that [`verify`] runs in f32: all variants of all rules.
 pub fn groups() -> Vec<Group> {
-    rule::ALL.iter().flat_map(|entry| (entry.variants)()).map(Group::from).collect()
+    all_groups()
 }
 
 /// One row of [`verify`], for any group, a rule of your own included.

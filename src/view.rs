@@ -81,8 +81,11 @@ impl View {
     }
 
     /// Whether the view can be bound. `what` names it in the error, as in "parameter `w`".
-    pub(crate) fn check(&self, what: &str, needs: wgpu::BufferUsages) -> Result<(), Error> {
-        let what = || what.to_owned();
+    pub(crate) fn check(
+        &self,
+        what: impl Fn() -> String,
+        needs: wgpu::BufferUsages,
+    ) -> Result<(), Error> {
         if self.len == 0 {
             return Err(Error::Empty { what: what() });
         }

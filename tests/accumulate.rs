@@ -1,10 +1,7 @@
 //! Gradients of several passes, added up for one step.
 
-mod arena;
-mod common;
-
-use arena::{PLACES, ROOM, adam, add_all, encoded, places, record, set, upload};
-use common::{bits, gpu, numbers, ok, read};
+use support::arena::{PLACES, ROOM, adam, add_all, places};
+use support::{bits, encoded, gpu, numbers, ok, read, record, set, upload};
 use wgpu_optim::{
     Accumulation, Control, Format, Group, LossScale, Optimizer, Reference, Trajectory, View,
 };
@@ -185,7 +182,7 @@ fn gradients_may_move_and_parameters_come_between_parts() {
         let b = part(&first, 100);
         ok(optimizer.add_param(group, "b", part(&params, 100), b.clone()));
         record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
-        // What is there now is of no account.
+        // Numbers that come later do not count.
         set(gpu, &first, &[f32::NAN; 200]);
         gpu.step(&mut optimizer);
         bits(gpu, &params)

@@ -43,9 +43,9 @@ fn a_quick_run_writes_its_table_json_and_plot() {
 #[test]
 fn unknown_rules_and_sizes_are_refused() {
     let names: Vec<_> = rule::ALL.iter().map(|entry| entry.name).collect();
-    let unknown = format!("unknown rule `no-such-rule`; known are {}", names.join(", "));
+    let known = format!("unknown rule `no-such-rule`; known are {}", names.join(", "));
     for (option, value, words) in [
-        ("--rules", "no-such-rule", &*unknown),
+        ("--rules", "no-such-rule", &*known),
         ("--sizes", "0", "a number of elements, at least 1, like 65536, 64K or 16M"),
         ("--sizes", "1G", "a number of elements, at least 1, like 65536, 64K or 16M"),
     ] {

@@ -1,8 +1,6 @@
 //! The bounds that kernels are held to are those derived on paper, no looser.
 
-mod common;
-
-use common::numbers;
+use support::numbers;
 use wgpu_optim::{Adam, At, Number, OneStep, Oracle};
 
 /// One unit in the last place, relative: what WGSL allows a correctly rounded operation.

@@ -1,22 +1,20 @@
-//! What a step does besides: averages, copies, gradients that are added up or cleared.
+//! A step does more than move parameters: averages, copies, gradients that are added up or cleared.
 
-mod arena;
-mod common;
-
-use arena::{PLACES, ROOM, adam, add_all, encoded, places, record, set, upload};
-use common::{bits, gpu, numbers, ok, read};
-use wgpu_optim::{Adam, Control, Error, Format, Group, Master, OneStep, Optimizer, Sgd, View};
+use support::arena::{PLACES, ROOM, adam, add_all, is_inside, places};
+use support::{Case, bits, cases, encoded, gpu, halves, numbers, ok, read, record, set, upload};
+use wgpu_optim::{Control, Error, Format, Group, OneStep, Optimizer, Sgd, View};
 
 /// The average that the formula gives of what a kernel has stored, whatever stores it: each step within the
-/// bound of one step.
-fn averages(group: Group, format: Format, control: Control) {
+/// bound of one step. A skipped step leaves it alone and does not count.
+fn averages(case: &Case, decay: f64) {
     let gpu = gpu();
-    let params = encoded(gpu, format, &numbers(ROOM, 1));
-    let grads = encoded(gpu, format, &numbers(ROOM, 2));
+    let Case { group, control, .. } = case.clone();
+    let params = encoded(gpu, case.param, &numbers(ROOM, 1));
+    let grads = encoded(gpu, case.grad, &numbers(ROOM, 2));
     let mut optimizer = Optimizer::new(&gpu.device);
     ok(optimizer.set_control(control));
     let other = group.clone().lr(3e-3).ema(0.5);
-    let decays = [group.ema.expect("an average"), 0.5];
+    let decays = [decay, 0.5];
     add_all(&mut optimizer, [group.clone(), other], &params, &grads);
     let names = PLACES.iter().enumerate().map(|(i, _)| i.to_string());
     let views: Vec<View> = names
@@ -27,7 +25,7 @@ fn averages(group: Group, format: Format, control: Control) {
     let mut before: Vec<Vec<f32>> = views.iter().map(|view| read(gpu, view)).collect();
     let mut t = 0;
     for step in 1..=12_u64 {
-        let bad = control.looks_at_gradients() && step % 5 == 3;
+        let bad = control.skip_nonfinite && step % 5 == 3;
         let mut gradients = numbers(ROOM, 2 + step);
         if bad {
             gradients[1200] = f32::INFINITY;
@@ -62,39 +60,11 @@ fn averages(group: Group, format: Format, control: Control) {
 
 #[test]
 fn averages_follow_what_is_stored() {
-    let group = || adam().ema(0.9);
-    averages(group(), Format::F32, Control::default());
-    averages(group(), Format::F16, Control::default());
-    averages(group().stochastic_rounding(7), Format::Bf16, Control::default());
-    averages(group().master(Master::F32), Format::F16, Control::default());
-    averages(group().master(Master::Remainder), Format::Bf16, Control::default());
-}
-
-#[test]
-fn averages_of_skipped_steps_stay_and_gains_count_taken_steps() {
-    let control = Control { skip_nonfinite: true, ..Control::default() };
-    averages(adam().ema(0.9), Format::F32, control);
-    averages(adam().ema(0.9).state_format(Format::Bf16), Format::Bf16, control);
-}
-
-/// With AMSGrad, a table and a copy this is every storage buffer that WebGPU promises.
-#[test]
-fn all_there_can_be_fits_the_default_limits() {
-    let gpu = common::default_limits();
-    let params = View::f32(&upload(&gpu, &numbers(ROOM, 1)));
-    let grads = View::f32(&upload(&gpu, &numbers(ROOM, 2)));
-    let copies = encoded(&gpu, Format::Bf16, &vec![0.0; ROOM as usize + 3]);
-    let mut optimizer = Optimizer::new(&gpu.device);
-    let group = Group::new(1e-2, Adam { amsgrad: true, ..Adam::default() }).ema(0.99);
-    add_all(&mut optimizer, [group.clone(), group.lr(1e-3)], &params, &grads);
-    for (i, place) in places(&copies.range(3..ROOM + 3)).into_iter().enumerate() {
-        let id = optimizer.param(&i.to_string()).expect("it was added");
-        ok(optimizer.set_copy(id, Some(place)));
+    for case in cases() {
+        if let Some(decay) = case.group.ema {
+            averages(&case, decay);
+        }
     }
-    let control = Control { zero_grad: true, ..Control::default() };
-    ok(optimizer.set_control(control));
-    gpu.step(&mut optimizer);
-    assert!(read(&gpu, &places(&grads)[2]).iter().all(|g| *g == 0.0));
 }
 
 /// Copies are the parameters rounded to nearest, bit by bit, and nothing around them changes.
@@ -119,11 +89,10 @@ fn copies(format: Format, offset: u64) {
     for _ in 0..3 {
         gpu.step(&mut optimizer);
     }
-    let inside = |i: u64| PLACES.iter().any(|(at, len)| (*at..at + len).contains(&i));
     let expected: Vec<f32> = read(gpu, &params);
     for (i, found) in (0..).zip(read(gpu, &copied)) {
         let rounded = format.decode(format.encode(expected[i as usize]));
-        let wanted = if inside(i) { rounded } else { -7.5 };
+        let wanted = if is_inside(i) { rounded } else { -7.5 };
         assert_eq!(found.to_bits(), wanted.to_bits(), "{format:?} {offset}: element {i}");
     }
     // No more after that.
@@ -138,7 +107,7 @@ fn copies(format: Format, offset: u64) {
 
 #[test]
 fn copies_are_the_parameters_rounded() {
-    for format in [Format::F16, Format::Bf16] {
+    for format in halves() {
         for offset in [0, 4, 1, 6] {
             copies(format, offset);
         }
@@ -151,13 +120,13 @@ fn a_copy_in_the_gradients_buffer_changes_no_bit() {
     let gpu = gpu();
     let run = |copied: bool| {
         let params = View::f32(&upload(gpu, &numbers(300, 5)));
-        let shared = upload(gpu, &numbers(600, 6));
+        let shared = upload(gpu, &numbers(640, 6));
         let grads = View::f32(&shared).range(0..300);
         let mut optimizer = Optimizer::new(&gpu.device);
         let group = ok(optimizer.add_group(adam()));
         let id = ok(optimizer.add_param(group, "w", params.clone(), grads));
         if copied {
-            ok(optimizer.set_copy(id, Some(View::f16_at(&shared, 1200, 300))));
+            ok(optimizer.set_copy(id, Some(View::f16_at(&shared, 1280, 300))));
         }
         gpu.step(&mut optimizer);
         gpu.step(&mut optimizer);
@@ -188,9 +157,8 @@ fn used_gradients_are_zero() {
                 gpu.step(&mut optimizer);
             }
             assert_eq!(before == read(gpu, &params), accumulates || bad);
-            let inside = |i: u64| PLACES.iter().any(|(at, len)| (*at..at + len).contains(&i));
             for (i, g) in (0..).zip(read(gpu, &grads)) {
-                let expected = if inside(i) { 0.0_f32 } else { 0.5 };
+                let expected = if is_inside(i) { 0.0_f32 } else { 0.5 };
                 assert_eq!(g.to_bits(), expected.to_bits(), "{format:?} {bad}: element {i}");
             }
         }

@@ -1,12 +1,12 @@
 //! Clipping, loss scaling and skipping, against the same in f64.
 
-mod common;
-
-use common::{COEFFICIENT, bits, close, gpu, numbers, ok, read, scaled};
+use support::{
+    COEFFICIENT, bits, close, gpu, numbers, ok, one_of_each_text, read, scaled, slots, stats,
+};
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{
-    Adam, Control, Controller, Error, Group, LossScale, Norm, Optimizer, Reference, RmsProp, Sgd,
-    Stats, Trajectory, View,
+    Adam, Control, Controller, Error, Group, LossScale, Norm, Optimizer, Reference, Sgd, Stats,
+    Trajectory, View,
 };
 
 /// Parameters of every kind of place, in two groups, and their gradients.
@@ -59,16 +59,14 @@ impl Model {
     }
 
     fn stats(&self, gpu: &Gpu) -> Stats {
-        let stats = self.optimizer.stats(&gpu.device, &gpu.queue);
-        ok(gpu.wait());
-        ok(pollster::block_on(stats))
+        stats(gpu, &self.optimizer)
     }
 
     /// All parameters and all state, as bits.
     fn bits(&mut self, gpu: &Gpu) -> Vec<Vec<u32>> {
         let mut all: Vec<Vec<u32>> = self.params.iter().map(|view| bits(gpu, view)).collect();
         for (i, name) in (0..LENGTHS.len()).map(|i| (i, format!("w{i}"))) {
-            for slot in self.groups[i % 2].rule.slots().iter().map(|slot| slot.name) {
+            for slot in slots(&self.groups[i % 2]) {
                 all.push(bits(gpu, &ok(self.optimizer.state(&name, slot))));
             }
         }
@@ -182,15 +180,11 @@ fn run(gpu: &Gpu, control: Control) -> u32 {
 #[test]
 fn skipped_steps_leave_no_trace() {
     let gpu = gpu();
-    let rules = [
-        [Group::adam(1e-2), Group::new(1e-2, Adam { amsgrad: true, ..Adam::default() })],
-        [Group::rmsprop(1e-2), Group::adagrad(1e-2)],
-        [
-            Group::new(1e-2, RmsProp { centered: true, momentum: 0.9, ..RmsProp::default() }),
-            Group::new(1e-2, Sgd { momentum: 0.9, dampening: 0.5, ..Sgd::default() }),
-        ],
-    ];
-    for (seed, groups) in rules.into_iter().enumerate() {
+    let all = one_of_each_text();
+    // Each beside the next of the table, the last beside the first.
+    let pairs = all.iter().zip(all.iter().cycle().skip(1)).step_by(2);
+    for (seed, (one, other)) in pairs.enumerate() {
+        let groups = [one.clone(), other.clone()];
         let mut counted = Model::new(gpu, groups.clone());
         let mut skipping = Model::new(gpu, groups);
         ok(skipping.optimizer.set_control(Control { skip_nonfinite: true, ..Control::default() }));
@@ -213,7 +207,7 @@ fn skipped_steps_leave_no_trace() {
             counted.step(gpu, &grads);
             skipping.step(gpu, &grads);
         }
-        assert!(counted.bits(gpu) == skipping.bits(gpu), "rules {seed}");
+        assert!(counted.bits(gpu) == skipping.bits(gpu), "{one:?}, {other:?}");
         let stats = skipping.stats(gpu);
         assert_eq!((stats.taken, stats.skipped), (40 - skipped, skipped));
         assert!(skipped > 8 && stats.nonfinite.is_none());

@@ -1,8 +1,6 @@
 //! The CPU engine against the reference, every rule and option, under the same bounds as a GPU.
 
-mod common;
-
-use common::{numbers, ok};
+use support::{numbers, ok, slots};
 use wgpu_optim::{Cpu, Error, Group, Reference, Trajectory, verify};
 
 #[test]
@@ -26,7 +24,7 @@ fn every_rule_is_within_its_bounds() {
         };
         let ratio = worst(expected.param(), &param);
         assert!(ratio <= 1.0, "{group:?}: {ratio} bounds off");
-        for slot in group.rule.slots().iter().map(|slot| slot.name) {
+        for slot in slots(&group) {
             let state = cpu.state(slot).unwrap_or_default();
             let ratio = worst(&expected.state(slot).unwrap_or_default(), &state);
             assert!(ratio <= 1.0, "{group:?}: {slot} {ratio} bounds off");

@@ -2,27 +2,16 @@
 
 #[path = "../examples/digits/main.rs"]
 #[allow(dead_code, reason = "the program itself runs as a process; this is for its tests")]
-mod example;
+mod program;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-/// The program, next to which `cargo test` has built this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let profile = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
-    let program = profile.join("examples").join(format!("digits{}", std::env::consts::EXE_SUFFIX));
-    assert!(
-        program.exists(),
-        "{} is not built: `cargo test` does it, and so does `cargo build --example digits`",
-        program.display(),
-    );
-    program
-}
+use support::tools::example;
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).output().expect("the example starts")
+    Command::new(example("digits")).args(arguments).output().expect("the example starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -35,7 +24,7 @@ fn quick(out: &Path) -> String {
 }
 
 fn start_quick(out: &Path, more: &[&str]) -> Child {
-    let mut command = Command::new(program());
+    let mut command = Command::new(example("digits"));
     command.args(["--quick", "--out"]).arg(out).args(more);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example starts")
 }

@@ -1,9 +1,7 @@
 //! Wrong input, one row each, with the exact message. Nothing runs, so no GPU is needed: the noop
 //! backend validates everything else wgpu is told.
 
-mod noop;
-
-use noop::device;
+use support::noop::device;
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits};
 use wgpu_optim::{Adagrad, Adam, Error, Group, GroupId, Optimizer, RmsProp, Sgd, View};
 
@@ -41,7 +39,7 @@ fn add(views: impl FnOnce(&Setup) -> (View, View)) -> String {
     let error = s.optimizer.add_param(s.group, "b", param, grad);
     let message = error.expect_err("it must be refused").to_string();
     assert_eq!(s.optimizer.names().collect::<Vec<_>>(), ["w"]);
-    // What was refused has claimed nothing.
+    // A refused parameter has claimed nothing.
     let (param, grad) = (View::f32(&s.params).range(100..104), View::f32(&s.grads).range(100..104));
     assert!(s.optimizer.add_param(s.group, "b", param, grad).is_ok());
     message
@@ -148,7 +146,7 @@ fn names_groups_and_slots() {
         ),
         (
             optimizer.set_lr(f64::NAN).err(),
-            "`sgd`: lr is NaN; it must be a finite f32 number, 0 or more",
+            "the learning rate is NaN; it must be a finite f32 number, 0 or more",
         ),
     ];
     for (error, expected) in rows {

@@ -2,14 +2,12 @@
 
 use std::process::Command;
 
-/// What an example prints. `cargo test` has built it next to this test.
+use support::ok;
+use support::tools::example;
+
+/// The text that an example prints.
 fn run(name: &str, arguments: &[&str]) -> String {
-    let test = std::env::current_exe().unwrap_or_else(|e| panic!("{e}"));
-    let profile = test.ancestors().nth(2).unwrap_or(&test);
-    let example = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    let done = Command::new(&example).args(arguments).output();
-    let done =
-        done.unwrap_or_else(|e| panic!("{}: {e}; `cargo build --examples`", example.display()));
+    let done = ok(Command::new(example(name)).args(arguments).output());
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
     said

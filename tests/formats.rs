@@ -1,13 +1,13 @@
 //! Numbers of 16 bits: every bit of them, on the GPU, against the `half` crate; and what shares a word.
 //!
 //! The kernels here are the library's up to their entry point: the same codec, accesses and addressing,
-//! with a body that copies a gradient into its parameter, so that nothing rounds but the codec.
+//! with a body that copies a gradient into its parameter, or back, so that nothing rounds but the codec.
 
-mod common;
+use std::sync::LazyLock;
 
-use common::{gpu, numbers, ok};
 use half::{bf16, f16};
-use wgpu_optim::kernel::kernels;
+use support::{gpu, halves, numbers, ok};
+use wgpu_optim::kernel::{Address, Facts, Kernel, Width, every_kernel_of};
 use wgpu_optim::wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu_optim::wgpu::{BindGroupDescriptor, BindGroupEntry, BufferUsages};
 use wgpu_optim::{Control, Format, Group, Optimizer, View};
@@ -15,55 +15,90 @@ use wgpu_optim::{Control, Format, Group, Optimizer, View};
 /// A copy in place of a step.
 const BODY: &str = include_str!("formats/copy.wgsl");
 
+/// The copy itself, and the one the other way.
+const COPY: [&str; 2] =
+    ["store_param(at.param, load_grad(at.grad));", "store_grad(at.grad, load_param(at.param));"];
+
+/// Every kernel over one run of parameters and gradients and nothing else, rounding to nearest.
+fn plain() -> &'static [(Kernel, Facts)] {
+    static PLAIN: LazyLock<Vec<(Kernel, Facts)>> = LazyLock::new(|| {
+        let sgd = Group::sgd(1.0);
+        let with_facts = every_kernel_of(&sgd).filter_map(|kernel| {
+            let facts = kernel.facts.clone()?;
+            Some((kernel, facts))
+        });
+        let is_plain = |(_, facts): &(Kernel, Facts)| {
+            let operands: Vec<&str> = facts.operands.iter().map(|one| one.name.as_str()).collect();
+            facts.address == Address::Direct
+                && operands == ["param", "grad"]
+                && !(facts.stochastic || facts.summed)
+                && facts.formats[2] == Format::F32
+        };
+        with_facts.filter(is_plain).collect()
+    });
+    &PLAIN
+}
+
 /// A kernel that copies `length` `real`s from one place to another, and how to spoil it.
 struct Copy<'a> {
-    width: &'a str,
-    /// `own` or `shared`: whether gradients are bound read-only.
-    grads: &'a str,
+    width: Width,
+    /// Whether gradients are bound to be written.
+    written: bool,
+    /// Whether the copy is from the parameter to its gradient.
+    back: bool,
     from: Format,
     to: Format,
-    /// In `real`s.
+    /// Where to and where from, each in its operand's indices.
     places: [u32; 2],
     length: u32,
-    /// What to replace by what in its WGSL.
+    /// A piece of its WGSL and the replacement.
     mutation: Option<(&'a str, &'a str)>,
 }
 
 impl Copy<'_> {
     /// Runs it; returns what `to` holds then.
     fn run(&self, from: &[u32], to: &[u32]) -> Vec<u32> {
-        let formats = [self.to, self.from, Format::F32];
-        let named = |kernel: &&wgpu_optim::kernel::Kernel| {
-            kernel.name.starts_with(&format!("sgd-{}-direct-{}-", self.width, self.grads))
-                && kernel.name.ends_with("-update")
-                && kernel.formats == formats
+        let [param, grad] = if self.back { [self.from, self.to] } else { [self.to, self.from] };
+        let is = |facts: &Facts| {
+            facts.width == self.width
+                && facts.formats[..2] == [param, grad]
+                && facts.operands[1].written == self.written
         };
-        let all = kernels();
-        let kernel = all.iter().find(named).unwrap_or_else(|| panic!("no kernel {formats:?}"));
+        let found = plain().iter().find(|(_, facts)| is(facts));
+        let Some((kernel, facts)) = found else { panic!("no kernel {param:?} {grad:?}") };
         let (head, _) = kernel.wgsl.split_once("@compute").unwrap_or_else(|| panic!("no entry"));
-        let mut wgsl = format!("{head}{BODY}");
+        assert!(BODY.contains(COPY[0]));
+        let body = if self.back { BODY.replace(COPY[0], COPY[1]) } else { BODY.to_owned() };
+        let mut wgsl = format!("{head}{body}");
         if let Some((right, wrong)) = self.mutation {
             assert!(wgsl.contains(right), "`{right}` is not in {}", kernel.name);
             wgsl = wgsl.replace(right, wrong);
         }
-        self.dispatch(wgsl, from, to)
+        self.dispatch(wgsl, facts, from, to)
     }
 
-    fn dispatch(&self, wgsl: String, from: &[u32], to: &[u32]) -> Vec<u32> {
+    fn dispatch(&self, wgsl: String, facts: &Facts, from: &[u32], to: &[u32]) -> Vec<u32> {
         let (gpu, label) = (gpu(), Some("formats"));
         let device = &gpu.device;
-        let pipeline = common::pipeline(gpu, wgsl);
+        let pipeline = support::pipeline(gpu, wgsl);
         let usage = BufferUsages::UNIFORM | BufferUsages::STORAGE | BufferUsages::COPY_SRC;
         let buffer = |words: &[u32]| {
             let contents = bytemuck::cast_slice(words);
             device.create_buffer_init(&BufferInitDescriptor { label, contents, usage })
         };
         let row = self.length.div_ceil(256).min(1000);
-        let [param, grad] = self.places;
-        let launch = buffer(&[param, grad, 0, self.length, row, 0, 0, 0, 0, 0, 0, 0]);
+        let [target, source] = self.places;
+        let [param, grad] = if self.back { [source, target] } else { [target, source] };
+        let mut words = [0; 16];
+        words[..5].copy_from_slice(&[param, grad, 0, self.length, row]);
+        let launch = buffer(&words);
         let (from, to) = (buffer(from), buffer(to));
-        let entries = [(0, &launch), (2, &to), (3, &from)].map(|(binding, buffer)| {
-            BindGroupEntry { binding, resource: buffer.as_entire_binding() }
+        let [param, grad] = if self.back { [&from, &to] } else { [&to, &from] };
+        let bindings = [&facts.operands[0], &facts.operands[1]].map(|operand| operand.binding);
+        let entries = [(0, &launch), (bindings[0], param), (bindings[1], grad)];
+        let entries = entries.map(|(binding, buffer)| BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
         });
         let layout = &pipeline.get_bind_group_layout(0);
         let group =
@@ -75,7 +110,7 @@ impl Copy<'_> {
         pass.dispatch_workgroups(row, self.length.div_ceil(256 * row), 1);
         drop(pass);
         gpu.queue.submit([encoder.finish()]);
-        common::bits(gpu, &View::f32(&to))
+        support::bits(gpu, &View::f32(&to))
     }
 }
 
@@ -86,9 +121,17 @@ const ORACLES: [Oracle; 2] = [
     (Format::Bf16, |bits| bf16::from_bits(bits).to_f32(), |x| bf16::from_f32(x).to_bits()),
 ];
 
+#[test]
+fn every_format_of_16_bits_has_its_oracle() {
+    assert!(halves().eq(ORACLES.map(|(format, ..)| format)));
+}
+
+/// Every width.
+const WIDTHS: [Width; 3] = [Width::Vec4, Width::Loose, Width::Scalar];
+
 /// Elements to an invocation.
-fn elements(width: &str) -> u32 {
-    if width == "vec4" { 4 } else { 1 }
+fn elements(width: Width) -> u32 {
+    if width == Width::Scalar { 1 } else { 4 }
 }
 
 /// Codes, two to a word.
@@ -101,11 +144,11 @@ fn unpacked(words: &[u32]) -> Vec<u16> {
 }
 
 /// How many of all codes the GPU decodes to something else than `half`.
-fn wrongly_decoded((format, decode, _): Oracle, width: &str, grads: &str) -> usize {
+fn wrongly_decoded((format, decode, _): Oracle, width: Width, written: bool) -> usize {
     let codes: Vec<u16> = (0..=u16::MAX).collect();
-    let length = codes.len() as u32 / elements(width);
-    let to = Format::F32;
-    let copy = Copy { width, grads, from: format, to, places: [0, 0], length, mutation: None };
+    let (from, to, places) = (format, Format::F32, [0, 0]);
+    let (length, back, mutation) = (codes.len() as u32 / elements(width), false, None);
+    let copy = Copy { width, written, back, from, to, places, length, mutation };
     let decoded = copy.run(&packed(&codes), &vec![0; codes.len()]);
     let wrong = codes.iter().zip(decoded).filter(|(code, ours)| {
         let theirs = decode(**code).to_bits();
@@ -119,11 +162,11 @@ fn wrongly_decoded((format, decode, _): Oracle, width: &str, grads: &str) -> usi
 #[test]
 fn every_code_is_decoded_as_half_does() {
     for oracle in ORACLES {
-        for (width, grads) in
-            [("vec4", "own"), ("vec4", "shared"), ("scalar", "own"), ("scalar", "shared")]
-        {
-            let wrong = wrongly_decoded(oracle, width, grads);
-            assert_eq!(wrong, 0, "{:?} {width} {grads}", oracle.0);
+        for width in WIDTHS {
+            for written in [false, true] {
+                let wrong = wrongly_decoded(oracle, width, written);
+                assert_eq!(wrong, 0, "{:?} {width:?} {written}", oracle.0);
+            }
         }
     }
 }
@@ -140,12 +183,15 @@ fn sample() -> Vec<u32> {
     edges.chain(random).collect()
 }
 
-/// How many of the sample the GPU encodes to something else than `half`.
-fn wrongly_encoded((to, _, encode): Oracle, width: &str, mutation: Option<(&str, &str)>) -> usize {
+/// How many of the sample the GPU encodes to something else than `half`, into parameters or, `back`, gradients.
+fn wrongly_encoded(
+    (to, _, encode): Oracle,
+    (width, back): (Width, bool),
+    mutation: Option<(&str, &str)>,
+) -> usize {
     let bits = sample();
-    let length = bits.len() as u32 / elements(width);
-    let copy =
-        Copy { width, grads: "own", from: Format::F32, to, places: [0, 0], length, mutation };
+    let (from, places, length) = (Format::F32, [0, 0], bits.len() as u32 / elements(width));
+    let copy = Copy { width, written: back, back, from, to, places, length, mutation };
     let encoded = unpacked(&copy.run(&bits, &vec![0x5555_aaaa; bits.len() / 2]));
     let expected = bits.iter().map(|bits| encode(f32::from_bits(*bits)));
     expected.zip(encoded).filter(|(theirs, ours)| theirs != ours).count()
@@ -154,8 +200,11 @@ fn wrongly_encoded((to, _, encode): Oracle, width: &str, mutation: Option<(&str,
 #[test]
 fn numbers_are_encoded_as_half_does() {
     for oracle in ORACLES {
-        for width in ["vec4", "scalar"] {
-            assert_eq!(wrongly_encoded(oracle, width, None), 0, "{:?} {width}", oracle.0);
+        for width in WIDTHS {
+            for back in [false, true] {
+                let wrong = wrongly_encoded(oracle, (width, back), None);
+                assert_eq!(wrong, 0, "{:?} {width:?} {back}", oracle.0);
+            }
         }
     }
 }
@@ -179,53 +228,81 @@ fn wrong_encoders_are_caught() {
         (f16, "select(normal, subnormal, magnitude", "select(normal, real_bits(), magnitude"),
         (f16, "((significand >> shift) & real_bits(1u))", "real_bits(1u)"),
     ] {
-        for width in ["vec4", "scalar"] {
-            let count = wrongly_encoded(oracle, width, Some((right, wrong)));
+        for width in [Width::Vec4, Width::Scalar] {
+            let count = wrongly_encoded(oracle, (width, false), Some((right, wrong)));
             println!("{right} → {wrong}: {count} wrong");
-            assert!(count > 0, "`{right}` → `{wrong}` in {width} went unnoticed");
+            assert!(count > 0, "`{right}` → `{wrong}` in {width:?} went unnoticed");
         }
     }
 }
 
 /// Copies elements of a range of halves over a pattern; how many halves differ from what should be there.
-fn wrongly_placed(width: &str, first: u32, length: u32, mutation: Option<(&str, &str)>) -> usize {
+fn wrongly_placed(
+    (width, back): (Width, bool),
+    first: u32,
+    length: u32,
+    mutation: Option<(&str, &str)>,
+) -> usize {
     let source: Vec<u16> = (0..512).map(|i| 0x3f00 + i).collect();
     let before: Vec<u16> = (0..512).map(|i| 0xa000 + i).collect();
-    let elements = elements(width);
-    let (from, to) = (Format::Bf16, Format::Bf16);
-    let copy = Copy { width, grads: "own", from, to, places: [first, first + 1], length, mutation };
+    let (from, to, places) = (Format::Bf16, Format::Bf16, [first, first + 1]);
+    let copy = Copy { width, written: back, back, from, to, places, length, mutation };
     let after = unpacked(&copy.run(&packed(&source), &packed(&before)));
+    // Gradients of loose quads are counted one by one.
+    let unit = |is_grad: bool| match (width, is_grad) {
+        (Width::Loose, true) => 1,
+        _ => elements(width),
+    };
+    let (target, start) = ((first * unit(back)) as usize, ((first + 1) * unit(!back)) as usize);
+    let length = (length * elements(width)) as usize;
     let wrong = after.iter().enumerate().filter(|(i, after)| {
-        let (first, i) = ((first * elements) as usize, *i);
-        let inside = (first..first + (length * elements) as usize).contains(&i);
-        **after != if inside { source[i + elements as usize] } else { before[i] }
+        let inside = (target..target + length).contains(i);
+        **after != if inside { source[i - target + start] } else { before[*i] }
     });
     wrong.count()
 }
 
 #[test]
 fn a_range_of_halves_leaves_the_others_alone() {
-    for (first, length) in [(0, 1), (1, 1), (2, 1), (3, 2), (7, 256), (8, 301), (0, 510)] {
-        assert_eq!(wrongly_placed("scalar", first, length, None), 0, "{first}, {length}");
+    for back in [false, true] {
+        for (first, length) in [(0, 1), (1, 1), (2, 1), (3, 2), (7, 256), (8, 301), (0, 510)] {
+            let wrong = wrongly_placed((Width::Scalar, back), first, length, None);
+            assert_eq!(wrong, 0, "{first}, {length}, {back}");
+        }
+        for (first, length) in [(3, 100), (0, 1), (1, 1), (2, 3), (5, 90)] {
+            for width in [Width::Vec4, Width::Loose] {
+                let wrong = wrongly_placed((width, back), first, length, None);
+                assert_eq!(wrong, 0, "{width:?} {first}, {length}, {back}");
+            }
+        }
     }
-    assert_eq!(wrongly_placed("vec4", 3, 100, None), 0);
 }
 
 #[test]
 fn halves_in_a_wrong_place_are_caught() {
+    let [vec4, loose, scalar] = WIDTHS.map(|width| (width, false));
+    let back = (Width::Loose, true);
+    let buffer = ["param", "grad"].map(|name| format!("(&{name}_buffer[i >> 1u], "));
+    let [right_param, right_grad] = buffer.clone().map(|buffer| format!("{buffer}~("));
+    let [wrong_param, wrong_grad] = buffer.map(|buffer| format!("{buffer}("));
     for (width, right, wrong) in [
         // Halves exchanged on the way in, on the way out; a neighbour cleared; a neighbour kept in part.
-        ("scalar", "(param_buffer[i >> 1u], ~(", "(param_buffer[i >> 1u], ("),
-        ("scalar", "let shift = (i & 1u) * 16u;", "let shift = (1u - (i & 1u)) * 16u;"),
-        ("scalar", "~(0xffffu << shift)", "0u"),
-        ("scalar", "~(0xffffu << shift)", "~(0xfffu << shift)"),
-        ("vec4", "bits.xz | (bits.yw << vec2(16u))", "bits.yw | (bits.xz << vec2(16u))"),
-        ("vec4", "vec4(0u, 16u, 0u, 16u)", "vec4(16u, 0u, 16u, 0u)"),
+        (scalar, &*right_param, &*wrong_param),
+        (scalar, "let shift = (i & 1u) * 16u;", "let shift = (1u - (i & 1u)) * 16u;"),
+        (scalar, "~(0xffffu << shift)", "0u"),
+        (scalar, "~(0xffffu << shift)", "~(0xfffu << shift)"),
+        (vec4, "bits.xz | (bits.yw << vec2(16u))", "bits.yw | (bits.xz << vec2(16u))"),
+        (vec4, "vec4(0u, 16u, 0u, 16u)", "vec4(16u, 0u, 16u, 0u)"),
+        // The same where gradients begin anywhere; and one of four in another's place.
+        (loose, ">> ((i & 1u) * 16u)", ">> 0u"),
+        (loose, "half_of_grad(i + 3u)", "half_of_grad(i + 2u)"),
+        (back, &*right_grad, &*wrong_grad),
+        (back, "let shift = (i & 1u) * 16u;", "let shift = (1u - (i & 1u)) * 16u;"),
+        (back, "~(0xffffu << shift)", "0u"),
+        (back, "put_grad(i + 3u, bits.w)", "put_grad(i + 2u, bits.w)"),
     ] {
-        let right = right.replace("(param_buffer", "(&param_buffer");
-        let wrong = wrong.replace("(param_buffer", "(&param_buffer");
-        let count = wrongly_placed(width, 3, 101, Some((&right, &wrong)));
-        assert!(count > 0, "`{right}` → `{wrong}` went unnoticed");
+        let count = wrongly_placed(width, 3, 101, Some((right, wrong)));
+        assert!(count > 0, "`{right}` → `{wrong}` in {width:?} went unnoticed");
     }
 }
 
@@ -271,7 +348,7 @@ fn neighbours_in_one_word_do_not_meet() {
             // At the same place in a quadruple, so that the same kernel takes it.
             let phase = (range.start % 4) as usize;
             let own = |buffer| {
-                let numbers = common::read(gpu, &View::bf16(buffer).range(range.clone()));
+                let numbers = support::read(gpu, &View::bf16(buffer).range(range.clone()));
                 let mut codes = vec![0xbeef; phase];
                 codes.extend(numbers.iter().map(|x| bf16::from_f32(*x).to_bits()));
                 let view = phase as u64..codes.len() as u64;
@@ -289,8 +366,8 @@ fn neighbours_in_one_word_do_not_meet() {
     assert_eq!(step(&arena), 2, "quadruples, and what is left at the ends");
     step(&copied);
     for ((there, _), (own, _)) in arena.iter().zip(&copied) {
-        assert_eq!(common::bits(gpu, there), common::bits(gpu, own), "{there:?}");
-        let whole = unpacked(&common::bits(gpu, &View::f32(&own.buffer)));
+        assert_eq!(support::bits(gpu, there), support::bits(gpu, own), "{there:?}");
+        let whole = unpacked(&support::bits(gpu, &View::f32(&own.buffer)));
         let (first, len) = ((own.offset / 2) as usize, own.len as usize);
         let padding = whole[..first].iter().chain(&whole[first + len..]);
         assert!(padding.copied().all(|code| code == 0xbeef), "{own:?}");
@@ -308,9 +385,7 @@ fn the_norm_of_16_bit_gradients() {
         ok(optimizer.add_param(group, "w", View::f32(&w), grad));
         ok(optimizer.set_control(Control { clip_norm: Some(1.0), ..Control::default() }));
         gpu.step(&mut optimizer);
-        let stats = optimizer.stats(&gpu.device, &gpu.queue);
-        ok(gpu.wait());
-        (ok(pollster::block_on(stats)).norm, common::bits(gpu, &View::f32(&w)))
+        (support::stats(gpu, &optimizer).norm, support::bits(gpu, &View::f32(&w)))
     };
     for (format, decode, encode) in ORACLES {
         let codes: Vec<u16> = numbers(4001, 9).into_iter().map(encode).collect();

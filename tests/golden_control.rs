@@ -2,14 +2,10 @@
 //! `GradScaler` made of the same gradients, and of their means, in f64 (`tools/golden_control.py` and
 //! `tools/golden_average.py` made the files).
 
-mod common;
-
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use approx::relative_eq;
-use common::{COEFFICIENT, gpu, ok, read, scaled};
-use safetensors::{Dtype, SafeTensors};
+use support::{COEFFICIENT, Tensors, gpu, ok, read, scaled, stats, tensors};
 use wgpu_optim::{
     Adam, Control, Controller, Group, LossScale, Norm, Optimizer, Reference, RmsProp, Trajectory,
     View,
@@ -43,22 +39,9 @@ fn cases() -> Vec<(&'static str, Control, bool)> {
     ]
 }
 
-type Tensors = BTreeMap<String, Vec<f64>>;
-
 fn load(file: &str) -> Tensors {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden_control");
-    let bytes = std::fs::read(path.join(format!("{file}.safetensors")));
-    let bytes = bytes.unwrap_or_else(|e| panic!("{file}: {e}"));
-    let tensors = SafeTensors::deserialize(&bytes).unwrap_or_else(|e| panic!("{file}: {e}"));
-    let numbers = |tensor: safetensors::tensor::TensorView<'_>| match tensor.dtype() {
-        Dtype::F32 => {
-            let words = tensor.data().as_chunks().0.iter();
-            words.map(|x| f32::from_le_bytes(*x).into()).collect()
-        }
-        Dtype::F64 => tensor.data().as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
-        other => panic!("{file}: {other:?}"),
-    };
-    tensors.iter().map(|(name, tensor)| (name.to_owned(), numbers(tensor))).collect()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden_control");
+    tensors(&folder.join(format!("{file}.safetensors")))
 }
 
 /// Runs every case with both optimizers: name, group, control, the origin's numbers, the trace's.
@@ -87,7 +70,7 @@ fn each(mut check: impl FnMut(&str, &Group, Control, &Tensors, [Vec<f64>; 2], &[
     }
 }
 
-/// What the origin had after a step.
+/// The origin's numbers after a step.
 fn row<'a>(expected: &'a Tensors, name: &str, step: usize) -> &'a [f64] {
     let all = &expected[&format!("param.{name}")];
     let len = all.len() / STEPS;
@@ -149,9 +132,7 @@ fn the_gpu_takes_the_same_steps_and_is_within_its_bounds() {
             let mut seen = grads.clone();
             let taken = controller.apply(&mut seen);
             if control.looks_at_gradients() {
-                let stats = optimizer.stats(&gpu.device, &gpu.queue);
-                ok(gpu.wait());
-                let stats = ok(pollster::block_on(stats));
+                let stats = stats(gpu, &optimizer);
                 assert_eq!(stats.loss_scale, expected["scale"][step], "{file}: step {step}");
                 assert_eq!(stats.taken as f64, expected["taken"][step], "{file}: step {step}");
                 if taken {

@@ -4,21 +4,17 @@
 //! The reference must agree with the origin as f64 agrees with f64. The GPU must be within the error
 //! that running error analysis allows a correct f32 kernel over the whole trajectory: nothing tuned.
 
-mod common;
-
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use approx::relative_eq;
-use common::{gpu, ok};
-use safetensors::{Dtype, SafeTensors};
+use support::{Tensors, gpu, ok, slots, tensors};
 use wgpu_optim::{Adagrad, Adam, Group, Optimizer, Reference, RmsProp, Sgd, Trajectory, View};
 
 /// A golden file and the group that must give the same.
 struct Row {
     file: &'static str,
     group: Group,
-    /// What the origin's momentum buffer is a multiple of: Optax keeps −lr in it.
+    /// The sign of the origin's momentum buffer: Optax keeps −lr in it.
     sign: f64,
 }
 
@@ -98,23 +94,9 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// The tensors of a golden file in f64.
-fn load(file: &str) -> BTreeMap<String, Vec<f64>> {
-    let bytes = std::fs::read(golden().join(format!("{file}.safetensors")))
-        .unwrap_or_else(|e| panic!("{file}: {e}"));
-    let tensors = SafeTensors::deserialize(&bytes).unwrap_or_else(|e| panic!("{file}: {e}"));
-    let decode = |(name, tensor): (&str, safetensors::tensor::TensorView<'_>)| {
-        let data = tensor.data();
-        let numbers = match tensor.dtype() {
-            Dtype::F32 => {
-                data.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x).into()).collect()
-            }
-            Dtype::F64 => data.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
-            other => panic!("{file}: `{name}` is {other:?}"),
-        };
-        (name.to_owned(), numbers)
-    };
-    tensors.iter().map(decode).collect()
+/// The tensors of a golden file.
+fn load(file: &str) -> Tensors {
+    tensors(&golden().join(format!("{file}.safetensors")))
 }
 
 fn golden() -> PathBuf {
@@ -129,8 +111,8 @@ struct Traced {
     added: usize,
 }
 
-/// What of the trace a golden file is about.
-fn traced(expected: &BTreeMap<String, Vec<f64>>) -> Vec<Traced> {
+/// The part of the trace that a golden file is about.
+fn traced(expected: &Tensors) -> Vec<Traced> {
     let trace = load("trace");
     let steps = expected["lr"].len();
     let mut all = Vec::new();
@@ -146,7 +128,7 @@ fn traced(expected: &BTreeMap<String, Vec<f64>>) -> Vec<Traced> {
 }
 
 /// A slot as the origin left it, with its sign as ours.
-fn state_of(expected: &BTreeMap<String, Vec<f64>>, name: &str, slot: &str, sign: f64) -> Vec<f64> {
+fn state_of(expected: &Tensors, name: &str, slot: &str, sign: f64) -> Vec<f64> {
     let sign = if slot == "momentum_buffer" { sign } else { 1.0 };
     expected[&format!("state.{name}.{slot}")].iter().map(|x| x * sign).collect()
 }
@@ -183,7 +165,7 @@ fn the_reference_agrees_with_its_origin() {
                     );
                 }
             }
-            for slot in group.rule.slots().iter().map(|slot| slot.name) {
+            for slot in slots(&group) {
                 let state = reference.state(slot).unwrap_or_else(|| panic!("{file}: no {slot}"));
                 let origin = state_of(&expected, name, slot, sign);
                 for (x, y) in state.iter().zip(&origin) {
@@ -246,18 +228,18 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
                 }
                 let mut rows = expected[&format!("param.{}", t.name)].chunks(t.param.len());
                 let row = rows.nth(step - t.added).unwrap_or_default();
-                let actual = common::read(gpu, &View::f32(param));
+                let actual = support::read(gpu, &View::f32(param));
                 let of = format!("{file}: step {step}, {}", t.name);
                 compared.with(&of, &actual, row, bound.param());
             }
         }
         for (t, bound) in traced.iter().zip(&bounds) {
-            for slot in group.rule.slots().iter().map(|slot| slot.name) {
+            for slot in slots(&group) {
                 let view = ok(optimizer.state(t.name, slot));
                 let origin = state_of(&expected, t.name, slot, sign);
                 let bound = bound.state(slot).unwrap_or_default();
                 let of = format!("{file}: {slot} of {}", t.name);
-                compared.with(&of, &common::read(gpu, &view), &origin, &bound);
+                compared.with(&of, &support::read(gpu, &view), &origin, &bound);
             }
         }
     }
@@ -267,7 +249,7 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
     assert!(unbounded * 1000 < numbers);
 }
 
-/// What comparisons have come to.
+/// The result of comparisons so far.
 #[derive(Default)]
 struct Compared {
     numbers: u64,

@@ -1,11 +1,10 @@
 //! Splitting under tiny limits, on the noop backend: wgpu validates every binding and dispatch, and
 //! what the launches cover is proved by the tests of `src/plan.rs`.
 
-mod noop;
-
-use noop::device;
+use support::noop::device;
+use support::{most_slots, ok};
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits, Queue};
-use wgpu_optim::{Adam, Group, Optimizer, View};
+use wgpu_optim::{Group, Optimizer, View};
 
 /// Limits of which every one is reached within a few thousand elements.
 fn tiny() -> Limits {
@@ -36,14 +35,12 @@ fn dispatches((device, _): &(Device, Queue), lengths: &[u64], shift: u64) -> usi
     let total: u64 = lengths.iter().map(|len| len + 1).sum();
     let [params, grads] = [(); 2].map(|()| buffer(device, total + shift));
     let mut optimizer = Optimizer::new(device);
-    let amsgrad = Adam { amsgrad: true, ..Adam::default() };
-    let group = optimizer.add_group(Group::new(1e-3, amsgrad)).unwrap_or_else(|e| panic!("{e}"));
+    let group = ok(optimizer.add_group(most_slots()));
     let mut at = 0;
     for (i, len) in lengths.iter().enumerate() {
         let param = View::f32(&params).range(at..at + len);
         let grad = View::f32(&grads).range(at + shift..at + shift + len);
-        let added = optimizer.add_param(group, &format!("w{i}"), param, grad);
-        added.unwrap_or_else(|e| panic!("{e}"));
+        ok(optimizer.add_param(group, &format!("w{i}"), param, grad));
         at += len + 1;
     }
     let mut encoder = device.create_command_encoder(&Default::default());
@@ -63,8 +60,10 @@ fn views_longer_than_a_binding_are_split() {
 
 #[test]
 fn grids_larger_than_allowed_are_split() {
-    // 3 × 3 workgroups of 8 invocations of one element each.
-    assert_eq!(dispatches(&device(tiny()), &[72 * 5], 1), 5);
+    // 2 × 2 workgroups of 8 invocations of four elements each, wherever gradients begin.
+    let small = || Limits { max_compute_workgroups_per_dimension: 2, ..tiny() };
+    assert_eq!(dispatches(&device(small()), &[128 * 5], 0), 5);
+    assert_eq!(dispatches(&device(small()), &[128 * 5], 1), 5);
 }
 
 #[test]
@@ -102,12 +101,11 @@ fn an_arena_as_large_as_a_buffer_may_be_in_any_order() {
     let orders: [Vec<u64>; 2] = [(0..elements / 32).collect(), (0..elements / 32).rev().collect()];
     let dispatches = orders.map(|order| {
         let mut optimizer = Optimizer::new(&device);
-        let group = optimizer.add_group(Group::adam(1e-3)).unwrap_or_else(|e| panic!("{e}"));
+        let group = ok(optimizer.add_group(Group::adam(1e-3)));
         for i in order {
             // Side by side, each at another phase of 16 bytes than the one before.
             let view = |buffer| View::f32(buffer).range(31 * i..31 * (i + 1));
-            let added = optimizer.add_param(group, &i.to_string(), view(&params), view(&grads));
-            added.unwrap_or_else(|e| panic!("{e}"));
+            ok(optimizer.add_param(group, &i.to_string(), view(&params), view(&grads)));
         }
         // The state is as long at most, or wgpu would refuse it here.
         optimizer.dispatches()

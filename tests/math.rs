@@ -1,9 +1,7 @@
 //! The functions that rules share, on the GPU: `shaders/math.wgsl` against `Number`, by a rule that uses
 //! all of them and keeps as many slots as a rule can.
 
-mod common;
-
-use common::{gpu, ok, read};
+use support::{gpu, ok, read};
 use wgpu_optim::verify::verify_group;
 use wgpu_optim::{At, Error, Formula, Group, Number, Optimizer, Rule, Scalar, Slot, View};
 

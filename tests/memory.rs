@@ -1,10 +1,7 @@
-//! What an optimizer takes besides parameters, gradients and state: on the device, and on the host's
+//! An optimizer takes little memory besides parameters, gradients and state: on the device, and on the host's
 //! heap for each step.
 
-mod common;
-mod noop;
-
-use common::{gpu, ok};
+use support::{Case, cases, gpu, noop, ok, one_of_each, record, slots};
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu_optim::wgpu::{
@@ -14,7 +11,7 @@ use wgpu_optim::wgpu::{
     ComputePipelineDescriptor, Device, Limits, PipelineLayoutDescriptor, Queue,
     ShaderModuleDescriptor, ShaderSource, ShaderStages,
 };
-use wgpu_optim::{Control, Group, Optimizer, View};
+use wgpu_optim::{Control, Format, Group, Master, Optimizer, View};
 
 /// Bytes of one block of scalars, and of as many as a launch by table sees.
 const BLOCK: u64 = 256;
@@ -22,58 +19,88 @@ const WINDOW: u64 = 32 * BLOCK;
 
 /// Bytes that live on the device, as the driver's allocator counts them; `None` where it does not.
 fn allocated(gpu: &Gpu) -> Option<u64> {
-    // What is no longer used is freed by polling, some of it only by the second.
+    // Polling frees unused memory, some of it only by the second call.
     ok(gpu.wait());
     gpu.queue.submit([]);
     ok(gpu.wait());
     Some(gpu.device.generate_allocator_report()?.total_allocated_bytes)
 }
 
-/// Views of these lengths side by side in one buffer of parameters and one of gradients.
-fn arena(gpu: &Gpu, lengths: &[u64]) -> Vec<(View, View)> {
-    let all = lengths.iter().sum();
-    let (params, grads) = (ok(gpu.zeros("params", all)), ok(gpu.zeros("grads", all)));
+/// Views of these lengths side by side in one buffer.
+fn arena(gpu: &Gpu, format: Format, lengths: &[u64]) -> Vec<View> {
+    let bytes = lengths.iter().sum::<u64>() * format.bytes();
+    let whole = View::whole(&ok(gpu.zeros("arena", bytes.div_ceil(4))), format);
     let mut end = 0;
     let view = |&len: &u64| {
         let range = end..end + len;
         end += len;
-        (View::f32(&params).range(range.clone()), View::f32(&grads).range(range))
+        whole.clone().range(range)
     };
     lengths.iter().map(view).collect()
 }
 
-/// A model's worth of tensors: large ones, and small ones of odd lengths between them, in two groups.
+/// Bytes of an element: of its parameter, its gradient, its copy, and all that is kept of it.
+fn bytes(case: &Case) -> u64 {
+    let Group { master, ema, state_format, .. } = case.group;
+    let master = match master {
+        Master::None => 0,
+        Master::Remainder => 2,
+        Master::F32 => 4,
+    };
+    let state = slots(&case.group).len() as u64 * state_format.bytes();
+    let copy = case.copy.map_or(0, Format::bytes);
+    let [ema, sum] = [ema.is_some(), case.accumulate > 0].map(|is| if is { 4 } else { 0 });
+    case.param.bytes() + case.grad.bytes() + state + master + copy + ema + sum
+}
+
+/// The bytes that a case takes beyond those, after a step in two groups; and the bytes of `lengths`.
+fn beyond(gpu: &Gpu, case: &Case, lengths: &[u64]) -> Option<[u64; 2]> {
+    let before = allocated(gpu)?;
+    let [params, grads] = [case.param, case.grad].map(|format| arena(gpu, format, lengths));
+    let copies = case.copy.map(|format| arena(gpu, format, lengths));
+    let mut optimizer = Optimizer::new(&gpu.device);
+    ok(optimizer.set_control(case.control));
+    let groups = [0, 1].map(|_| ok(optimizer.add_group(case.group.clone())));
+    for (i, (param, grad)) in params.into_iter().zip(grads).enumerate() {
+        let id = ok(optimizer.add_param(groups[i % 2], &i.to_string(), param, grad));
+        ok(optimizer.set_copy(id, copies.as_ref().map(|copies| copies[i].clone())));
+    }
+    ok(optimizer.prepare());
+    if case.accumulate > 0 {
+        record(gpu, |encoder| ok(optimizer.accumulate(encoder)));
+    }
+    gpu.step(&mut optimizer);
+    let needed = lengths.iter().sum::<u64>() * bytes(case);
+    Some([(allocated(gpu)? - before).saturating_sub(needed), needed])
+}
+
+/// A model's worth of tensors: large ones, and small ones of odd lengths between them.
+fn lengths(count: u64) -> Vec<u64> {
+    (0..count).map(|i| if i % 3 == 0 { 40_000 } else { 700 + i }).collect()
+}
+
 #[test]
 fn little_beyond_parameters_gradients_and_state_and_no_growth_over_ten_thousand_steps() {
     // A device of its own: other tests' buffers do not count.
     let gpu = ok(Gpu::on(gpu().adapter.clone()));
-    let lengths: Vec<u64> = (0..600).map(|i| if i % 3 == 0 { 40_000 } else { 700 + i }).collect();
-    for group in [Group::sgd(1e-3), Group::rmsprop(1e-3), Group::adam(1e-3)] {
-        let Some(before) = allocated(&gpu) else {
+    let large = one_of_each().into_iter().map(|group| (Case::new(group), lengths(600)));
+    // Looking at gradients takes room that does not depend on how many there are.
+    let small = cases().into_iter().filter(|case| !case.control.looks_at_gradients());
+    let small = small.map(|case| (case, lengths(60)));
+    for (case, lengths) in large.chain(small) {
+        let Some([beyond, needed]) = beyond(&gpu, &case, &lengths) else {
             println!("{} does not tell its memory: nothing was tested", gpu.describe());
             return;
         };
-        let views = arena(&gpu, &lengths);
-        let mut optimizer = Optimizer::new(&gpu.device);
-        let groups = [0, 1].map(|_| ok(optimizer.add_group(group.clone())));
-        for (i, (param, grad)) in views.iter().enumerate() {
-            let group = groups[i % 2];
-            ok(optimizer.add_param(group, &i.to_string(), param.clone(), grad.clone()));
-        }
-        ok(optimizer.prepare());
-        gpu.step(&mut optimizer);
-        let numbers = 2 + group.rule.slots().len() as u64;
-        let needed = lengths.iter().sum::<u64>() * 4 * numbers;
-        let beyond = |gpu: &Gpu| allocated(gpu).map_or(0, |all| all - before - needed);
-        let first = beyond(&gpu);
-        assert!(first <= needed / 1000 + (1 << 20), "{group:?}: {first} bytes over {needed}");
-        println!("{}: {first} bytes beyond {needed}", group.rule.name());
+        assert!(beyond <= needed / 1000 + (1 << 20), "{beyond} over {needed} bytes: {case:?}");
+        println!("{}: {beyond} bytes beyond {needed}", case.group.rule.name());
     }
 
     // Growth shows with any size; few elements make ten thousand steps quick.
     let mut optimizer = Optimizer::new(&gpu.device);
     let id = ok(optimizer.add_group(Group::adam(1e-3)));
-    for (i, (param, grad)) in arena(&gpu, &[100; 3]).into_iter().enumerate() {
+    let [params, grads] = [0, 1].map(|_| arena(&gpu, Format::F32, &[100; 3]));
+    for (i, (param, grad)) in params.into_iter().zip(grads).enumerate() {
         ok(optimizer.add_param(id, &i.to_string(), param, grad));
     }
     let mut at = Vec::new();
@@ -89,8 +116,7 @@ fn little_beyond_parameters_gradients_and_state_and_no_growth_over_ten_thousand_
     assert!(at.iter().all(|bytes| *bytes == at[0]), "bytes after 0, 5000, 10 000 steps: {at:?}");
 }
 
-/// What an encoder's user allocates by `step`, in the middle of many times: now and then a table of wgpu's
-/// grows.
+/// The median of the allocations that `step` makes, over many calls: now and then a table of wgpu's grows.
 fn allocations(
     (device, queue): &(Device, Queue),
     mut step: impl FnMut(&mut CommandEncoder),

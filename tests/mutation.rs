@@ -2,13 +2,11 @@
 //!
 //! The mutants are also what a rule from another crate looks like.
 
-mod common;
-
-use common::{gpu, ok};
-use wgpu_optim::verify::{Row, verify_group};
+use support::{gpu, ok};
+use wgpu_optim::verify::{Row, long_run, long_run_of, verify_group};
 use wgpu_optim::{
     Adagrad, Adam, At, Error, Formula, Group, Number, Optimizer, Rates, RmsProp, Rule, Scalar, Sgd,
-    Slot, View,
+    Slot,
 };
 
 /// A rule with other WGSL than its own formula's.
@@ -131,39 +129,15 @@ fn wrong_sgds_and_adagrads_are_caught() {
     must_fail(Adagrad::default(), "hyper.scale * g", "g * sign(g)");
 }
 
-/// By how much `exp_avg_sq` is off after many steps of ever other gradients, relative, averaged over
-/// elements so that roundings in both directions cancel.
-fn bias_of_v(rule: impl Rule) -> f64 {
-    const STEPS: u64 = 3000;
-    const LEN: u64 = 256;
-    let gpu = gpu();
-    let pool = common::numbers(LEN + 4 * STEPS, 7);
-    let (w, g) = (ok(gpu.zeros("w", LEN)), ok(gpu.upload("g", &pool)));
-    let grad = |t: u64| View::f32(&g).range(4 * t..4 * t + LEN);
-    let mut optimizer = Optimizer::new(&gpu.device);
-    let group = ok(optimizer.add_group(Group::new(1e-3, rule)));
-    let id = ok(optimizer.add_param(group, "w", View::f32(&w), grad(0)));
-    let mut exact = [0.0; LEN as usize];
-    for t in 0..STEPS {
-        ok(optimizer.set_grad(id, grad(t)));
-        gpu.step(&mut optimizer);
-        for (i, v) in exact.iter_mut().enumerate() {
-            let g = f64::from(pool[i + 4 * t as usize]);
-            *v = 0.999 * *v + 0.001 * g * g;
-        }
-    }
-    let v = common::read(gpu, &ok(optimizer.state("w", "exp_avg_sq")));
-    let off: f64 = v.iter().zip(exact).map(|(v, exact)| f64::from(*v) / exact - 1.0).sum();
-    off.abs() / LEN as f64
-}
-
 #[test]
 fn the_lower_half_of_beta_keeps_a_long_average_unbiased() {
     // One step cannot tell: a β of f32 is only 1.3e-8 off. But 1 / (1 − β) multiplies that.
     let without = mutant(Adam::default(), "hyper.beta2_low, hyper.gain2", "0.0, hyper.gain2");
-    let (with, without) = (bias_of_v(Adam::default()), bias_of_v(without));
-    println!("after 3 000 steps v is {with:.1e} off, with a β of f32 {without:.1e}");
-    assert!(with < 1e-6 && without > 1e-5);
+    let with = ok(long_run(gpu()));
+    let without = ok(long_run_of(gpu(), without));
+    println!("with both halves {:?}, with one {:?}", with.worst, without.worst);
+    assert!(with.passed() && !without.passed());
+    assert!(with.worst[0].ratio < 0.5 && without.worst[0].ratio > 5.0);
 }
 
 #[test]

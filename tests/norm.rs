@@ -1,8 +1,6 @@
 //! Norms of gradients of any size, and what clipping makes of those that have none.
 
-mod common;
-
-use common::{COEFFICIENT, close, gpu, numbers, ok, read};
+use support::{COEFFICIENT, close, gpu, numbers, ok, read, stats};
 use wgpu_optim::{Control, Group, Norm, Optimizer, View};
 
 /// Gradients of 1e30, of 1e-30, of both, and many.
@@ -31,9 +29,7 @@ fn a_norm_neither_overflows_nor_vanishes() {
             let control = Control { clip_norm: Some(1.0), norm, ..Control::default() };
             ok(optimizer.set_control(control));
             gpu.step(&mut optimizer);
-            let stats = optimizer.stats(&gpu.device, &gpu.queue);
-            ok(gpu.wait());
-            let stats = ok(pollster::block_on(stats));
+            let stats = stats(gpu, &optimizer);
             let squares = grad.iter().map(|&g| f64::from(g) * f64::from(g));
             let expected = match norm {
                 Norm::Euclidean => squares.sum::<f64>().sqrt(),
@@ -63,9 +59,7 @@ fn a_norm_is_of_what_clipping_by_value_leaves() {
             ..Control::default()
         }));
         gpu.step(&mut optimizer);
-        let stats = optimizer.stats(&gpu.device, &gpu.queue);
-        ok(gpu.wait());
-        close("norm", ok(pollster::block_on(stats)).norm, expected, 1e-5);
+        close("norm", stats(gpu, &optimizer).norm, expected, 1e-5);
     }
 }
 

@@ -1,108 +1,55 @@
 //! The host layer: what a step records, when options count, and what changes in between.
 
-mod common;
-
-use common::{bits, gpu, numbers, ok, read};
-use wgpu_optim::wgpu::{Buffer, ComputePassDescriptor};
-use wgpu_optim::{Adam, Group, Optimizer, Reference, RmsProp, Sgd, View};
+use support::{Action, Training, bits, cases, gpu, numbers, ok, read};
+use wgpu_optim::wgpu::ComputePassDescriptor;
+use wgpu_optim::{Adam, Group, Optimizer, Reference, Sgd, View};
 
 const LEN: u64 = 1003;
 
-/// An optimizer over two groups of different rules and three parameters of one arena.
-struct Setup {
-    optimizer: Optimizer,
-    params: Buffer,
-    _grads: Buffer,
-}
+/// The steps of each case that tests compare: enough for gradients to be skipped and scales to grow.
+const STEPS: usize = 3;
 
-impl Setup {
-    fn new() -> Self {
-        let gpu = gpu();
-        let params = ok(gpu.upload("params", &numbers(3 * LEN, 1)));
-        let grads = ok(gpu.upload("grads", &numbers(3 * LEN, 2)));
-        let mut optimizer = Optimizer::new(&gpu.device);
-        let adam = ok(optimizer.add_group(Group::adamw(1e-3)));
-        let rmsprop = RmsProp { momentum: 0.9, ..RmsProp::keras() };
-        let rmsprop = ok(optimizer.add_group(Group::new(1e-2, rmsprop)));
-        for (i, group) in [adam, rmsprop, adam].into_iter().enumerate() {
-            let view = |buffer| View::f32(buffer).range(i as u64 * LEN..(i as u64 + 1) * LEN);
-            ok(optimizer.add_param(group, &format!("w{i}"), view(&params), view(&grads)));
-        }
-        Self { optimizer, params, _grads: grads }
-    }
-
-    /// Every bit of the parameters and of all state.
-    fn bits(&mut self) -> Vec<Vec<u32>> {
-        let slots = ["exp_avg", "exp_avg_sq", "square_avg", "momentum_buffer"];
-        let mut all = vec![bits(gpu(), &View::f32(&self.params))];
-        for (name, slots) in [("w0", &slots[..2]), ("w1", &slots[2..]), ("w2", &slots[..2])] {
-            for slot in slots {
-                all.push(bits(gpu(), &ok(self.optimizer.state(name, slot))));
-            }
-        }
-        all
-    }
-}
-
-/// A learning rate that differs from step to step.
-fn lr(t: u32) -> f64 {
-    1e-3 * (1.0 + f64::from(t % 5))
-}
-
+/// Recorded into one encoder, steps with all their options give the bits of steps submitted action by action.
+/// Recording alone changes none.
 #[test]
 fn steps_in_one_encoder_give_the_bits_of_steps_submitted_alone() {
     let gpu = gpu();
-    let (mut together, mut alone) = (Setup::new(), Setup::new());
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    for t in 0..12 {
-        ok(together.optimizer.set_lr(lr(t)));
-        together.optimizer.step(&mut encoder);
-        ok(alone.optimizer.set_lr(lr(t)));
-        gpu.step(&mut alone.optimizer);
+    for case in cases() {
+        let [mut together, mut alone] = [0, 1].map(|_| Training::new(gpu, &case));
+        let before = together.bits();
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        for _ in 0..STEPS {
+            for action in together.actions() {
+                together.record(action, &mut encoder);
+            }
+            alone.step();
+        }
+        together.bits().assert_are(&before, &format!("recorded: {case:?}"));
+        gpu.queue.submit([encoder.finish()]);
+        let after = together.bits();
+        assert!(after != before, "submitting must change something: {case:?}");
+        after.assert_are(&alone.bits(), &format!("submitted: {case:?}"));
     }
-    let before = together.bits();
-    gpu.queue.submit([encoder.finish()]);
-    let after = together.bits();
-    assert!(before != after, "recording alone must change nothing, submitting must");
-    assert!(after == alone.bits());
 }
 
 #[test]
 fn recording_into_an_open_pass_gives_the_same_bits() {
     let gpu = gpu();
-    let (mut pass_by_pass, mut in_one) = (Setup::new(), Setup::new());
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-    for t in 0..5 {
-        ok(in_one.optimizer.set_lr(lr(t)));
-        in_one.optimizer.record(&mut pass);
-        ok(pass_by_pass.optimizer.set_lr(lr(t)));
-        gpu.step(&mut pass_by_pass.optimizer);
+    for case in cases() {
+        let [mut alone, mut in_one] = [0, 1].map(|_| Training::new(gpu, &case));
+        alone.submit(Action::Gradients);
+        in_one.submit(Action::Gradients);
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+        let actions = alone.actions().into_iter().filter(|action| *action != Action::Gradients);
+        for action in actions.collect::<Vec<_>>().repeat(STEPS) {
+            in_one.record_in_pass(action, &mut pass);
+            alone.submit(action);
+        }
+        drop(pass);
+        gpu.queue.submit([encoder.finish()]);
+        in_one.bits().assert_are(&alone.bits(), &format!("{case:?}"));
     }
-    drop(pass);
-    gpu.queue.submit([encoder.finish()]);
-    assert!(in_one.bits() == pass_by_pass.bits());
-}
-
-#[test]
-fn two_runs_give_the_same_bits() {
-    let mut runs = [Setup::new(), Setup::new()];
-    for run in &mut runs {
-        (0..20).for_each(|_| gpu().step(&mut run.optimizer));
-    }
-    let [mut a, mut b] = runs;
-    assert!(a.bits() == b.bits());
-}
-
-#[test]
-fn nothing_is_submitted_by_a_step() {
-    let gpu = gpu();
-    let mut setup = Setup::new();
-    let before = setup.bits();
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    setup.optimizer.step(&mut encoder);
-    drop(encoder);
-    assert!(setup.bits() == before);
 }
 
 #[test]

@@ -1,8 +1,27 @@
-//! The contract of a rule on the host: what a rule declares, where its slots start, and its row in the README.
+//! The contract of a rule: what a rule declares, where its slots start, and its row in the README.
 
+use support::{gpu, ok, read, set};
 use wgpu_optim::{
-    At, Error, Formula, Group, Number, Rates, Reference, Rule, Scalar, Slot, Start, Varies, rule,
+    At, Control, Error, Formula, Group, Number, Optimizer, Rates, Reference, Rule, Scalar, Slot,
+    Start, Varies, View, rule,
 };
+
+const WGSL: &str = "
+    const ZERO = 0u;
+    const NUMBER = 1u;
+    const RATE = 2u;
+    const PARAM = 3u;
+
+    const HYPER_LENGTH = 1u;
+    struct Hyper {
+        one: f32,
+    }
+
+    fn direction(p: real, g: real, hyper: Hyper) -> real {
+        state = State(state[ZERO] + g, state[NUMBER] + g, state[RATE] + g, state[PARAM] + g);
+        return hyper.one * p + state[ZERO] + state[NUMBER] + state[RATE] + state[PARAM];
+    }
+";
 
 /// A rule that adds up gradients in slots which start at different numbers, and sees the parameter.
 #[derive(Clone, Debug)]
@@ -36,7 +55,7 @@ impl Rule for Sums {
     }
 
     fn wgsl(&self) -> &'static str {
-        ""
+        WGSL
     }
 
     fn slots(&self) -> Vec<Slot> {
@@ -116,6 +135,52 @@ fn slots_start_there_on_the_cpu_too() {
         let found = cpu.state(slot).unwrap_or_default();
         assert_eq!(found.len(), LEN);
         assert!(found.iter().all(|x| f64::from(*x) == expected), "{slot}");
+    }
+}
+
+/// Elements of a parameter: some vectors, and a rest.
+const LEN: usize = 11;
+
+/// Steps the parameter called so with both gradients at their rates, and compares all numbers with `expected`.
+#[track_caller]
+fn train(optimizer: &mut Optimizer, name: &str, param: &View, grad: &View) {
+    let gpu = gpu();
+    for (g, lr) in GRADS.into_iter().zip([0.125, 0.5]) {
+        set(gpu, grad, &[g; LEN]);
+        ok(optimizer.set_lr(lr));
+        gpu.step(optimizer);
+    }
+    let (p, slots) = expected();
+    assert_eq!(read(gpu, param), [p as f32; LEN], "{name}");
+    for (slot, number) in SLOTS.into_iter().zip(slots) {
+        let view = ok(optimizer.state(name, slot));
+        assert_eq!(read(gpu, &view), [number as f32; LEN], "{slot} of {name}");
+    }
+}
+
+/// Whether the host counts steps or the GPU, and however many are skipped before the first that is taken: its
+/// rate counts, and the parameter before it. A parameter that is added later has a first step of its own.
+#[test]
+fn slots_start_on_the_gpu_at_the_first_step_that_is_taken() {
+    let gpu = gpu();
+    // The last is more steps than scalars are computed ahead.
+    for (skips, skipped) in [(false, 0), (true, 0), (true, 1), (true, 300)] {
+        let new = |number: f32| View::f32(&support::upload(gpu, &[number; LEN]));
+        let [w, late, grad] = [3.0, 3.0, f32::INFINITY].map(new);
+        let mut optimizer = Optimizer::new(&gpu.device);
+        ok(optimizer.set_control(Control { skip_nonfinite: skips, ..Control::default() }));
+        let group = ok(optimizer.add_group(Group::new(8.0, Sums::default())));
+        ok(optimizer.add_param(group, "w", w.clone(), grad.clone()));
+        (0..skipped).for_each(|_| gpu.step(&mut optimizer));
+        for slot in SLOTS {
+            let view = ok(optimizer.state("w", slot));
+            assert_eq!(read(gpu, &view), [0.0; LEN], "{slot} after {skipped} skipped");
+        }
+        train(&mut optimizer, "w", &w, &grad);
+        ok(optimizer.add_param(group, "late", late.clone(), grad.clone()));
+        set(gpu, &grad, &[f32::NAN; LEN]);
+        (0..skipped).for_each(|_| gpu.step(&mut optimizer));
+        train(&mut optimizer, "late", &late, &grad);
     }
 }
 

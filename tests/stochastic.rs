@@ -1,8 +1,6 @@
 //! Rounding at random: the bits of the CPU's function on every driver, and right on average.
 
-mod common;
-
-use common::{gpu, ok, read};
+use support::{gpu, halves, ok, read};
 use wgpu_optim::{Format, Group, Optimizer, View};
 
 const SEED: u64 = 0x5eed_0123_4567_89ab;
@@ -35,7 +33,7 @@ fn sample() -> Vec<f32> {
 #[test]
 fn every_driver_rounds_as_the_cpu() {
     let numbers = sample();
-    for format in [Format::F16, Format::Bf16] {
+    for format in halves() {
         // vec4 behind another start; scalar; a later step.
         for (at, grad_at, step) in [(0, 0, 1), (1003, 3, 2), (1, 0, 3)] {
             let rounded = set(format, &numbers, at, grad_at, step, SEED);

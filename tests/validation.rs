@@ -5,22 +5,25 @@
 //! `InstanceFlags::DEBUG`, which makes naga name WGSL as the source language in its SPIR-V, and layers
 //! before 2023 do not know that language.
 
-mod tools;
-
 use std::path::Path;
 use std::process::Command;
 
+use support::{Training, cases, one_of_each_text, slots, stats};
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::verify::groups;
-use wgpu_optim::{Control, Error, Format, Group, LossScale, Master, Optimizer, View};
+use wgpu_optim::{Control, Error, Group, LossScale, Optimizer, View};
 
 /// Nothing a step does breaks a rule of Vulkan or races with another step.
 #[test]
 fn the_layer_stays_silent() {
     if is_child() {
         let gpu = gpu();
-        for group in groups() {
+        for group in one_of_each_text() {
             train(&gpu, &group).unwrap_or_else(|e| panic!("{group:?}: {e}"));
+        }
+        for case in cases() {
+            let mut training = Training::new(&gpu, &case);
+            (0..2).for_each(|_| training.step());
+            training.bits();
         }
     } else if let Some(complaints) = complaints("the_layer_stays_silent") {
         assert!(complaints.is_empty(), "{complaints}");
@@ -61,16 +64,6 @@ fn train(gpu: &Gpu, group: &Group) -> Result<(), Error> {
         optimizer.add_param(groups[i], &format!("shared {i}"), param, grad)?;
     }
 
-    // 16 bits, whole words and half ones, with what completes them and without.
-    let halves = View::bf16(&buffer(gpu, 1000));
-    for (i, master) in [Master::None, Master::Remainder, Master::F32].into_iter().enumerate() {
-        let group = group.clone().master(master).state_format(Format::F16);
-        let id = optimizer.add_group(group)?;
-        let from = 600 * i as u64 + 1;
-        let (param, grad) = (halves.clone().range(from..from + 301), View::f16(&buffer(gpu, 200)));
-        optimizer.add_param(id, &format!("halves {i}"), param, grad.range(3..304))?;
-    }
-
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     for _ in 0..3 {
         optimizer.step(&mut encoder);
@@ -86,9 +79,7 @@ fn train(gpu: &Gpu, group: &Group) -> Result<(), Error> {
         optimizer.step(&mut encoder);
     }
     gpu.queue.submit([encoder.finish()]);
-    let stats = optimizer.stats(&gpu.device, &gpu.queue);
-    gpu.wait()?;
-    assert_eq!(pollster::block_on(stats)?.taken, 6);
+    assert_eq!(stats(gpu, &optimizer).taken, 6);
 
     let [late, grad] = [0, 1].map(|_| View::f32(&buffer(gpu, 77)));
     let late = optimizer.add_param(groups[0], "late", late, grad)?;
@@ -97,7 +88,7 @@ fn train(gpu: &Gpu, group: &Group) -> Result<(), Error> {
     gpu.step(&mut optimizer);
 
     let mut views = vec![View::f32(&params), shared];
-    for slot in group.rule.slots().iter().map(|slot| slot.name) {
+    for slot in slots(group) {
         views.push(optimizer.state("own 1023", slot)?);
     }
     gpu.download_all(&views)?;
@@ -144,7 +135,7 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// What the layer complains of in a test run as a child; `None` if the layer is to be done without.
+/// The layer's complaints about a test run as a child; `None` if the test does without the layer.
 fn complaints(test: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"));
     let said = folder.path().join("said.txt");
@@ -164,7 +155,7 @@ fn complaints(test: &str) -> Option<String> {
     // The layer makes the file when it is loaded, before it has anything to say.
     let Ok(said) = std::fs::read_to_string(&said) else {
         let remedy = "Debian, Ubuntu: apt install vulkan-validationlayers mesa-vulkan-drivers";
-        tools::missing("validation-layer", "the use of Vulkan", &format!("{err}{remedy}"));
+        support::tools::missing("validation-layer", "the use of Vulkan", &format!("{err}{remedy}"));
         return None;
     };
     assert!(child.status.success(), "{out}{err}");

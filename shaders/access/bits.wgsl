@@ -1,5 +1,5 @@
 // 32 bits that are no number: a float's path might change those of what looks like a NaN.
-@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<real_bits>;
+@group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<real_bits>;
 
 fn load_role(i: u32) -> real_bits {
     return role_buffer[i];

@@ -1,6 +1,6 @@
 // One number of 16 bits in half a word. The other half may be another invocation's, another view's or
 // padding: no access may disturb it, whoever changes it at the same time.
-@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<atomic<u32>>;
+@group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<atomic<u32>>;
 
 fn load_role(i: u32) -> real {
     return decode_codec((atomicLoad(&role_buffer[i >> 1u]) >> ((i & 1u) * 16u)) & 0xffffu);
@@ -14,7 +14,7 @@ fn store_role(i: u32, x: real) {
     atomicOr(&role_buffer[i >> 1u], bits << shift);
 }
 
-// What loading gives of it.
+// The number that loading gives after `x` is stored.
 fn rounded_role(x: real) -> real {
     return decode_codec(encode_codec(x));
 }

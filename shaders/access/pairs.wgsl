@@ -1,5 +1,5 @@
 // Four numbers of 16 bits, two to a word, the first in its lower half.
-@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<vec2<u32>>;
+@group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<vec2<u32>>;
 
 fn load_role(i: u32) -> real {
     let words = role_buffer[i].xxyy;
@@ -11,7 +11,7 @@ fn store_role(i: u32, x: real) {
     role_buffer[i] = bits.xz | (bits.yw << vec2(16u));
 }
 
-// What loading gives of it.
+// The number that loading gives after `x` is stored.
 fn rounded_role(x: real) -> real {
     return decode_codec(encode_codec(x));
 }

@@ -1,5 +1,5 @@
 // Four numbers of 16 bits, two to a word, the first in its lower half, only read.
-@group(0) @binding(role_binding) var<storage, read> role_buffer: array<vec2<u32>>;
+@group(role_group) @binding(role_binding) var<storage, read> role_buffer: array<vec2<u32>>;
 
 fn load_role(i: u32) -> real {
     let words = role_buffer[i].xxyy;

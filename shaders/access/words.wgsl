@@ -1,5 +1,5 @@
 // f32, as it is.
-@group(0) @binding(role_binding) var<storage, read_write> role_buffer: array<real>;
+@group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<real>;
 
 fn load_role(i: u32) -> real {
     return role_buffer[i];
@@ -9,7 +9,7 @@ fn store_role(i: u32, x: real) {
     role_buffer[i] = x;
 }
 
-// What loading gives of it.
+// The number that loading gives after `x` is stored.
 fn rounded_role(x: real) -> real {
     return x;
 }

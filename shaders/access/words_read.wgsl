@@ -1,5 +1,5 @@
 // f32, as it is, only read.
-@group(0) @binding(role_binding) var<storage, read> role_buffer: array<real>;
+@group(role_group) @binding(role_binding) var<storage, read> role_buffer: array<real>;
 
 fn load_role(i: u32) -> real {
     return role_buffer[i];

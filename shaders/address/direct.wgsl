@@ -6,5 +6,6 @@ fn locate(workgroup: vec3<u32>, lane: u32) -> Place {
     let i = part * WORKGROUP_SPAN + lane;
     let left = launch.length - i;
     let inside = i < launch.length;
-    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, part, left, inside);
+    let grad = launch.grad + i * GRAD_STRIDE;
+    return Place(launch.param + i, grad, launch.state + i, 0u, part, left, inside);
 }

@@ -12,5 +12,6 @@ fn locate(workgroup: vec3<u32>, lane: u32) -> Place {
     let i = part * WORKGROUP_SPAN + lane;
     let length = chunk.w & 0xffffu;
     let inside = index < launch.length && i < length;
-    return Place(chunk.x + i, chunk.y + i, chunk.z + i, chunk.w >> 16u, part, length - i, inside);
+    let grad = chunk.y + i * GRAD_STRIDE;
+    return Place(chunk.x + i, grad, chunk.z + i, chunk.w >> 16u, part, length - i, inside);
 }

@@ -5,8 +5,8 @@ override CLIP_VALUE: bool = false;
 
 // x, y, z: sums of squares of the small, scaled up, of the ordinary, and of the large, scaled down, as
 // bits; w: the largest magnitude's bits.
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> ledger: Ledger;
+@group(0) @binding(partials_binding) var<storage, read_write> partials: array<vec4<u32>>;
+@group(0) @binding(controller_binding) var<storage, read> controller: Controller;
 @group(1) @binding(0) var<uniform> control: Control;
 
 // 16 invocations add up 16 numbers each, one adds up theirs: a tree would take 8 barriers for these 2.
@@ -14,7 +14,7 @@ const SIDE = 16u;
 const LANES = SIDE * SIDE;
 var<workgroup> shared_partials: array<vec4<u32>, LANES>;
 
-// What 16 invocations have, from `first` on and `stride` apart, as one partial.
+// Adds up the partials of 16 invocations, from `first` on and `stride` apart.
 fn gather(first: u32, stride: u32) -> vec4<u32> {
     var all = shared_partials[first];
     for (var i = 1u; i < SIDE; i++) {
@@ -28,39 +28,42 @@ fn gather(first: u32, stride: u32) -> vec4<u32> {
     return all;
 }
 
-// What one invocation has summed up.
+// The sum of one invocation.
 struct Sum {
     squares: real,
     magnitude: real_bits,
 }
 
-fn plus(sum: Sum, loaded: real, limit: f32, scale: f32) -> Sum {
-    let magnitude = bitcast<real_bits>(loaded) & real_bits(0x7fffffffu);
-    var g = loaded;
+fn plus(sum: Sum, x: real, limit: f32, scale: f32) -> Sum {
+    let magnitude = bitcast<real_bits>(x) & real_bits(0x7fffffffu);
+    var g = x;
     if CLIP_VALUE {
-        g = clipped(loaded, limit);
+        g = clipped(x, limit);
     }
     g *= scale;
     return Sum(sum.squares + g * g, max(sum.magnitude, magnitude));
 }
 
-// Sums up what is left of `count` from `lane` on.
+// Sums up every workgroup's-width-th of `count` gradients, from `lane` on.
 fn sum_up(first: u32, count: u32, lane: u32, limit: f32, scale: f32) -> Sum {
     var sum = Sum();
     // All invocations agree on this, and four loads may be on their way at once.
     if count == WORKGROUP_SPAN {
         for (var i = lane; i < WORKGROUP_SPAN; i += 4u * WORKGROUP_SIZE) {
-            let a = load_grad(first + i);
-            let b = load_grad(first + i + WORKGROUP_SIZE);
-            let c = load_grad(first + i + 2u * WORKGROUP_SIZE);
-            let d = load_grad(first + i + 3u * WORKGROUP_SIZE);
+            // The constants are added last: that lets a compiler put them into the loads.
+            let at = first + i * GRAD_STRIDE;
+            let a = load_gradient(at, control.sums);
+            let b = load_gradient(at + GRAD_STRIDE * WORKGROUP_SIZE, control.sums);
+            let c = load_gradient(at + 2u * GRAD_STRIDE * WORKGROUP_SIZE, control.sums);
+            let d = load_gradient(at + 3u * GRAD_STRIDE * WORKGROUP_SIZE, control.sums);
             sum = plus(plus(sum, a, limit, scale), b, limit, scale);
             sum = plus(plus(sum, c, limit, scale), d, limit, scale);
         }
         return sum;
     }
     for (var i = lane; i < count; i += WORKGROUP_SIZE) {
-        sum = plus(sum, load_grad(first + i), limit, scale);
+        let g = load_gradient(first + i * GRAD_STRIDE, control.sums);
+        sum = plus(sum, g, limit, scale);
     }
     return sum;
 }
@@ -70,14 +73,16 @@ fn norm(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let limit = control.clip_value * scale_now(control.new_scale, ledger.scale);
+    let limit = limit_now(control.clip_value, control.fixed_scale, controller.scale);
     let start = locate(workgroup, 0u);
-    let count = select(0u, min(start.left, WORKGROUP_SPAN), start.inside);
+    // A parameter without a gradient has partials of zero.
+    let present = start.inside && has_gradient(start);
+    let count = select(0u, min(start.left, WORKGROUP_SPAN), present);
     var sum = sum_up(start.grad, count, lane, limit, 1.0);
     let magnitude = highest(sum.magnitude);
-    // Squares of 1e-30 and of 1e30 are no f32 numbers. Who meets nothing larger than small, or something
-    // large, sums again, scaled by a power of two; elsewhere, what has no square does not matter.
-    // What is squared is what clipping by value leaves.
+    // Squares of 1e-30 and of 1e30 are no f32 numbers. An invocation whose largest magnitude is below
+    // 2^-40 or from 2^40 on sums a second time, scaled by a power of two; elsewhere, squares that
+    // underflow are negligible. Clipping by value comes before the square.
     let squared = select(magnitude, min(magnitude, bitcast<u32>(limit)), CLIP_VALUE);
     let is_small = squared < SMALL && squared > 0u;
     let is_large = squared >= LARGE;

@@ -1,37 +1,43 @@
-// The second half: one workgroup adds up what the others summed, decides whether the step is taken and
-// with which gradients, counts it, and writes its scalars.
+// One workgroup adds up the partial sums, decides whether the step is taken and with which gradients,
+// counts it, and writes the step's scalars.
 
 override WORKGROUP_SIZE: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> partials: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read_write> ledger: Ledger;
-// What the update's kernels bind.
+@group(0) @binding(1) var<storage, read_write> controller: Controller;
+// The blocks that the update's kernels bind.
 @group(0) @binding(2) var<storage, read_write> scalars: array<f32>;
-// Scalars that depend on the number of steps, for 1, 2, 3, … of them: the host computed them in f64.
+// Scalars that depend on the number of steps, for some steps in a row: the host computed them in f64.
 @group(0) @binding(3) var<storage, read> series: array<f32>;
-// x: which word of `scalars`; y: block; z: first of its series; w: length of its series.
+// x: the word of `scalars`; y: the cohort; z: where t = 0 would stand in `series`, wrapping; w: the
+// first t there is.
 @group(0) @binding(4) var<storage, read> dependents: array<vec4<u32>>;
+// The first partial of each parameter, ascending.
+@group(0) @binding(5) var<storage, read> firsts: array<u32>;
 @group(1) @binding(0) var<uniform> control: Control;
-// The scalars as they are if every step is taken and no gradient scaled.
-@group(1) @binding(1) var<storage, read> given: array<f32>;
+// The blocks as they are if every step is taken and no gradient scaled, as bits; then a row a cohort, in the
+// order in which cohorts were made: steps recorded; generation; the cohort it was split from, or NONE; 1 if its
+// clock runs.
+@group(1) @binding(1) var<storage, read> given: array<u32>;
 
 const BLOCK = 64u;
-// Words of `Scalars`.
-const GRAD_SCALE = 3u;
-const CLIP = 4u;
-const SKIP = 5u;
+const ROW = 4u;
 
 const LANES = 256u;
 var<workgroup> sums: array<vec3<f32>, LANES>;
 var<workgroup> largest: array<u32, LANES>;
-var<workgroup> firsts: array<u32, LANES>;
+var<workgroup> earliest: array<u32, LANES>;
 
-// What lane 0 decides.
+// Lane 0 decides these.
 var<workgroup> factor: f32;
 var<workgroup> limit: f32;
 var<workgroup> skip: bool;
 
-// √(a² + b²) of what may have no square: 0 ≤ b, and a is much larger unless it is 0.
+// Any lane may raise these.
+var<workgroup> is_new: atomic<u32>;
+var<workgroup> is_over: atomic<u32>;
+
+// √(a² + b²) of numbers that may have no square: 0 ≤ b, and a is much larger unless it is 0.
 fn hypotenuse(a: f32, b: f32) -> f32 {
     if a == 0.0 {
         return b;
@@ -40,21 +46,45 @@ fn hypotenuse(a: f32, b: f32) -> f32 {
     return a * sqrt(1.0 + ratio * ratio);
 }
 
-// The root of what `norm.wgsl` has summed up. Each sum's own root is a number; the sums have no common
-// scale, and a compiler may make one product of two constants, which is none.
+// The root of the sums of `norm.wgsl`. Each sum's own root is a number; the sums have no common scale, and a
+// compiler may make one product of two constants, which is none.
 fn euclidean(sum: vec3<f32>) -> f32 {
     let ordinary = hypotenuse(sqrt(sum.y), sqrt(sum.x) * DOWN);
     return hypotenuse(sqrt(sum.z) * UP, ordinary);
 }
 
+// 1 / scale, exact for a power of two: a division may be off by 2.5 units in the last place.
+fn reciprocal(scale: f32) -> f32 {
+    let bits = bitcast<u32>(scale);
+    let negated = (254u << 23u) - bits;
+    let is_power = (bits & 0x7fffffu) == 0u && negated > 0x7fffffu && negated < INFINITY;
+    return select(1.0 / scale, bitcast<f32>(negated), is_power);
+}
+
+// The parameter that a partial is of.
+fn owner(partial: u32) -> u32 {
+    var low = 0u;
+    var high = control.params;
+    while high - low > 1u {
+        let middle = (low + high) / 2u;
+        if firsts[middle] <= partial {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
-    let scale = scale_now(control.new_scale, ledger.scale);
-    let inverse = 1.0 / scale * control.share;
+    let fixed = control.fixed_scale > 0.0;
+    let scale = select(controller.scale, control.fixed_scale, fixed);
+    let inverse = select(reciprocal(scale) * control.share, control.inverse, fixed);
     let finite = magnitude < INFINITY;
     skip = !finite && control.skip_nonfinite == 1u;
 
     // Clipping by value makes an Inf the limit, of which the norm is taken.
-    limit = control.clip_value * scale;
+    limit = limit_now(control.clip_value, control.fixed_scale, scale);
     let clipped = magnitude == INFINITY && control.clip_value > 0.0;
     var norm = bitcast<f32>(magnitude);
     if finite || clipped {
@@ -78,31 +108,78 @@ fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
     }
     factor = coefficient * inverse;
 
-    ledger.norm = norm;
-    ledger.coefficient = coefficient;
-    ledger.first = first;
-    if skip {
-        ledger.skipped += 1u;
-    } else {
-        ledger.taken += 1u;
+    if control.looks == 1u {
+        controller.norm = norm;
+        controller.coefficient = coefficient;
+        controller.found_inf = NONE;
+        if first != NONE {
+            controller.found_inf = owner(first);
+        }
+        controller.looked = min(controller.looked, NONE - 1u) + 1u;
     }
-    ledger.scale = scale;
-    if control.interval > 0u {
-        ledger.good += 1u;
-        if !finite {
-            // Not 0, whose inverse would make a step of NaNs out of finite gradients.
-            ledger.scale = max(scale * control.backoff, SMALLEST);
-            ledger.good = 0u;
-        } else if ledger.good >= control.interval {
-            let grown = scale * control.growth;
-            ledger.scale = select(scale, grown, bitcast<u32>(grown) < INFINITY);
-            ledger.good = 0u;
+    if skip {
+        controller.skipped += 1u;
+    }
+    controller.steps = control.recorded - controller.skipped;
+    controller.scale = scale;
+    if fixed {
+        return;
+    }
+    controller.growth_tracker += 1u;
+    if !finite {
+        // Never 0: then every gradient would be 0, which is finite, and 0 · 1 / 0 is NaN.
+        let lower = scale * control.backoff;
+        let smallest = bitcast<f32>(0x00800000u);
+        controller.scale = select(lower, smallest, bitcast<u32>(lower) < 0x00800000u);
+        controller.growth_tracker = 0u;
+    } else if controller.growth_tracker >= control.interval {
+        let grown = scale * control.growth;
+        controller.scale = select(scale, grown, bitcast<u32>(grown) < INFINITY);
+        controller.growth_tracker = 0u;
+    }
+    if control.start != controller.start {
+        controller.scale = control.start_scale;
+        controller.growth_tracker = 0u;
+        controller.start = control.start;
+    }
+}
+
+fn row(i: u32) -> vec4<u32> {
+    let at = control.blocks * BLOCK + i * ROW;
+    return vec4(given[at], given[at + 1u], given[at + 2u], given[at + 3u]);
+}
+
+// Gives cohorts that the GPU meets for the first time the skipped steps of those they were split from. Whether
+// the commands of an earlier step were executed is not for the host to know, so that every step says it again.
+fn split(lane: u32) {
+    for (var i = lane; i < control.blocks; i += WORKGROUP_SIZE) {
+        if controller.clocks[i].y != row(i).y {
+            atomicStore(&is_new, 1u);
         }
     }
-    if control.new_scale < 0.0 {
-        ledger.scale = -control.new_scale;
-        ledger.good = 0u;
+    workgroupBarrier();
+    if lane == 0u && atomicLoad(&is_new) == 1u {
+        // In the order of their making: one may have been split from another.
+        for (var i = 0u; i < control.blocks; i += 1u) {
+            let cohort = row(i);
+            if controller.clocks[i].y != cohort.y {
+                var skipped = 0u;
+                if cohort.z != NONE {
+                    skipped = controller.clocks[cohort.z].x;
+                }
+                controller.clocks[i] = vec2(skipped, cohort.y);
+            }
+        }
     }
+    storageBarrier();
+    workgroupBarrier();
+    if skip {
+        for (var i = lane; i < control.blocks; i += WORKGROUP_SIZE) {
+            controller.clocks[i].x += row(i).w;
+        }
+    }
+    storageBarrier();
+    workgroupBarrier();
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -120,42 +197,51 @@ fn prepare(@builtin(local_invocation_index) lane: u32) {
     }
     sums[lane] = sum;
     largest[lane] = magnitude;
-    firsts[lane] = first;
+    earliest[lane] = first;
+    if lane == 0u {
+        atomicStore(&is_new, 0u);
+        atomicStore(&is_over, 0u);
+    }
     workgroupBarrier();
     for (var half = LANES / 2u; half > 0u; half /= 2u) {
         if lane < half && lane + half < WORKGROUP_SIZE {
             sums[lane] += sums[lane + half];
             largest[lane] = max(largest[lane], largest[lane + half]);
-            firsts[lane] = min(firsts[lane], firsts[lane + half]);
+            earliest[lane] = min(earliest[lane], earliest[lane + half]);
         }
         workgroupBarrier();
     }
     if lane == 0u {
-        decide(sums[0], largest[0], firsts[0]);
+        decide(sums[0], largest[0], earliest[0]);
     }
     workgroupBarrier();
 
     for (var i = lane; i < control.blocks * BLOCK; i += WORKGROUP_SIZE) {
-        var scalar = given[i];
+        var scalar = bitcast<f32>(given[i]);
         switch i % BLOCK {
-            case GRAD_SCALE: { scalar *= factor; }
-            case CLIP: { scalar = limit; }
-            case SKIP: { scalar = select(0.0, 1.0, skip); }
+            case grad_scale_word: { scalar *= factor; }
+            case clip_word: { scalar = limit; }
+            case skip_word: { scalar = select(0.0, 1.0, skip); }
             default: {}
         }
         scalars[i] = scalar;
     }
-    if !skip {
-        for (var i = lane; i < control.blocks; i += WORKGROUP_SIZE) {
-            ledger.ages[i] += 1u;
-        }
+    if control.counted == 0u {
+        return;
     }
-    // Both are read or written again, by other invocations.
-    storageBarrier();
-    workgroupBarrier();
+    split(lane);
     for (var i = lane; i < control.dependents; i += WORKGROUP_SIZE) {
         let dependent = dependents[i];
-        let t = clamp(ledger.ages[dependent.y], 1u, dependent.w);
-        scalars[dependent.x] = series[dependent.z + t - 1u];
+        let cohort = row(dependent.y);
+        let t = cohort.x - controller.clocks[dependent.y].x;
+        // A clock that stands still takes no step.
+        if t < dependent.w && cohort.w == 1u && !skip {
+            atomicStore(&is_over, 1u);
+        }
+        scalars[dependent.x] = series[dependent.z + max(t, dependent.w)];
+    }
+    workgroupBarrier();
+    if lane == 0u && atomicLoad(&is_over) == 1u {
+        controller.overrun = 1u;
     }
 }

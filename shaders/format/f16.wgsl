@@ -42,11 +42,11 @@ fn dither_f16(x: real, noise: real_bits) -> real {
     let bits = bitcast<real_bits>(x);
     let magnitude = bits & real_bits(0x7fffffffu);
     let exponent = magnitude >> real_bits(23u);
-    // Of the f32's bits, 13 are below the last, more below 2⁻¹⁴.
+    // 13 of the f32's bits are below the last, more below 2⁻¹⁴.
     let below = min(126u - min(exponent, real_bits(113u)), real_bits(23u));
     let mask = (real_bits(1u) << below) - 1u;
     let dithered = (magnitude + (noise & mask)) & ~mask;
-    // Below 2⁻²⁴ there is 0 or that. What is below 2⁻⁵⁵ is nearer to 0 than 32 bits can tell.
+    // Below 2⁻²⁴ there is 0 or that. A number below 2⁻⁵⁵ is nearer to 0 than 32 bits can tell.
     let significand = (magnitude & real_bits(0x7fffffu)) | real_bits(0x800000u);
     let nearness = (significand << real_bits(8u)) >> min(102u - min(exponent, real_bits(102u)), real_bits(31u));
     let is_up = (noise < nearness) & (exponent > real_bits(71u));

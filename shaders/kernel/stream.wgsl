@@ -9,15 +9,17 @@ fn update(
     if !at.inside {
         return;
     }
+    var step = Scalars();
     let p = load_weight(at);
-    let g = load_grad(at.grad);
-    load_state(at.state);
-    let average = load_average(at);
+    let g = load_gradient(at.grad, 0u);
+    load_state(at.state, p, step);
+    load_beside(at);
 
     state = State(state[0] + g, state[1] + g, state[2] + g, state[3] + g);
+    step.ema = 1.0;
 
     let weight = store_weight(at, p + g, vec2<f32>());
     store_state(at.state);
-    store_average(at, average, weight, 1.0);
-    clear_grad(at.grad);
+    store_beside(at, weight, step);
+    clear_gradient(at.grad);
 }

@@ -1,13 +1,6 @@
-// The scalars of some groups: a chunk says whose. In a uniform, because drivers that cannot tell that all
+// The scalars of some cohorts: a chunk says whose. In a uniform, because drivers that cannot tell that all
 // invocations read the same still gather from it faster than from storage.
-
-// 256 bytes, by members that exist: GLSL cannot express `@size`, and naga drops it there.
-struct Block {
-    scalars: Scalars,
-    padding: array<vec4<f32>, (48u - HYPER_LENGTH) / 4u>,
-}
-const WINDOW = 32u;
-@group(1) @binding(0) var<uniform> blocks: array<Block, WINDOW>;
+@group(1) @binding(0) var<uniform> blocks: array<Block, window>;
 
 fn scalars_of(place: Place) -> Scalars {
     return blocks[place.scalars].scalars;

@@ -134,6 +134,7 @@ impl Controller {
             loss_scale: self.scale,
             taken: self.taken,
             skipped: self.skipped,
+            overrun: false,
             nonfinite: self.first.and_then(|first| names.get(first)).map(|&name| name.to_owned()),
         }
     }

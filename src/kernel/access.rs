@@ -1,37 +1,54 @@
-//! How kernels load and store numbers: the text of a codec and of a binding's access.
-//!
-//! A codec (`shaders/format/`) knows the bits of one number, an access (`shaders/access/`) knows where
-//! numbers share a word, and neither knows the other.
+//! The text that loads and stores one operand, by how it is stored and how many an invocation takes.
 
+use crate::model::{Code, Variable};
 use crate::num::Format;
 use crate::plan::Width;
 
-impl Format {
-    /// The WGSL of `decode_name` and `encode_name`, where numbers are not stored as computed.
-    pub(super) fn codec(self) -> Option<&'static str> {
-        match self {
-            Self::F32 => None,
-            Self::F16 => Some(include_str!("../../shaders/format/f16.wgsl")),
-            Self::Bf16 => Some(include_str!("../../shaders/format/bf16.wgsl")),
-        }
-    }
-
-    /// The WGSL of a binding of such numbers that serves as `role`: the buffer, `load_role` and, if it
-    /// is `written`, `store_role`.
-    pub(super) fn access(self, role: &str, width: Width, written: bool) -> String {
-        access(self.codec().map(|_| self.name()), role, width, written)
+/// The WGSL of `decode_x`, `encode_x` and `dither_x`, where numbers are not stored as they are computed.
+pub(crate) fn codec(format: Format) -> Option<&'static str> {
+    match format {
+        Format::F32 => None,
+        Format::F16 => Some(include_str!("../../shaders/format/f16.wgsl")),
+        Format::Bf16 => Some(include_str!("../../shaders/format/bf16.wgsl")),
     }
 }
 
-/// [`Format::access`] by the codec's name.
-pub(super) fn access(codec: Option<&str>, role: &str, width: Width, written: bool) -> String {
-    let file = match (codec, width, written) {
-        (None, _, true) => include_str!("../../shaders/access/words.wgsl"),
-        (None, _, false) => include_str!("../../shaders/access/words_read.wgsl"),
-        (Some(_), Width::Vec4, true) => include_str!("../../shaders/access/pairs.wgsl"),
-        (Some(_), Width::Vec4, false) => include_str!("../../shaders/access/pairs_read.wgsl"),
-        (Some(_), Width::Scalar, true) => include_str!("../../shaders/access/halves.wgsl"),
-        (Some(_), Width::Scalar, false) => include_str!("../../shaders/access/halves_read.wgsl"),
+/// The WGSL of `decode_raw` and `encode_raw`.
+pub(crate) const RAW: &str = include_str!("../../shaders/format/raw.wgsl");
+
+/// A file of `shaders/access/`, with its name.
+type File = (&'static str, &'static str);
+
+macro_rules! file {
+    ($name:literal) => {
+        (concat!("access/", $name), include_str!(concat!("../../shaders/access/", $name)))
     };
-    file.replace("role", role).replace("codec", codec.unwrap_or_default())
+}
+
+/// The file of a binding's buffer, `load_role` and, if it is written, `store_role`; the words `role` and
+/// `codec` are still in it.
+fn file(code: Code, width: Width, written: bool) -> File {
+    match (code, width, written) {
+        (Code::Bits(32), ..) => file!("bits.wgsl"),
+        (Code::Plain(Format::F32) | Code::Bits(_), Width::Loose, true) => file!("loose_words.wgsl"),
+        (Code::Plain(Format::F32), Width::Loose, false) => file!("loose_words_read.wgsl"),
+        (Code::Plain(Format::F32), _, true) => file!("words.wgsl"),
+        (Code::Plain(Format::F32), _, false) => file!("words_read.wgsl"),
+        (_, Width::Loose, true) => file!("loose_halves.wgsl"),
+        (_, Width::Loose, false) => file!("loose_halves_read.wgsl"),
+        (_, Width::Vec4, true) => file!("pairs.wgsl"),
+        (_, Width::Vec4, false) => file!("pairs_read.wgsl"),
+        (_, Width::Scalar, true) => file!("halves.wgsl"),
+        (_, Width::Scalar, false) => file!("halves_read.wgsl"),
+    }
+}
+
+/// The access to a variable, with the name of its file.
+pub(crate) fn access(variable: &Variable, width: Width) -> (&'static str, String) {
+    let codec = match variable.code {
+        Code::Bits(_) => "raw",
+        Code::Plain(format) => format.name(),
+    };
+    let (name, text) = file(variable.code, width, variable.written || variable.stores());
+    (name, text.replace("role", &variable.name).replace("codec", codec))
 }

@@ -45,7 +45,7 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
         Self { value, error: if subnormal { TINY } else { 0.0 } }
     }
 
-    /// What a kernel has of it after storing it in `format`, rounded to nearest.
+    /// The number as a kernel has it after storing it in `format`, rounded to nearest.
     #[must_use]
     pub fn stored(self, format: Format) -> Self {
         let largest = self.value.abs() + self.error;
@@ -93,7 +93,7 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
         if known { self } else { Self { error: f64::INFINITY, ..self } }
     }
 
-    /// What an operation gives that may itself be off by `ulps`, besides what its operands brought.
+    /// The result of an operation that may itself be off by `ulps`, besides what its operands brought.
     fn rounded(value: f64, brought: f64, ulps: f64) -> Self {
         let largest = value.abs() + brought;
         if largest == 0.0 {
@@ -202,8 +202,12 @@ impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
 
     fn clamp(self, low: Self, high: Self) -> Self {
         let value = Number::clamp(self.value, low.value, high.value);
-        // The result moves by no more than the operand that moves most.
-        let error = self.error.max(low.error).max(high.error);
+        // The result rises with each of the operands. Beyond a limit, the result is as certain as the limit.
+        let [lows, highs] = [low.reach(), high.reach()];
+        let [least, most] = self.reach();
+        let least = Number::clamp(least, lows[0], highs[0]);
+        let most = Number::clamp(most, lows[1], highs[1]);
+        let error = (value - least).max(most - value);
         let small = value.abs() - error < TINY && !Self { value, error }.is_exactly(0.0);
         let flushed = if small { TINY } else { 0.0 };
         Self { value, error: error + flushed }.or_unknown(&[self, low, high])

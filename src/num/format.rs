@@ -17,7 +17,7 @@ pub enum Format {
     Bf16,
 }
 
-/// What distinguishes a format.
+/// The numbers that distinguish a format.
 struct Row {
     name: &'static str,
     exponent_bits: u32,
@@ -110,7 +110,7 @@ impl Format {
                 let least = 2.0_f64.powi(self.least_exponent());
                 let exponent = magnitude >> 23;
                 if exponent < 103 {
-                    // Of 2⁻⁵⁵ and less, 32 bits see nothing.
+                    // 32 bits see nothing of 2⁻⁵⁵ and less.
                     let share = (f64::from(x.abs()) / least * 2.0_f64.powi(32)).floor();
                     let up = exponent > 71 && f64::from(noise) < share;
                     if up { (least as f32).to_bits() } else { 0 }
@@ -154,7 +154,7 @@ impl Format {
         }
     }
 
-    /// What `numbers` are stored as, little-endian.
+    /// The bytes that `numbers` are stored as, little-endian.
     pub fn encode_all(self, numbers: &[f32]) -> Vec<u8> {
         let bytes = self.bytes() as usize;
         numbers.iter().flat_map(|x| self.encode(*x).to_le_bytes().into_iter().take(bytes)).collect()

@@ -3,7 +3,7 @@
 use super::format::Format;
 use crate::error::Error;
 
-/// What a group's 16-bit parameters are rounded from. Parameters in f32 need nothing.
+/// The numbers that a group's 16-bit parameters are rounded from. Parameters in f32 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Master {
     /// From what they were: a step below half their last digit is lost.
@@ -12,32 +12,23 @@ pub enum Master {
     /// bf16 only. From an f32 whose lower 16 bits are kept beside the state: 4 bytes a parameter in all,
     /// and the bits of training in f32. The parameter is that f32 rounded, ties away from zero.
     ///
-    /// What is written to a parameter between steps counts as it is to its last digit, together with
-    /// what the last step left below that.
+    /// A number that is written to a parameter between steps counts as it is to its last digit, together
+    /// with what the last step left below that.
     Remainder,
     /// From an f32 that is kept beside the state, as how far its bits are from the parameter's: 6 bytes a
     /// parameter in all, and the bits of training in f32. The parameter is that f32 rounded to nearest.
     ///
-    /// What is written to a parameter between steps counts like with [`Master::Remainder`].
+    /// A number that is written to a parameter between steps counts like with [`Master::Remainder`].
     F32,
 }
 
 impl Master {
-    /// What a parameter stored so, as `name`, needs of it.
+    /// The part of this that the parameter `name` needs, stored so.
     pub(crate) fn of(self, name: &str, format: Format) -> Result<Self, Error> {
         match (self, format) {
             (Self::None, _) | (_, Format::F32) => Ok(Self::None),
             (Self::Remainder, Format::Bf16) | (Self::F32, _) => Ok(self),
             (Self::Remainder, Format::F16) => Err(Error::NoRemainder { name: name.to_owned() }),
-        }
-    }
-
-    /// How that is stored which a parameter's 16 bits leave of its f32.
-    pub(crate) fn rest(self) -> Option<Format> {
-        match self {
-            Self::None => None,
-            Self::Remainder => Some(Format::Bf16),
-            Self::F32 => Some(Format::F32),
         }
     }
 

@@ -1,6 +1,6 @@
-//! Random bits that are a function of seed, step and element: `shaders/param/noise.wgsl` in Rust.
+//! Random bits that are a function of seed, step and element: `shaders/noise.wgsl` in Rust.
 
-/// What the kernel gets of a seed and a step: twice 24 bits, which an f32 holds exactly.
+/// The part of a seed and a step that the kernel gets: twice 24 bits, which an f32 holds exactly.
 pub(crate) fn key(seed: u64, step: u64) -> [u32; 2] {
     let key = mixed(seed ^ mixed(step));
     [key & 0xff_ffff, key >> 24 & 0xff_ffff].map(|half| half as u32)

@@ -27,8 +27,8 @@ pub trait Number:
     /// A scalar that the host computes in f64 and rounds once to f32 for the kernel.
     fn scalar(x: f64) -> Self;
 
-    /// What remains of this number, plus what is new, `keep · self + new`: `decayed` of
-    /// `shaders/prelude.wgsl`, which gets `keep` in two f32 halves.
+    /// The rest of this number plus a new part, `keep · self + new`: `decayed` of
+    /// `shaders/step.wgsl`, which gets `keep` in two f32 halves.
     #[must_use]
     fn decayed(self, keep: f64, new: Self) -> Self;
 

@@ -1,30 +1,8 @@
 //! Gradients of several backward passes, added up for one step.
 
-use super::state::Buckets;
-use super::{Optimizer, Param, Source, device};
+use super::{Optimizer, limits};
 use crate::error::Error;
-use crate::kernel::{Accumulate, Grads, now};
-use crate::num::Format;
-use crate::plan::{self, Piece, Role, Roles};
-use crate::record::{Bound, Buffers, Launches, record, recordables};
-use crate::view::View;
-
-/// What adds up gradients, and how often it did since the last step.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    added: u32,
-    /// Whether gradients ever were: then every parameter has room for a sum.
-    pub(super) used: bool,
-    /// What begins sums, and what adds to them.
-    launches: Option<[Launches; 2]>,
-}
-
-impl Sums {
-    /// After a change to what is added.
-    pub(super) fn forget(&mut self) {
-        self.launches = None;
-    }
-}
+use crate::model::{Body, Spec, now, operand};
 
 impl Optimizer {
     /// Records adding the gradients of every parameter, as they are then, to sums in f32 of the library's,
@@ -34,6 +12,9 @@ impl Optimizer {
     ///
     /// The first time, it allocates 4 bytes for each element of each parameter, and at the next step what
     /// the step records; it is as cheap as a step's recording after that.
+    ///
+    /// An accumulation counts when it is recorded. If its encoder is never submitted, its gradients are missing
+    /// from the sum, which is divided by as many all the same; it never mixes with an older step's.
     ///
     /// ```no_run
     /// # fn f(opt: &mut wgpu_optim::Optimizer, encoder: &mut wgpu::CommandEncoder) -> Result<(), wgpu_optim::Error> {
@@ -48,8 +29,8 @@ impl Optimizer {
     /// # Errors
     /// If the sums of a parameter do not fit a buffer or the device; then nothing is recorded or counted.
     pub fn accumulate(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
-        let ready = self.ready_sums()?;
-        if !ready {
+        self.ready_sums()?;
+        if self.model.params.is_empty() {
             return Ok(());
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -65,105 +46,60 @@ impl Optimizer {
     /// # Errors
     /// As there.
     pub fn record_accumulate(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
-        if self.ready_sums()? {
+        self.ready_sums()?;
+        if !self.model.params.is_empty() {
             self.add(pass);
         }
         Ok(())
     }
 
-    /// Makes what adding takes. Whether there is anything to add.
-    fn ready_sums(&mut self) -> Result<bool, Error> {
-        if self.sums.launches.is_none() {
-            if !self.sums.used {
-                for Param { name, param, .. } in &self.params {
-                    device::check_sum(&self.device.limits(), name, param)?;
-                }
+    /// Makes what adding takes.
+    fn ready_sums(&mut self) -> Result<(), Error> {
+        if self.model.sums.made.is_none() {
+            let device_limits = self.model.device.limits();
+            for param in self.model.params.iter() {
+                limits::check_sum(&device_limits, &param.name, &param.view)?;
             }
-            self.prepare()?;
-            let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-            let had: Vec<bool> = self.pages.iter().map(|page| page.sums.is_some()).collect();
-            for page in 0..self.pages.len() {
-                self.add_sums(page);
-            }
-            let launches = [true, false].map(|first| self.plan_sums(first));
+            self.allocate();
+            let device = self.model.device.clone();
+            let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            self.model.sums.made = Some(device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("wgpu-optim sums made"),
+                size: 16,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM,
+                mapped_at_creation: false,
+            }));
+            let sums = Spec::new(Body::Accumulate, None);
+            self.model.slabs.extend(&device, &sums);
             if let Some(Some(error)) = now(scope.pop()) {
-                let added = self.pages.iter_mut().zip(had).filter(|(_, had)| !had);
-                added.for_each(|(page, _)| page.sums = None);
+                self.model.sums.made = None;
+                self.model.slabs.drop_operand(operand("sum").unwrap_or_default());
                 let what = "the sums of gradients".to_owned();
                 return Err(Error::OutOfMemory { what, message: error.to_string() });
             }
-            self.sums.launches = Some(launches);
-            self.sums.used = true;
         }
-        Ok(!self.params.is_empty())
+        self.allocate();
+        self.program.refresh_sums(&self.model);
+        Ok(())
     }
 
     fn add(&mut self, pass: &mut wgpu::ComputePass<'_>) {
-        let Some([first, more]) = &self.sums.launches else { return };
-        record(pass, if self.sums.added == 0 { first } else { more }, None);
-        self.sums.added += 1;
+        let sums = &mut self.model.sums;
+        if sums.added == 0 {
+            // 24 bits, which a scalar holds exactly; 0 is for sums that were never made.
+            sums.generation = sums.generation % 0xff_ffff + 1;
+        }
+        sums.added += 1;
+        self.program.record_sums(&self.model, pass);
     }
 
     /// Has the next step use what was added up, if anything was, and tells how many times too large that is.
     pub(super) fn take_sums(&mut self) -> f64 {
-        let added = std::mem::take(&mut self.sums.added);
-        let source = if added > 0 { Source::Sums } else { Source::Grads };
-        if self.source != source {
-            self.source = source;
-            self.launches = None;
+        let sums = &mut self.model.sums;
+        let added = std::mem::take(&mut sums.added);
+        if *sums.taken != (added > 0) {
+            *sums.taken.edit() = added > 0;
         }
-        self.control.divisor(added)
-    }
-
-    /// Where a step finds a parameter's gradient.
-    pub(super) fn gradient(&self, param: &Param) -> View {
-        let sum = |param: &Param| {
-            let place = param.state?;
-            let whole = View::f32(self.pages[place.page].sums.as_ref()?);
-            Some(whole.range(place.at..place.at + param.param.len))
-        };
-        let summed = (self.source == Source::Sums).then(|| sum(param)).flatten();
-        summed.unwrap_or_else(|| param.grad.clone())
-    }
-
-    /// Whether a new parameter's gradients can be added up, where others' are.
-    pub(super) fn check_sum(&self, name: &str, param: &View) -> Result<(), Error> {
-        match self.sums.used {
-            true => device::check_sum(&self.device.limits(), name, param),
-            false => Ok(()),
-        }
-    }
-
-    /// The launches that add all gradients to their sums, or begin those with them.
-    fn plan_sums(&mut self, first: bool) -> Launches {
-        let mut together = Buckets::new();
-        for param in &self.params {
-            let Some(place) = param.state else { continue };
-            let View { buffer, format, len, .. } = &param.grad;
-            let at = Roles::of(place.at, param.grad.at(), place.at);
-            let key = (buffer.clone(), *format, place.page);
-            let of = || (buffer.clone(), *format, place.page, Vec::new());
-            together.entry(key, of).3.push(Piece { at, len: *len, block: 0 });
-        }
-        let grads = if self.control.zero_grad { Grads::Cleared } else { Grads::Own };
-        let mut planned = Vec::new();
-        for (buffer, format, page, pieces) in together.into_buckets() {
-            let sum = Format::F32.bytes();
-            let sizes = Roles::of(sum, format.bytes(), sum);
-            for launch in plan::launches(pieces, sizes, self.bounds) {
-                let (width, address) = (launch.width, launch.work.address());
-                let files = Accumulate { width, address, format, grads, first };
-                planned.push((self.kernels.accumulate(files), buffer.clone(), page, launch));
-            }
-        }
-        let bound: Vec<Bound<'_>> = planned
-            .iter()
-            .map(|(pipeline, grad, page, launch)| {
-                let roles = Roles::default().with(Role::Grad, Some(grad));
-                let slots = self.pages[*page].sums.as_slice();
-                Bound { launch, pipeline, buffers: Buffers { roles, slots } }
-            })
-            .collect();
-        recordables(&self.device, &bound)
+        self.model.control.divisor(added)
     }
 }

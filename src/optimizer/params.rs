@@ -1,10 +1,10 @@
-//! Parameters, and where the caller has them, their gradients and their copies.
+//! Parameters, and where the caller has them and their copies.
 
-use super::scalars::Block;
-use super::{GroupId, Optimizer, Param, ParamId, Source, check, device};
-use crate::claims::What;
+use super::{GroupId, Optimizer, ParamId, check, limits};
 use crate::error::Error;
+use crate::model::{Grad, Param, Part};
 use crate::num::Format;
+use crate::program::too_near;
 use crate::view::View;
 
 impl Optimizer {
@@ -17,7 +17,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// A name taken, a view that is empty, unaligned, past its buffer's end or without `STORAGE`, a
-    /// buffer of another device or of this optimizer's state, lengths that differ, state larger than
+    /// buffer of another device or of this optimizer's, lengths that differ, state larger than
     /// a buffer may be, or a parameter that overlaps another parameter, any gradient or copy.
     pub fn add_param(
         &mut self,
@@ -26,9 +26,9 @@ impl Optimizer {
         param: View,
         grad: View,
     ) -> Result<ParamId, Error> {
-        let taken = self.steps_of(group)?.taken;
-        if let Some(&other) = self.names.get(name) {
-            let elements = self.params[other].param.len;
+        let recorded = self.state_of(group)?.recorded;
+        if let Some(&other) = self.model.names.get(name) {
+            let elements = self.model.params[other].view.len;
             return Err(Error::DuplicateName { name: name.to_owned(), elements });
         }
         let what = format!("parameter `{name}`");
@@ -36,52 +36,49 @@ impl Optimizer {
         self.check_view(&what, &param)?;
         self.check_view(&of_grad, &grad)?;
         check::lengths(name, &param, &grad)?;
-        let master = self.groups[group.index].group.master.of(name, param.format)?;
-        device::check_state(&self.device.limits(), &self.groups[group.index].group, name, &param)?;
+        let device_limits = self.model.device.limits();
+        let master = self.model.groups[group.index].group.master.of(name, param.format)?;
+        let kind = &self.model.kinds[group.index];
+        limits::check_state(&device_limits, (kind, master), name, &param)?;
         check::apart(&what, &param, &of_grad, &grad)?;
-        self.refuse(What::Param, &what, &param)?;
-        self.refuse(What::Grad, &of_grad, &grad)?;
-        self.check_sum(name, &param)?;
-        let block = self.block(Block { group: group.index, born: taken })?;
+        self.model.ranges.refresh(&self.model.grads);
+        self.refuse(Part::Param, &what, &param)?;
+        self.refuse(Part::Grad, &of_grad, &grad)?;
+        self.refuse_near(name, &param, None, Some(&grad))?;
+        if self.model.sums.made.is_some() {
+            limits::check_sum(&device_limits, name, &param)?;
+        }
+        let bounds = self.program.kernels.bounds();
+        if self.model.is_controlled() {
+            let lens = self.model.params.iter().map(|param| param.view.len).chain([param.len]);
+            limits::check_partials(&device_limits, lens, bounds)?;
+        }
+        if !self.model.cohorts.is_known(group.index, recorded) {
+            let cohorts = self.model.cohorts.after(1) as u64;
+            limits::check_cohorts(&device_limits, cohorts, self.model.is_controlled())?;
+            if self.model.cohorts.is_counted() {
+                self.check_dependents(None, &[group.index])?;
+            }
+        }
+        let cohort = self.model.cohorts.born(group.index, recorded);
 
-        let index = self.params.len();
-        self.claims.claim(What::Param, index, &param);
-        self.claims.claim(What::Grad, index, &grad);
-        self.names.insert(name.to_owned(), index);
-        let name = name.to_owned();
-        let (copy, state) = (None, None);
-        self.params.push(Param { name, block, param, grad, copy, master, state });
-        self.replan();
+        let index = self.model.params.len();
+        self.model.ranges.claim(Part::Param, index, &param);
+        self.model.ranges.claim(Part::Grad, index, &grad);
+        self.model.names.insert(name.to_owned(), index);
+        let (format, origin) = (grad.format, param.at());
+        self.model.grads.edit().push(Grad { view: Some(grad), format, cohort });
+        self.model.params.edit().push(Param {
+            name: name.to_owned(),
+            group: group.index,
+            view: param,
+            copy: None,
+            master,
+            origin,
+            spot: None,
+            moves: false,
+        });
         Ok(ParamId { optimizer: self.serial, index })
-    }
-
-    /// Takes a parameter's gradient from another place from the next step on, as frameworks need
-    /// that allocate gradients anew. The same view again costs nothing.
-    ///
-    /// # Errors
-    /// As for the gradient in [`Optimizer::add_param`]; then the old view stays.
-    pub fn set_grad(&mut self, param: ParamId, grad: View) -> Result<(), Error> {
-        let index = self.index_of(param)?;
-        let Param { name, param: view, grad: old, .. } = &self.params[index];
-        if *old == grad {
-            return Ok(());
-        }
-        let what = format!("gradient of `{name}`");
-        self.check_view(&what, &grad)?;
-        check::lengths(name, view, &grad)?;
-        // Its own old place is free, should it move to one that overlaps that.
-        let old = old.clone();
-        self.claims.release(What::Grad, index, &old);
-        let found = self.refuse(What::Grad, &what, &grad);
-        let now = if found.is_ok() { &grad } else { &old };
-        self.claims.claim(What::Grad, index, now);
-        found?;
-        self.params[index].grad = grad;
-        self.sums.forget();
-        if self.source == Source::Grads {
-            self.launches = None;
-        }
-        Ok(())
     }
 
     /// Has every step from the next on write an f32 parameter to another place too, in 16 bits, rounded to
@@ -99,7 +96,7 @@ impl Optimizer {
     /// view in [`Optimizer::add_param`]; then the old one stays.
     pub fn set_copy(&mut self, param: ParamId, copy: Option<View>) -> Result<(), Error> {
         let index = self.index_of(param)?;
-        let Param { name, param: view, copy: old, .. } = &self.params[index];
+        let Param { name, view, copy: old, group, .. } = &self.model.params[index];
         if *old == copy {
             return Ok(());
         }
@@ -110,7 +107,8 @@ impl Optimizer {
                 let formats = [view.format, copy.format].map(Format::name);
                 return Err(Error::CopyFormat { name: name.clone(), formats });
             }
-            device::check(&self.device.limits(), self.group_of(&self.params[index]), true)?;
+            let kind = (&self.model.kinds[*group], crate::num::Master::None);
+            limits::check(&self.model.device.limits(), kind, true)?;
             if view.len != copy.len {
                 let (param, copy) = (view.len, copy.len);
                 return Err(Error::CopyLength { name: name.clone(), param, copy });
@@ -118,80 +116,118 @@ impl Optimizer {
         }
         let old = old.clone();
         if let Some(old) = &old {
-            self.claims.release(What::Copy, index, old);
+            self.model.ranges.release(Part::Copy, index, old);
         }
+        self.model.ranges.refresh(&self.model.grads);
         let found = match &copy {
-            Some(copy) => self.refuse(What::Copy, &what, copy),
+            Some(copy) => self.refuse(Part::Copy, &what, copy).and_then(|()| {
+                let Param { name, view, .. } = &self.model.params[index];
+                self.refuse_near(name, view, Some(copy), self.model.grads[index].view.as_ref())
+            }),
             None => Ok(()),
         };
         if let Some(now) = if found.is_ok() { &copy } else { &old } {
-            self.claims.claim(What::Copy, index, now);
+            self.model.ranges.claim(Part::Copy, index, now);
         }
         found?;
-        self.params[index].copy = copy;
-        self.launches = None;
+        self.model.params.edit()[index].copy = copy;
         Ok(())
     }
 
     /// A parameter by name.
     pub fn param(&self, name: &str) -> Option<ParamId> {
-        let index = *self.names.get(name)?;
+        let index = *self.model.names.get(name)?;
         Some(ParamId { optimizer: self.serial, index })
     }
 
     /// The names of all parameters, in the order they were added.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.params.iter().map(|param| param.name.as_str())
+        self.model.params.iter().map(|param| param.name.as_str())
     }
 
     /// Whether a step could bind `view`.
     fn check_view(&self, what: &str, view: &View) -> Result<(), Error> {
-        view.check(what, wgpu::BufferUsages::STORAGE)?;
-        let what = || what.to_owned();
-        if let Some(message) = self.kernels.unbindable(&view.buffer) {
-            return Err(Error::ForeignBuffer { what: what(), message });
+        view.check(|| what.to_owned(), wgpu::BufferUsages::STORAGE)?;
+        if let Some(message) = self.program.kernels.unbindable(&view.buffer) {
+            return Err(Error::ForeignBuffer { what: what.to_owned(), message });
         }
-        if self.pages.iter().any(|page| page.holds(&view.buffer)) {
-            return Err(Error::OwnState { what: what() });
+        if self.model.owns(&view.buffer) {
+            return Err(Error::OwnState { what: what.to_owned() });
         }
         Ok(())
     }
 
-    fn index_of(&self, param: ParamId) -> Result<usize, Error> {
-        let known = param.optimizer == self.serial && param.index < self.params.len();
+    pub(super) fn index_of(&self, param: ParamId) -> Result<usize, Error> {
+        let known = param.optimizer == self.serial && param.index < self.model.params.len();
         let unknown =
             || self.unknown_param(&format!("number {} of another optimizer", param.index));
         known.then_some(param.index).ok_or_else(unknown)
     }
 
-    pub(super) fn unknown_param(&self, name: &str) -> Error {
+    /// A parameter's index by its name.
+    pub(super) fn named(&self, name: &str) -> Result<usize, Error> {
+        let index = self.model.names.get(name).copied();
+        index.ok_or_else(|| self.unknown_param(&format!("`{name}`")))
+    }
+
+    fn unknown_param(&self, name: &str) -> Error {
         let known: Vec<&str> = self.names().collect();
         Error::UnknownParam { name: name.to_owned(), known: check::quoted(&known) }
     }
 
     /// The error for overlapping something, if there is something.
-    fn refuse(&self, as_what: What, what: &str, view: &View) -> Result<(), Error> {
-        let Some((other, owner)) = self.claims.against(as_what, view, self.control.zero_grad)
-        else {
-            return Ok(());
-        };
-        let (other, at) = self.claimed(other, owner);
-        Err(check::overlap(what, view, other, at))
-    }
-
-    /// What a parameter has somewhere, in words, and where.
-    pub(super) fn claimed(&self, what: What, owner: usize) -> (String, &View) {
-        let Param { name, param, grad, copy, .. } = &self.params[owner];
-        match what {
-            What::Param => (format!("parameter `{name}`"), param),
-            What::Grad => (format!("the gradient of `{name}`"), grad),
-            What::Copy => (format!("the copy of `{name}`"), copy.as_ref().unwrap_or(param)),
+    fn refuse(&self, part: Part, what: &str, view: &View) -> Result<(), Error> {
+        let written = self.model.control.zero_grad;
+        match self.model.ranges.against(part, view, written) {
+            Some(other) => Err(self.overlaps(what, (part, view), other)),
+            None => Ok(()),
         }
     }
 
-    /// After a change to what a step works on.
-    pub(super) fn replan(&mut self) {
-        self.launches = None;
-        self.sums.forget();
+    /// The error for overlapping a part of a parameter.
+    pub(super) fn overlaps(
+        &self,
+        what: &str,
+        (own, view): (Part, &View),
+        (part, owner): (Part, usize),
+    ) -> Error {
+        let (other, at) = self.claimed(part, owner);
+        check::overlap(what, view, other, at, [own, part])
+    }
+
+    /// The error for two views of one parameter that no launch could bind apart, if there are such.
+    pub(super) fn refuse_near(
+        &self,
+        name: &str,
+        param: &View,
+        copy: Option<&View>,
+        grad: Option<&View>,
+    ) -> Result<(), Error> {
+        let bounds = self.program.kernels.bounds();
+        match too_near(param, copy, grad, bounds) {
+            None => Ok(()),
+            Some(parts) => {
+                let part = |row: usize| match row {
+                    crate::plan::PARAM => "parameter",
+                    crate::plan::GRAD => "gradient",
+                    _ => "copy",
+                };
+                let (name, alignment) = (name.to_owned(), bounds.alignment);
+                Err(Error::TooNear { name, parts: parts.map(part), alignment })
+            }
+        }
+    }
+
+    /// A part of a parameter, in words, and where it is.
+    pub(super) fn claimed(&self, part: Part, owner: usize) -> (String, &View) {
+        let Param { name, view, copy, .. } = &self.model.params[owner];
+        match part {
+            Part::Param => (format!("parameter `{name}`"), view),
+            Part::Grad => {
+                let grad = self.model.grads[owner].view.as_ref();
+                (format!("the gradient of `{name}`"), grad.unwrap_or(view))
+            }
+            Part::Copy => (format!("the copy of `{name}`"), copy.as_ref().unwrap_or(view)),
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Start {
 pub struct Slot {
     /// PyTorch's name for it.
     pub name: &'static str,
-    /// Where it starts.
+    /// The start of the slot.
     pub start: Start,
 }
 
@@ -65,7 +65,7 @@ impl Slot {
     }
 }
 
-/// What a scalar depends on besides the rule's options.
+/// The variables that a scalar depends on besides the rule's options.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Varies {
     /// Not on the step; it may depend on the learning rate.
@@ -79,9 +79,9 @@ pub enum Varies {
 /// A member of a rule's `Hyper`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scalar {
-    /// Its name in the WGSL.
+    /// The scalar's name in the WGSL.
     pub name: &'static str,
-    /// What it depends on.
+    /// The variables that the scalar depends on.
     pub varies: Varies,
 }
 

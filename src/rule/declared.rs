@@ -1,14 +1,16 @@
 //! The declaration of a rule: looked up once, and checked against what the rule's scalars depend on.
 
-use super::contract::{Rates, Rule, Start, Varies};
+use super::contract::{MAX_SCALARS, Rates, Rule, Start, Varies};
 use super::formula::{At, MAX_SLOTS};
 use crate::error::Error;
 
-/// What the driver needs of a rule's declaration at every step, where asking the rule would allocate.
+/// The part of a rule's declaration that the driver needs at every step, where asking the rule would allocate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Declared {
     /// How many scalars the rule has.
     pub(crate) scalars: usize,
+    /// What each depends on.
+    varies: [Varies; MAX_SCALARS],
     /// Where each slot starts.
     pub(crate) starts: [Start; MAX_SLOTS],
 }
@@ -19,7 +21,18 @@ impl Declared {
         for (start, slot) in starts.iter_mut().zip(rule.slots()) {
             *start = slot.start;
         }
-        Self { scalars: rule.hyper().len(), starts }
+        let mut varies = [Varies::Never; MAX_SCALARS];
+        let hyper = rule.hyper();
+        for (varies, scalar) in varies.iter_mut().zip(&hyper) {
+            *varies = scalar.varies;
+        }
+        // A rule that says otherwise now than when it was checked has no more either.
+        Self { scalars: hyper.len().min(MAX_SCALARS), varies, starts }
+    }
+
+    /// What each scalar depends on.
+    pub(crate) fn varies(&self) -> &[Varies] {
+        &self.varies[..self.scalars]
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the registry holds of a rule.
+//! The registry's entry of a rule.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ pub struct Json {
 
 #[cfg(feature = "cli")]
 impl Json {
-    /// Of a rule with a default learning rate, and whether `decoupled` weight decay is offered.
+    /// The entry of a rule with a default learning rate, and whether `decoupled` weight decay is offered.
     pub(super) const fn of<R>(lr: f64, decoupled: bool) -> Self
     where
         R: Rule + Default + serde::Serialize + serde::de::DeserializeOwned,

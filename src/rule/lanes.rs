@@ -50,7 +50,7 @@ fn each<F: Formula, const SLOTS: usize>(formula: &F, lanes: Lanes<'_>) {
         slot
     });
     // Up to the first whole cache line, then by whole lines: a vector that lies across two lines is
-    // two accesses. What allocators return for a large vector has one phase, 16 bytes past a line
+    // two accesses. A large vector, as allocators return it, has one phase, 16 bytes past a line
     // with glibc, so that the line of the parameter is usually that of gradient and state too.
     let head = param.as_ptr().align_offset(LINE).min(len);
     for range in [0..head, head..len] {

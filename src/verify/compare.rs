@@ -1,12 +1,12 @@
 //! One step of one view against the formula.
 
-use super::layout::Spot;
+use super::spot::{Numbered, Spot};
 use super::{Case, Row};
 use crate::control::Control;
 use crate::cpu::Controller;
 use crate::error::Error;
 use crate::group::Group;
-use crate::num::{Format, Master, OneStep};
+use crate::num::{Format, Master, Number, OneStep};
 use crate::rule::MAX_SLOTS;
 
 /// How far a norm, a coefficient or a sum's share may be off, relative: `docs/NUMERICS.md` derives it.
@@ -50,29 +50,23 @@ impl Seen {
         let scale = self.controller.stats(&[]).loss_scale;
         grads.iter_mut().flatten().for_each(|g| *g *= share);
         let takes = self.controller.apply(&mut grads);
-        let factor = self.controller.stats(&[]).coefficient * share / scale;
+        let coefficient = self.controller.stats(&[]).coefficient;
+        let limits = self.case.control.clip_value.map(|most| [-most, most].map(OneStep::scalar));
         let seen = grads.iter().zip(&sums).map(|(grads, sums)| {
             let pairs = grads.iter().zip(sums);
             let bounded = pairs.map(|(&value, sum)| {
+                let [scaled, error] = [sum.value, sum.error].map(|x| x * share / scale);
+                let scaled = OneStep { value: scaled, error };
+                // Beyond its limit, a gradient is as certain as that, however large a sum it was.
+                let limited = limits.map_or(scaled, |[low, high]| scaled.clamp(low, high));
+                let brought = coefficient * limited.error * (1.0 + COEFFICIENT);
                 let own = value.abs() * COEFFICIENT + f64::from(f32::MIN_POSITIVE);
-                OneStep { value, error: factor * sum.error * (1.0 + COEFFICIENT) + own }
+                OneStep { value, error: brought + own }
             });
             bounded.collect()
         });
         (takes, seen.collect())
     }
-}
-
-/// What is stored of a view.
-pub(super) struct Numbered {
-    /// What it is about to be updated by.
-    pub(super) grad: Vec<f32>,
-    pub(super) param: Vec<f32>,
-    /// What that is rounded from, or itself.
-    pub(super) weight: Vec<f32>,
-    pub(super) slots: Vec<Vec<f32>>,
-    pub(super) ema: Option<Vec<f32>>,
-    pub(super) copy: Option<Vec<f32>>,
 }
 
 /// A step of one view.

@@ -1,23 +1,13 @@
 //! Where the numbers of a verification lie: lengths, offsets and buffers of every kind.
 
 use super::Case;
-use super::compare::Numbered;
 use super::numbers::Numbers;
+use super::spot::{Numbered, Spot};
 use crate::error::Error;
 use crate::headless::Gpu;
 use crate::num::{Format, Master, WORD};
 use crate::optimizer::Optimizer;
 use crate::view::View;
-
-/// A parameter and its gradient somewhere.
-pub(super) struct Spot {
-    pub(super) name: String,
-    /// Which of the two groups.
-    pub(super) group: usize,
-    pub(super) param: View,
-    pub(super) grad: View,
-    pub(super) copy: Option<View>,
-}
 
 /// Parameters and gradients in some buffers.
 pub(super) struct Layout {
@@ -142,7 +132,7 @@ impl Layout {
     }
 
     /// Views of one buffer with gaps between them; gradients in another buffer, at the parameters'
-    /// phase of a quadruple or not. Neighbours share words of two.
+    /// phase of a quad or not. Neighbours share words of two.
     fn arena(&mut self, gpu: &Gpu) -> Result<(), Error> {
         let [params, grads] = self.pair(gpu, 8192)?;
         let (mut at, mut grad_at) = (1, 5);

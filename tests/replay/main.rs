@@ -1,7 +1,5 @@
 //! `wgpu-optim replay` from outside: what it writes, what it refuses, and whatever else it is fed.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod conventions;
 mod files;
 mod random;
@@ -17,7 +15,7 @@ const ADAM: &str = r#"{"optimizer": "adam", "lr": 1e-2, "betas": [0.9, 0.99], "e
 
 /// Two parameters of several dimensions, one without any, four steps.
 fn trace() -> BTreeMap<String, Tensor> {
-    let numbers = |len, seed| common::numbers(len, seed);
+    let numbers = |len, seed| support::numbers(len, seed);
     BTreeMap::from([
         ("param.w".to_owned(), tensor(&[2, 3], &numbers(6, 1))),
         ("grad.w".to_owned(), tensor(&[4, 2, 3], &numbers(24, 2))),
@@ -60,19 +58,19 @@ fn gpu_and_reference_agree_with_the_library() {
         let loaded = |x: &f32| Trajectory::loaded(*x);
         let bounded: Vec<_> = param.iter().map(loaded).collect();
         let zero = Trajectory::loaded(0.0);
-        let mut bounds = common::ok(Reference::starting(&group, &bounded, zero));
+        let mut bounds = support::ok(Reference::starting(&group, &bounded, zero));
         let exact: Vec<f64> = param.iter().map(|x| f64::from(*x)).collect();
-        let mut reference = common::ok(Reference::new(&group, &exact));
+        let mut reference = support::ok(Reference::new(&group, &exact));
         for grad in f32s(&trace[&format!("grad.{name}")].bytes).chunks(param.len()) {
-            common::ok(bounds.step(&grad.iter().map(loaded).collect::<Vec<_>>()));
-            common::ok(reference.step(&grad.iter().map(|x| f64::from(*x)).collect::<Vec<_>>()));
+            support::ok(bounds.step(&grad.iter().map(loaded).collect::<Vec<_>>()));
+            support::ok(reference.step(&grad.iter().map(|x| f64::from(*x)).collect::<Vec<_>>()));
         }
         let key = format!("param.{name}");
         assert_eq!(cpu.tensors[&key].f64s(), reference.param());
         for (bound, x) in bounds.param().iter().zip(f32s(&gpu.tensors[&key].bytes)) {
             assert!(bound.ratio(x) <= 1.0, "{key}: {x:e} is not {bound:?}");
         }
-        for slot in group.rule.slots().iter().map(|slot| slot.name) {
+        for slot in support::slots(&group) {
             let key = format!("state.{name}.{slot}");
             assert_eq!(Some(cpu.tensors[&key].f64s()), reference.state(slot));
             let bounds = bounds.state(slot).unwrap_or_default();
@@ -254,7 +252,7 @@ fn no_steps_are_the_initial_values() {
     }
 }
 
-/// What replay says of a config.
+/// The message with which replay refuses a config.
 fn config_error(config: &str) -> String {
     let files = Files::new(&trace(), config);
     let error = files.replay(true).expect_err(config);
@@ -264,14 +262,12 @@ fn config_error(config: &str) -> String {
 #[test]
 #[rustfmt::skip]
 fn wrong_configs() {
-    let names: Vec<_> = rule::ALL.iter().map(|entry| format!("`{}`", entry.name)).collect();
-    let names = names.join(", ");
     let rows = [
         ("", "CONFIG: not JSON: EOF while parsing a value at line 1 column 0"),
         ("[]", "CONFIG: a config is one JSON object, this is a list of 0 numbers"),
-        ("{}", "CONFIG: `optimizer` is missing; it must be one of {names}"),
-        (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of {names}"),
-        (r#"{"optimizer": "no-such-rule"}"#, "CONFIG: unknown optimizer `no-such-rule`; known are {names}"),
+        ("{}", "CONFIG: `optimizer` is missing; it must be one of RULES"),
+        (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of RULES"),
+        (r#"{"optimizer": "no-such-rule"}"#, "CONFIG: unknown optimizer `no-such-rule`; known are RULES"),
         (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `accumulate`, `accumulation`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `ema`, `eps`, `eps_hat`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
         (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `accumulate`, `accumulation`, `alpha`, `centered`, `clip_norm`, `clip_value`, `ema`, `eps`, `eps_root`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
         (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `accumulate`, `accumulation`, `clip_norm`, `clip_value`, `dampening`, `ema`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
@@ -297,12 +293,13 @@ fn wrong_configs() {
         (r#"{"optimizer": "sgd", "loss_scale": {"interval": 0}}"#, "CONFIG: `loss_scale.interval` is 0; it must be at least 1 step"),
         (r#"{"optimizer": "sgd", "nesterov": true}"#, "CONFIG: `sgd`: nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off"),
     ];
+    let rules: Vec<_> = rule::ALL.iter().map(|entry| format!("`{}`", entry.name)).collect();
     for (config, expected) in rows {
-        assert_eq!(config_error(config), expected.replace("{names}", &names), "{config}");
+        assert_eq!(config_error(config), expected.replace("RULES", &rules.join(", ")), "{config}");
     }
 }
 
-/// What replay says of a trace.
+/// The message with which replay refuses a trace.
 fn trace_error(change: impl FnOnce(&mut BTreeMap<String, Tensor>)) -> String {
     let mut trace = trace();
     change(&mut trace);

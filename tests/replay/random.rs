@@ -1,6 +1,6 @@
 //! Random configs and traces: whatever comes in, replay succeeds or says why not. It never panics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -22,39 +22,22 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Every key that some rule has, by what a wrong one is told.
+fn keys() -> BTreeSet<String> {
+    let of = |entry: &rule::Entry| {
+        let wrong = json!({"optimizer": entry.name, "no such key": 0}).to_string();
+        let message = wgpu_optim::config::config(&wrong).expect_err("there is no such key");
+        let (_, known) = message.split_once("known are ").expect("the keys there are");
+        known.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()
+    };
+    rule::ALL.iter().flat_map(of).filter(|key| key != "optimizer").collect()
+}
+
 fn config() -> impl Strategy<Value = String> {
-    let key = prop::sample::select(vec![
-        "lr",
-        "betas",
-        "eps",
-        "eps_root",
-        "eps_hat",
-        "amsgrad",
-        "weight_decay",
-        "decoupled",
-        "maximize",
-        "alpha",
-        "momentum",
-        "lr_in_momentum",
-        "centered",
-        "dampening",
-        "nesterov",
-        "lr_decay",
-        "clip_norm",
-        "clip_value",
-        "loss_scale",
-        "skip_nonfinite",
-        "accumulate",
-        "accumulation",
-        "ema",
-        "master",
-        "stochastic_rounding",
-        "state_format",
-        "",
-        "unknown",
-    ]);
-    let known = rule::ALL.iter().map(|entry| entry.name);
-    let name = prop::sample::select(known.chain(["no-such-rule"]).collect::<Vec<_>>());
+    let unknown = ["", "unknown"].map(str::to_owned);
+    let key = prop::sample::select(keys().into_iter().chain(unknown).collect::<Vec<_>>());
+    let names = rule::ALL.iter().map(|entry| entry.name).chain(["no-such-rule"]);
+    let name = prop::sample::select(names.collect::<Vec<_>>());
     let object =
         (name, prop::collection::btree_map(key, value(), 0..5)).prop_map(|(name, keys)| {
             let mut object = json!(keys);

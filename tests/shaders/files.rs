@@ -1,9 +1,18 @@
 //! The files under `shaders/`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use wgpu_optim::kernel::{control_kernels, kernels};
+use wgpu_optim::kernel::{Kernel, control_kernels, kernels};
 use wgpu_optim::{Format, rule};
+
+/// Every kernel that is listed.
+fn all_kernels() -> &'static [Kernel] {
+    static ALL: LazyLock<Vec<Kernel>> =
+        LazyLock::new(|| kernels().into_iter().chain(control_kernels()).collect());
+    &ALL
+}
 
 /// Every WGSL file and its text, by path from `shaders/`.
 fn files() -> Vec<(PathBuf, String)> {
@@ -51,46 +60,64 @@ fn rules_are_the_files_in_shaders_rule() {
     assert_eq!(files, rows);
 }
 
-/// `role` and `codec`, which the host replaces in accesses, are part of no other identifier anywhere.
+/// `role` and `codec`, which the host replaces in accesses, are part of no other identifier anywhere. Weights
+/// have the parameter's codec, too.
 #[test]
 fn role_and_codec_are_words_of_accesses_only() {
     for (path, text) in files() {
-        for word in ["role", "codec"] {
+        for (word, folders) in [("role", &["access"][..]), ("codec", &["access", "weight"])] {
             let replaced = words(&text).any(|w| w.contains(word));
-            let may = path.starts_with("access")
-                || path.ends_with("stochastic.wgsl")
-                || path.ends_with("param/master.wgsl");
+            let may = folders.iter().any(|folder| path.starts_with(folder));
             assert!(!replaced || may, "{} has {word}", path.display());
         }
     }
-    for kernel in kernels() {
+    for kernel in all_kernels() {
         let left = |word: &str| word.contains("role") || word.contains("codec");
         assert!(!words(&kernel.wgsl).any(left), "{}", kernel.name);
     }
 }
 
-/// Every file is in some kernel, but the one for a rule with more slots than any of this crate's.
+/// Every file is in some kernel.
 #[test]
 fn no_file_is_unused() {
-    let kernels: Vec<_> = kernels().into_iter().chain(control_kernels()).collect();
+    let facts = || all_kernels().iter().filter_map(|kernel| kernel.facts.as_ref());
+    let operands = facts().flat_map(|facts| &facts.operands);
+    let roles: BTreeSet<&str> = operands.map(|operand| operand.name.as_str()).collect();
+    let mut codecs: Vec<&str> = support::halves().map(Format::name).collect();
+    codecs.push("raw");
     for (path, text) in files() {
-        if path.ends_with("access/state_4.wgsl") {
-            continue;
-        }
-        let roles = ["param", "grad", "slot_0", "slot_1", "slot_2", "sum", "ema", "copy", "lower"];
-        let served = roles.map(|role| text.replace("role", role).replace("codec", "bf16"));
-        let used = kernels.iter().any(|k| served.iter().any(|text| k.wgsl.contains(text)));
-        assert!(used, "{} is in no kernel", path.display());
+        let served = |codec: &&str| {
+            let coded = text.replace("codec", codec);
+            roles.iter().map(move |role| coded.replace("role", role)).collect::<Vec<_>>()
+        };
+        let served: BTreeSet<String> = codecs.iter().flat_map(served).collect();
+        let is_in = |kernel: &Kernel| served.iter().any(|s| kernel.wgsl.contains(s.trim_end()));
+        assert!(all_kernels().iter().any(is_in), "{} is in no kernel", path.display());
     }
 }
 
-/// A 16-bit format is one file, called as the format.
+/// The first columns of the tables in `shaders/README.md` name every file but the rules', and nothing else.
+#[test]
+fn the_readme_names_every_file() {
+    let readme = include_str!("../../shaders/README.md");
+    let table = readme.lines().filter(|line| line.starts_with("| `"));
+    let first = table.filter_map(|line| line.split('|').nth(1));
+    let quoted = first.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let named: BTreeSet<PathBuf> =
+        quoted.map(|name| PathBuf::from(format!("{name}.wgsl"))).collect();
+    let files = files().into_iter().map(|(path, _)| path);
+    let files: BTreeSet<PathBuf> = files.filter(|path| !path.starts_with("rule")).collect();
+    assert_eq!(named, files);
+}
+
+/// A 16-bit format is one file, called as the format; `raw` is 16 bits that are no number.
 #[test]
 fn formats_are_the_files_in_shaders_format() {
     let is_format = |(path, _): &(PathBuf, String)| path.starts_with("format");
     let files: Vec<_> = files().into_iter().filter(is_format).map(|(path, _)| path).collect();
     let named = |format: Format| Path::new("format").join(format!("{}.wgsl", format.name()));
-    let mut expected: Vec<_> = Format::ALL[1..].iter().map(|format| named(*format)).collect();
+    let mut expected: Vec<_> = support::halves().map(named).collect();
+    expected.push(Path::new("format").join("raw.wgsl"));
     expected.sort();
     assert_eq!(files, expected);
 }

@@ -1,38 +1,39 @@
-//! Everything with everything: rule × parameter × gradient × state × what parameters are rounded from, copied
-//! to and averaged in × addressing × control, as text.
+//! Everything with everything: rule × width × addressing × formats × what completes parameters × what is beside
+//! them × where gradients are × what becomes of them, as text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::HashSet;
 
 use naga::valid::Capabilities;
 use rayon::prelude::*;
 use wgpu_optim::kernel::{Kernel, every_kernel_of};
-use wgpu_optim::rule;
-use wgpu_optim::verify::groups;
 
+use crate::cover::{Choices, Pair, choices, cover, pairs};
 use crate::subject::validated;
 
-/// Every kernel there can be is valid. Those of a rule's variants that keep as many slots are the same text,
-/// and so are those that differ in switches.
+/// Every two choices that a kernel can have together are in a kernel that is valid. Variants of a rule with
+/// as many slots have the same text, whatever their switches.
 #[test]
-fn every_combination_is_valid() {
-    let one_of_each: BTreeMap<_, _> = groups()
-        .into_iter()
-        .map(|group| ((group.rule.name(), group.rule.slots().len()), group))
-        .collect();
-    let has = |name: &str| one_of_each.keys().any(|(rule, _)| *rule == name);
-    assert!(rule::ALL.iter().all(|entry| has(entry.name)), "{:?}", one_of_each.keys());
-    let mut checked = 0;
-    for group in one_of_each.values() {
-        let texts: BTreeSet<(String, String)> = every_kernel_of(group)
-            .filter(|kernel| kernel.name.ends_with("-update"))
-            .map(|Kernel { name, wgsl, .. }| (wgsl, name))
-            .collect();
-        texts.par_iter().for_each(|(wgsl, name)| {
-            validated(wgsl, name, Capabilities::empty());
+fn every_pair_of_choices_is_valid() {
+    for group in support::one_of_each_text() {
+        let rule = group.rule.name();
+        let of = |kernel: &Kernel| -> Choices {
+            let facts = kernel.facts.as_ref();
+            choices(facts.unwrap_or_else(|| panic!("{}: no facts", kernel.name)))
+        };
+        let (all, names) = (RefCell::new(HashSet::<Pair>::new()), RefCell::new(HashSet::new()));
+        let every = every_kernel_of(&group).inspect(|kernel| {
+            all.borrow_mut().extend(pairs(&of(kernel)));
+            assert!(names.borrow_mut().insert(kernel.name.clone()), "two of {}", kernel.name);
         });
-        checked += texts.len();
+        let chosen = cover(every, of);
+        let covered: HashSet<Pair> =
+            chosen.iter().flat_map(|kernel| pairs(&of(kernel)).collect::<Vec<_>>()).collect();
+        assert_eq!(covered, all.into_inner(), "{rule}");
+        let slots = support::slots(&group).len();
+        println!("{rule}, {slots} slots: {} of {} kernels", chosen.len(), names.borrow().len());
+        chosen.par_iter().for_each(|kernel| {
+            validated(&kernel.wgsl, &kernel.name, Capabilities::empty());
+        });
     }
-    // 2 widths, 2 addresses, 3 kinds of gradients in 3 formats, state in 3, averaged or not; parameters plain
-    // in 3 formats, at random or with a master in 2, with a remainder in 1, or with a copy in 2.
-    assert_eq!(checked, one_of_each.len() * (2 * 2 * 3 * 3 * 3 * 2) * (3 + 2 + 2 + 1 + 2));
 }

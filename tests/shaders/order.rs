@@ -1,14 +1,14 @@
-//! What a kernel does to memory, and in which order.
+//! A kernel's accesses to memory, and their order.
 
 use naga::valid::{Capabilities, GlobalUse};
 use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Statement};
 
-use wgpu_optim::Format;
+use wgpu_optim::kernel::{Address, Body, Facts, OperandFact, Width};
 
 use crate::subject::{self, Subject, validated};
 
 /// One access to a storage buffer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Access {
     Load(String),
     Store(String),
@@ -16,55 +16,83 @@ enum Access {
 
 use Access::{Load, Store};
 
-/// Every access to a storage buffer in the order of execution, with all calls followed and all
-/// branches taken, one after the other.
-fn accesses(module: &Module) -> Vec<Access> {
-    let mut walk = Walk { module, accesses: Vec::new() };
+/// The accesses on one way through a kernel, in the order of execution.
+type Path = Vec<Access>;
+
+/// The accesses to storage buffers on every way through a module, with all calls followed.
+fn accesses(module: &Module) -> Vec<Path> {
+    let walk = Walk { module };
+    let mut all = Vec::new();
     for entry in &module.entry_points {
-        walk.block(&entry.function, &entry.function.body);
+        let [open, mut ended] = walk.block(&entry.function, &entry.function.body);
+        ended.extend(open);
+        all.extend(ended);
     }
-    walk.accesses
+    distinct(&mut all);
+    all
+}
+
+fn distinct(paths: &mut Vec<Path>) {
+    paths.sort_unstable();
+    paths.dedup();
 }
 
 struct Walk<'a> {
     module: &'a Module,
-    accesses: Vec<Access>,
 }
 
 impl Walk<'_> {
-    fn block(&mut self, function: &Function, block: &Block) {
+    /// The ways to a block's end, and the ways on which the function returns before that.
+    fn block(&self, function: &Function, block: &Block) -> [Vec<Path>; 2] {
+        let (mut open, mut ended) = (vec![Path::new()], Vec::new());
         for statement in block {
+            let mut ways = vec![Path::new()];
+            let mut returned = Vec::new();
+            let mut all_of = |blocks: &[&Block]| {
+                ways.clear();
+                for block in blocks {
+                    let [through, back] = self.block(function, block);
+                    ways.extend(through);
+                    returned.extend(back);
+                }
+            };
             match statement {
                 Statement::Emit(expressions) => {
-                    for expression in expressions.clone() {
-                        if let Expression::Load { pointer } = function.expressions[expression] {
-                            self.accesses.extend(self.storage(function, pointer).map(Load));
+                    let loads = expressions.clone().filter_map(|expression| {
+                        match function.expressions[expression] {
+                            Expression::Load { pointer } => {
+                                self.storage(function, pointer).map(Load)
+                            }
+                            _ => None,
                         }
-                    }
+                    });
+                    ways = vec![loads.collect()];
                 }
-                Statement::Store { pointer, .. } => {
-                    self.accesses.extend(self.storage(function, *pointer).map(Store));
-                }
-                // What an `atomicAnd` or `atomicOr` read is thrown away: like a store, none may move up.
-                Statement::Atomic { pointer, .. } => {
-                    self.accesses.extend(self.storage(function, *pointer).map(Store));
+                // An `atomicAnd` or `atomicOr` throws away what it reads. Like a store, none may move up.
+                Statement::Store { pointer, .. } | Statement::Atomic { pointer, .. } => {
+                    ways = vec![self.storage(function, *pointer).map(Store).into_iter().collect()];
                 }
                 Statement::Call { function: callee, .. } => {
                     let callee = &self.module.functions[*callee];
-                    self.block(callee, &callee.body);
+                    ways = self.block(callee, &callee.body).concat();
                 }
-                Statement::Block(inner) => self.block(function, inner),
-                Statement::If { accept, reject, .. } => {
-                    self.block(function, accept);
-                    self.block(function, reject);
-                }
-                Statement::Switch { cases, .. } => {
-                    cases.iter().for_each(|case| self.block(function, &case.body));
-                }
-                Statement::Break | Statement::Return { .. } => {}
+                Statement::Block(inner) => all_of(&[inner]),
+                Statement::If { accept, reject, .. } => all_of(&[accept, reject]),
+                Statement::Return { .. } => (ways, returned) = (Vec::new(), vec![Path::new()]),
                 other => panic!("nothing here knows what this does to memory: {other:?}"),
             }
+            let behind = |ways: &[Path]| -> Vec<Path> {
+                let joined = open.iter().flat_map(|before| {
+                    ways.iter().map(|way| [before.as_slice(), way.as_slice()].concat())
+                });
+                joined.collect()
+            };
+            ended.extend(behind(&returned));
+            open = behind(&ways);
+            distinct(&mut open);
+            distinct(&mut ended);
         }
+        [open, ended]
     }
 
     /// The name of the storage buffer behind a pointer, if it is one.
@@ -92,47 +120,62 @@ fn loads_come_first(accesses: &[Access]) -> bool {
     accesses.is_sorted_by_key(|access| matches!(access, Store(_)))
 }
 
-/// `update` loads everything before it stores anything, each number once.
+/// How often a kernel that takes each element once loads and stores an operand.
+fn times(facts: &Facts, operand: &OperandFact) -> [usize; 2] {
+    // Gradients of loose quads are reached one by one.
+    let loose = facts.width == Width::Loose && operand.name == "grad";
+    let each = if loose { 4 } else { 1 };
+    // Half a word is cleared, then filled.
+    let half = operand.bits == 16 && (loose || facts.width == Width::Scalar);
+    let stores = if half { 2 * each } else { each };
+    [if operand.loads { each } else { 0 }, if operand.stores { stores } else { 0 }]
+}
+
+/// Every access to a storage buffer that a kernel has, and how often.
+fn expected(facts: &Facts) -> Vec<(Access, usize)> {
+    let mut all = Vec::new();
+    for operand in &facts.operands {
+        let [mut loads, mut stores] = times(facts, operand);
+        // A gradient that is joined is the parameters' binding once more.
+        if facts.joined && operand.name == "param" {
+            loads *= 2;
+            stores *= if facts.clear { 2 } else { 1 };
+        }
+        let buffer = format!("{}_buffer", operand.name);
+        all.push((Load(buffer.clone()), loads));
+        all.push((Store(buffer), stores));
+    }
+    all.push((Load("chunks".to_owned()), usize::from(facts.address != Address::Direct)));
+    if facts.address == Address::Moving && facts.body == Body::Update {
+        // The scalars of a cohort, and whether the step is skipped.
+        all.push((Load("blocks".to_owned()), 2));
+    }
+    all
+}
+
+/// A kernel that takes each element once loads everything before it stores anything, each number once, whatever way
+/// is taken through it.
 #[test]
 fn loads_come_before_stores() {
-    for subject in subject::steps() {
+    let sums = subject::control().iter().filter(|subject| subject.is(Body::Accumulate));
+    for subject in subject::all().iter().chain(sums) {
         let name = subject.name();
-        let accesses = accesses(&subject.module);
-        assert!(loads_come_first(&accesses), "{name}: {accesses:?}");
-
-        let [param, grad, state] = subject.kernel.formats;
-        let slots =
-            (0..subject.rule.slots().len()).map(|slot| (format!("slot_{slot}_buffer"), state));
-        let halves: &[&str] =
-            if name.contains("-remainder-") { &["upper", "lower"] } else { &["param"] };
-        let params = halves.iter().map(|half| (format!("{half}_buffer"), param));
-        let master = name.contains("-master-").then(|| ("lower_buffer".to_owned(), Format::F32));
-        let average = name.contains("-ema-").then(|| ("ema_buffer".to_owned(), Format::F32));
-        let written = slots.chain(params).chain(master).chain(average);
-        let table = name.contains("-table-");
-        let read_only: &[&str] = if table { &["grad_buffer", "chunks"] } else { &["grad_buffer"] };
-        let mut expected: Vec<_> = read_only.iter().map(|&g| (Load(g.to_owned()), 1)).collect();
-        for (buffer, format) in written {
-            // Half a word is cleared, then filled.
-            let half = format != Format::F32 && name.contains("-scalar-");
-            expected.push((Load(buffer.clone()), 1));
-            expected.push((Store(buffer), if half { 2 } else { 1 }));
+        let paths = accesses(&subject.module);
+        let expected = expected(subject.facts());
+        for path in &paths {
+            assert!(loads_come_first(path), "{name}: {path:?}");
+            for access in path {
+                assert!(expected.iter().any(|(one, _)| one == access), "{name}: {access:?}");
+            }
+            for (access, most) in &expected {
+                let times = path.iter().filter(|a| *a == access).count();
+                assert!(times <= *most, "{name}: {access:?} in {path:?}");
+            }
         }
-        // Whatever the format, the copy is of 16 bits, and gradients are cleared like anything else.
-        let stores =
-            |format| if format != Format::F32 && name.contains("-scalar-") { 2 } else { 1 };
-        if name.contains("_copy-") {
-            expected.push((Store("copy_buffer".to_owned()), stores(Format::Bf16)));
-        }
-        if name.contains("-cleared-") {
-            expected.push((Store("grad_buffer".to_owned()), stores(grad)));
-        }
-        for (access, expected) in &expected {
-            let times = accesses.iter().filter(|a| *a == access).count();
-            assert_eq!(times, *expected, "{name}: {access:?} in {accesses:?}");
-        }
+        // On the longest way there is every access.
+        let longest = paths.iter().map(Vec::len).max().unwrap_or_default();
         let total: usize = expected.iter().map(|(_, times)| times).sum();
-        assert_eq!(accesses.len(), total, "{name}: {accesses:?}");
+        assert_eq!(longest, total, "{name}: {paths:?}");
     }
 }
 
@@ -153,7 +196,7 @@ fn direction_touches_no_binding() {
     }
 }
 
-/// The walk sees accesses through calls and in branches, in their order.
+/// The walk sees accesses through calls and in branches, in their order, and behind a call that returns early.
 #[test]
 fn the_walk_follows_calls_and_branches() {
     let (module, _) = validated(
@@ -161,13 +204,14 @@ fn the_walk_follows_calls_and_branches() {
         @group(0) @binding(1) var<storage, read_write> b: array<vec4<f32>>;
         @group(0) @binding(2) var<uniform> c: f32;
         fn load(i: u32) -> f32 { return b[i].y; }
-        fn store(x: f32) { if c > 0.0 { a[0] = x; } else { b[1].z = c; } }
+        fn store(x: f32) { if c > 0.0 { a[0] = x; return; } else if c < 0.0 { return; } b[1].z = c; }
         @compute @workgroup_size(1) fn update() { store(1.0); var x = load(3u); x += c; }",
         "a test of the test",
         Capabilities::empty(),
     );
-    let accesses = accesses(&module);
     let [a, b] = ["a", "b"].map(str::to_owned);
-    assert_eq!(accesses, [Store(a), Store(b.clone()), Load(b)]);
-    assert!(!loads_come_first(&accesses));
+    let load = Load(b.clone());
+    let ways = [vec![load.clone()], vec![Store(a), load.clone()], vec![Store(b), load]];
+    assert_eq!(accesses(&module), ways);
+    assert_eq!(ways.map(|way| loads_come_first(&way)), [true, false, false]);
 }

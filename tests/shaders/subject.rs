@@ -8,32 +8,32 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
-use wgpu_optim::kernel::{Kernel, control_kernels, kernels_of};
+use rayon::prelude::*;
+use wgpu_optim::kernel::{Body, Facts, Kernel, control_kernels, kernels_of};
 use wgpu_optim::verify::groups;
 use wgpu_optim::{Rule, Sgd};
 
-/// The workgroup size on a device with WebGPU's default limits.
-pub(crate) const WORKGROUP_SIZE: u32 = 256;
+use crate::cover::{choices, cover};
 
-/// The name of every kernel's entry point.
-pub(crate) const ENTRY: &str = "update";
+/// The workgroup size on a device with WebGPU's default limits.
+const WORKGROUP_SIZE: u32 = 256;
 
 /// A kernel and what naga makes of it.
 pub(crate) struct Subject {
     pub(crate) kernel: Kernel,
-    /// Of a kernel that has none, plain SGD.
+    /// Plain SGD, if the kernel has no rule.
     pub(crate) rule: Arc<dyn Rule>,
     /// As written.
     pub(crate) written: Module,
     /// With overrides resolved and what is unused left out.
     pub(crate) module: Module,
-    /// What the validator found out about `module`.
+    /// The validator's findings about `module`.
     pub(crate) info: ModuleInfo,
 }
 
 /// The kernels that take a step; the others only move its bytes, and use neither rule nor scalars.
 pub(crate) fn steps() -> impl Iterator<Item = &'static Subject> {
-    all().iter().filter(|subject| !subject.name().ends_with("-stream"))
+    all().iter().filter(|subject| subject.is(Body::Update))
 }
 
 /// Every kernel of every rule this crate ships, each once, by name.
@@ -45,18 +45,47 @@ pub(crate) fn all() -> &'static [Subject] {
                 kernels.insert(kernel.name.clone(), (kernel, group.rule.clone()));
             }
         }
-        kernels.into_values().map(|(kernel, rule)| Subject::new(kernel, rule)).collect()
+        let kernels: Vec<_> = kernels.into_values().collect();
+        kernels.into_par_iter().map(|(kernel, rule)| Subject::new(kernel, rule)).collect()
     });
     &ALL
 }
 
-/// Every kernel that looks at gradients before a step.
+/// Every kernel that looks at gradients before a step, or adds them up between steps.
 pub(crate) fn control() -> &'static [Subject] {
     static CONTROL: LazyLock<Vec<Subject>> = LazyLock::new(|| {
         let none: Arc<dyn Rule> = Arc::new(Sgd::default());
-        control_kernels().into_iter().map(|kernel| Subject::new(kernel, none.clone())).collect()
+        let kernels = control_kernels().into_par_iter();
+        kernels.map(|kernel| Subject::new(kernel, none.clone())).collect()
     });
     &CONTROL
+}
+
+/// A kernel of one workgroup.
+pub(crate) fn named(name: &str) -> &'static Subject {
+    let found =
+        control().iter().find(|subject| subject.kernel.facts.is_none() && subject.name() == name);
+    found.unwrap_or_else(|| panic!("no kernel `{name}`"))
+}
+
+/// A pairwise cover of all of these, for what takes long: every two choices that a kernel has, a rule with its
+/// switches being one of them, are in one of its kernels.
+pub(crate) fn few() -> &'static [&'static Subject] {
+    static FEW: LazyLock<Vec<&'static Subject>> = LazyLock::new(|| {
+        let every = || all().iter().chain(control());
+        let mut rules: Vec<_> = every().map(Subject::variant).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let (with, without): (Vec<_>, Vec<_>) =
+            every().partition(|subject| subject.kernel.facts.is_some());
+        let of = |subject: &&Subject| {
+            let mut all = subject.kernel.facts.as_ref().map(choices).unwrap_or_default();
+            all.extend(rules.binary_search(&subject.variant()));
+            all
+        };
+        cover(with, of).into_iter().chain(without).collect()
+    });
+    &FEW
 }
 
 impl Subject {
@@ -69,12 +98,36 @@ impl Subject {
             .iter()
             .map(|&(switch, on)| (switch.to_owned(), f64::from(u8::from(on))))
             .collect();
-        constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(WORKGROUP_SIZE));
+        if chooses_size(&written) {
+            constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(WORKGROUP_SIZE));
+        }
         let entry = Some((ShaderStage::Compute, kernel.entry_point));
         let (module, info) = process_overrides(&written, &info, entry, &constants)
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         let (module, info) = (module.into_owned(), info.into_owned());
         Self { kernel, rule, written, module, info }
+    }
+
+    /// The facts of a kernel of many workgroups.
+    pub(crate) fn facts(&self) -> &Facts {
+        let facts = self.kernel.facts.as_ref();
+        facts.unwrap_or_else(|| panic!("{}: no facts", self.name()))
+    }
+
+    /// Whether this is a kernel of many workgroups that does this.
+    pub(crate) fn is(&self, body: Body) -> bool {
+        self.kernel.facts.as_ref().is_some_and(|facts| facts.body == body)
+    }
+
+    /// The workgroup size on a device with WebGPU's default limits. A kernel that lets the host choose none has
+    /// one invocation.
+    pub(crate) fn workgroup_size(&self) -> u32 {
+        if chooses_size(&self.written) { WORKGROUP_SIZE } else { 1 }
+    }
+
+    /// The rule and its switches.
+    fn variant(&self) -> (Option<&str>, &[(&str, bool)]) {
+        (self.kernel.facts.as_ref().and_then(|facts| facts.rule), &self.kernel.switches)
     }
 
     /// The name, for messages.
@@ -129,6 +182,12 @@ impl Subject {
         glsl::Writer::new(&mut text, module, info, &options, &of_pipeline, policies)?.write()?;
         Ok(text)
     }
+}
+
+/// Whether the host chooses the workgroup size.
+fn chooses_size(module: &Module) -> bool {
+    let mut overrides = module.overrides.iter();
+    overrides.any(|(_, one)| one.name.as_deref() == Some("WORKGROUP_SIZE"))
 }
 
 /// `wgsl` through naga's parser and its validator.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use wgpu_optim::kernel::{Kernel, control_kernels, kernels};
+use wgpu_optim::kernel::Kernel;
 
-use crate::{runs, tools};
+use crate::{runs, subject};
 
 /// Where `scripts/test` installs npm's package `webgpu`, which has Tint in it.
 fn npm() -> PathBuf {
@@ -13,12 +13,12 @@ fn npm() -> PathBuf {
     target.unwrap_or(Path::new("target")).join("tint-npm/node_modules/webgpu/index.js")
 }
 
-/// Tint accepts every kernel too.
+/// Tint accepts kernels too.
 #[test]
-fn tint_accepts_every_kernel() {
+fn tint_accepts_kernels() {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"));
-    let kernels = kernels().into_iter().chain(control_kernels());
-    let files: Vec<PathBuf> = kernels.map(|kernel| write(folder.path(), &kernel)).collect();
+    let few = subject::few().iter();
+    let files: Vec<PathBuf> = few.map(|one| write(folder.path(), &one.kernel)).collect();
     if runs("tint") {
         for file in &files {
             let mut tint = Command::new("tint");
@@ -29,7 +29,11 @@ fn tint_accepts_every_kernel() {
         let mut node = Command::new("node");
         accepted(node.arg(script).arg(npm()).args(&files).output());
     } else {
-        tools::missing("tint", "every kernel in Tint", "Run scripts/test, which installs it");
+        support::tools::missing(
+            "tint",
+            "every kernel in Tint",
+            "Run scripts/test, which installs it",
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use wgpu_optim::verify::{Report, Row, cases, verify};
+use wgpu_optim::verify::{Report, Row, rows, verify};
 
 use crate::{Failure, gpu, progress};
 
@@ -9,7 +9,7 @@ pub(crate) fn run(adapter: Option<&str>) -> Result<ExitCode, Failure> {
     let gpu = gpu(adapter)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", gpu.describe())?;
-    let bar = progress(cases().len() as u64, "verify");
+    let bar = progress(rows() as u64, "verify");
     let report = verify(&gpu, |_| bar.inc(1))?;
     bar.finish_and_clear();
     write!(out, "{}", table(&report))?;

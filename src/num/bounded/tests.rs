@@ -28,7 +28,7 @@ fn seen(x: OneStep) -> Vec<f64> {
 
 /// The bound of `expected` covers `is`.
 fn covers(expected: OneStep, is: f64, of: &dyn std::fmt::Debug) {
-    // What f64 itself rounds is no matter here.
+    // The rounding of f64 itself is no matter here.
     let off = (is - expected.value).abs();
     assert!(off <= expected.error + 1e-15 * is.abs(), "{of:?}: {is:e}, expected {expected:?}");
 }
@@ -70,7 +70,12 @@ fn clamp_covers_every_number_that_a_kernel_may_find() {
         }
     }
     let [low, high] = [-1.0, 1.0].map(OneStep::scalar);
-    assert_eq!(OneStep { value: 5.0, error: 0.5 }.clamp(low, high).value, 1.0);
+    let clamped = |value, error| OneStep { value, error }.clamp(low, high);
+    // And no more than that.
+    assert_eq!(clamped(5.0, 0.5), OneStep { value: 1.0, error: 0.0 });
+    assert_eq!(clamped(1.25, 0.5), OneStep { value: 1.0, error: 0.25 });
+    assert_eq!(clamped(-0.5, 0.25), OneStep { value: -0.5, error: 0.25 });
+    assert_eq!(clamped(0.5, 100.0), OneStep { value: 0.5, error: 1.5 });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a kernel's machine code does, read off the driver's disassembly.
+//! Counts of a kernel's machine code, read off the driver's disassembly.
 //!
 //! The disassembly is LLVM's: one instruction a line, its name first, its encoding behind a semicolon,
 //! labels with a colon. GFX11 renamed what older generations call `dword`: `dwordx4` is its `b128`.
@@ -18,9 +18,9 @@ pub(crate) struct Code {
     pub(crate) loads: Accesses,
     /// Stores of each lane by itself, to buffers.
     pub(crate) stores: Accesses,
-    /// Of those loads, the ones behind a store.
+    /// Loads of this kind that are behind a store.
     pub(crate) late_loads: u32,
-    /// Of those loads, the ones issued before the first wait for one.
+    /// Loads of this kind that are issued before the first wait for one.
     pub(crate) in_flight: u32,
     /// Words that scalar loads bring from buffers, once for all lanes.
     pub(crate) scalar_words: u32,

@@ -33,7 +33,7 @@ impl Family {
         }
     }
 
-    /// What a device of this family is called, by drivers old and new.
+    /// The names of a device of this family, by drivers old and new.
     fn device_names(self) -> &'static [&'static str] {
         match self {
             Self::Navi21 => &["NAVI21"],
@@ -85,7 +85,7 @@ impl Family {
 /// The argument that makes a process the one that talks to the driver.
 pub(crate) const WORKER: &str = "compile-from-stdin";
 
-/// What the other process does.
+/// The work of the other process.
 pub(crate) fn work() -> Result<(), String> {
     let modules: Vec<Module> = serde_json::from_reader(stdin()).map_err(|e| e.to_string())?;
     let answer = compile(&modules)?;

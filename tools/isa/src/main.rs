@@ -25,7 +25,7 @@ use subject::{Built, Results, Subject, compile, steps};
 use table::Table;
 use wgpu_optim::kernel::{Kernel, control_kernels};
 
-/// What AMD's compiler for Vulkan, RADV's ACO, makes of this crate's kernels. No GPU is needed
+/// The machine code that AMD's compiler for Vulkan, RADV's ACO, makes of this crate's kernels. No GPU is needed
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {

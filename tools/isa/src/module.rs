@@ -6,7 +6,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ShaderStage};
 use serde::{Deserialize, Serialize};
-use wgpu_optim::kernel::Kernel;
+use wgpu_optim::kernel::{Body, Kernel};
 
 /// The workgroup size on a device with WebGPU's default limits.
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
@@ -14,7 +14,7 @@ pub(crate) const WORKGROUP_SIZE: u32 = 256;
 /// `real`s that an invocation of `norm` sums up, as the library has it.
 const EACH: u32 = 16;
 
-/// What a compute pipeline is made of.
+/// The parts of a compute pipeline.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Module {
     pub(crate) name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Module {
     pub(crate) immediates: u32,
 }
 
-/// What is bound.
+/// The kind of a binding.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Binding {
     Uniform,
@@ -55,15 +55,20 @@ pub(crate) fn module(kernel: &Kernel, workgroup: u32, checks: Checks) -> Result<
         .iter()
         .map(|&(switch, on)| (switch.to_owned(), f64::from(u8::from(on))))
         .collect();
-    constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(workgroup));
-    if kernel.entry_point == "norm" {
+    let chosen =
+        |name: &str| written.overrides.iter().any(|(_, one)| one.name.as_deref() == Some(name));
+    if chosen("WORKGROUP_SIZE") {
+        constants.insert("WORKGROUP_SIZE".to_owned(), f64::from(workgroup));
+    }
+    let body = kernel.facts.as_ref().map(|facts| facts.body);
+    if body == Some(Body::Norm) {
         constants.insert("WORKGROUP_SPAN".to_owned(), f64::from(workgroup * EACH));
     }
     let entry = Some((ShaderStage::Compute, kernel.entry_point));
     let (resolved, info) =
         process_overrides(&written, &info, entry, &constants).map_err(|e| e.to_string())?;
 
-    // Of the module as written, since bindings are the layout's, and a kernel need not use them all.
+    // The bindings of the module as written, since bindings are the layout's, and a kernel need not use them all.
     let mut bound: Vec<_> = written
         .global_variables
         .iter()
@@ -81,10 +86,11 @@ pub(crate) fn module(kernel: &Kernel, workgroup: u32, checks: Checks) -> Result<
             binding_array_size: None,
         };
         binding_map.insert(at, binding);
-        group.push(match (space, at.group) {
-            (AddressSpace::Uniform, 0) => Binding::Uniform,
-            // A step's scalars: an offset says which group's.
-            (AddressSpace::Uniform, _) => Binding::DynamicUniform,
+        // A step's scalars: an offset says which cohorts'.
+        let is_step = matches!(body, Some(Body::Update | Body::Stream));
+        group.push(match space {
+            AddressSpace::Uniform if is_step && at.group == 1 => Binding::DynamicUniform,
+            AddressSpace::Uniform => Binding::Uniform,
             _ => Binding::Storage,
         });
     }

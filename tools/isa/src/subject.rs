@@ -5,95 +5,134 @@ use std::path::Path;
 
 use serde::Serialize;
 use wgpu_optim::Format;
-use wgpu_optim::kernel::{Kernel, kernels};
+use wgpu_optim::kernel::{Address, Body, Facts, Kernel, OperandFact, Width, kernels};
 
 use crate::code::Code;
 use crate::family::Family;
 use crate::module::Module;
 use crate::vulkan::Compiled;
 
-/// What is known of a kernel before it is compiled.
+/// A kernel and all that is known before it is compiled.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) kernel: Kernel,
+    pub(crate) facts: Facts,
     /// Elements to an invocation.
     pub(crate) lanes: u32,
-    pub(crate) addressing: Addressing,
-    /// Numbers of state to an element.
-    pub(crate) slots: u32,
     /// Words of a step's scalars.
     pub(crate) scalars: u32,
-    /// Bytes an element of what is read, and of what is written.
+    /// Bytes of each load and of each store of an invocation.
     pub(crate) read: Vec<u32>,
     pub(crate) written: Vec<u32>,
-    /// Words of the launch that say where these are, besides those of every kernel.
+    /// Words of uniforms that not every kernel needs: where operands without a column are, where noise
+    /// begins, and which sums were made.
     pub(crate) places: u32,
 }
 
-/// How workgroups find their elements.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Addressing {
-    Direct,
-    Table,
+/// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
+fn driver_scalars() -> u32 {
+    let [(_, driver), ..] = wgpu_optim::reflect::structs();
+    driver.len() as u32
 }
 
-/// Words of `Scalars` in `shaders/step.wgsl` before the rule's own.
-const DRIVER_SCALARS: u32 = 16;
+/// The rules, with the switches that are on, that are looked at in every format; others differ in nothing that
+/// formats touch.
+const IN_ALL_FORMATS: [(&str, &[&str]); 3] =
+    [("adam", &[]), ("rmsprop", &[]), ("sgd", &["MOMENTUM"])];
 
-/// The rules that are looked at in every format, and how: others differ in nothing that formats touch, and
-/// scalar kernels store 16 bits by atomics.
-const IN_ALL_FORMATS: [&str; 3] = ["adam-vec4-", "rmsprop-vec4-", "sgd-MOMENTUM-vec4-"];
-
-/// Every kernel that takes a step over f32, and some over other formats. The others only move its bytes. A
-/// copy has 16 bits.
+/// Every kernel that takes a step over f32, and some over other formats. The others only move its bytes, or store
+/// 16 bits by atomics.
 pub(crate) fn steps() -> Result<Vec<Subject>, String> {
-    let of_f32 = |kernel: &Kernel| kernel.formats == [Format::F32; 3];
-    let is_looked_at = |kernel: &Kernel| {
-        let name = &kernel.name;
-        let atomics = name.contains("_copy-") && name.contains("-scalar-");
-        of_f32(kernel) && !atomics
-            || name.contains("-own-")
-                && !name.contains("-ema-")
-                && IN_ALL_FORMATS.iter().any(|of| name.starts_with(of))
-    };
-    let is_step = |kernel: &Kernel| kernel.name.ends_with("-update") && is_looked_at(kernel);
-    let steps = kernels().into_iter().filter(is_step);
-    steps.map(Subject::new).collect()
+    let subjects = kernels().into_iter().filter_map(|kernel| {
+        let facts = kernel.facts.clone().filter(|facts| facts.body == Body::Update)?;
+        is_looked_at(&kernel, &facts).then(|| Subject::new(kernel, facts))
+    });
+    subjects.collect()
+}
+
+fn is_looked_at(kernel: &Kernel, facts: &Facts) -> bool {
+    if facts.operands.iter().any(|operand| is_by_atomics(facts, operand)) {
+        return false;
+    }
+    let operand = |name: &str| facts.operands.iter().find(|operand| operand.name == name);
+    let plain = operand("grad").is_some_and(|grad| !grad.written) && operand("ema").is_none();
+    let on: Vec<&str> = on(kernel).collect();
+    facts.formats == [Format::F32; 3]
+        || plain
+            && facts.width != Width::Scalar
+            && IN_ALL_FORMATS
+                .iter()
+                .any(|(rule, switches)| facts.rule == Some(rule) && on == *switches)
+}
+
+/// The switches that are on.
+pub(crate) fn on(kernel: &Kernel) -> impl Iterator<Item = &'static str> {
+    kernel.switches.iter().filter(|(_, on)| *on).map(|(name, _)| *name)
+}
+
+/// Whether an operand's elements are reached one by one.
+fn is_by_element(facts: &Facts, operand: &OperandFact) -> bool {
+    match facts.width {
+        Width::Vec4 => false,
+        Width::Loose => operand.name == "grad",
+        Width::Scalar => true,
+    }
+}
+
+/// Whether an operand is half a word that is written.
+pub(crate) fn is_by_atomics(facts: &Facts, operand: &OperandFact) -> bool {
+    operand.bits == 16 && operand.stores && is_by_element(facts, operand)
+}
+
+/// Elements that an invocation takes at once.
+pub(crate) fn lanes(facts: &Facts) -> u32 {
+    match facts.width {
+        Width::Vec4 | Width::Loose => 4,
+        Width::Scalar => 1,
+    }
+}
+
+/// Bytes of each access of an invocation to an operand.
+pub(crate) fn accesses(facts: &Facts, operand: &OperandFact) -> Vec<u32> {
+    let lanes = lanes(facts);
+    if is_by_element(facts, operand) {
+        // Half a word comes as a word.
+        vec![(operand.bits / 8).max(4); lanes as usize]
+    } else {
+        vec![operand.bits / 8 * lanes]
+    }
+}
+
+/// The facts of the same kernel in another width and addressing, without what follows from those.
+pub(crate) fn like(facts: &Facts, width: Width, address: Address) -> Facts {
+    let mut facts = facts.clone();
+    (facts.width, facts.address, facts.window) = (width, address, 0);
+    for operand in &mut facts.operands {
+        (operand.group, operand.binding) = (0, 0);
+    }
+    facts
 }
 
 impl Subject {
-    fn new(kernel: Kernel) -> Result<Self, String> {
-        let name = &kernel.name;
-        let is = |word: &str| name.split('-').any(|part| part == word);
-        let lanes = match (is("vec4"), is("scalar")) {
-            (true, false) => 4,
-            (false, true) => 1,
-            _ => return Err(format!("{name}: of what width?")),
-        };
-        let addressing = match (is("direct"), is("table")) {
-            (true, false) => Addressing::Direct,
-            (false, true) => Addressing::Table,
-            _ => return Err(format!("{name}: addressed how?")),
-        };
-        let slots = kernel.wgsl.matches("> slot_").count() as u32;
-        let hyper: Option<u32> = (kernel.wgsl.split_once("const HYPER_LENGTH = "))
-            .and_then(|(_, rest)| rest.split_once("u;")?.0.parse().ok());
-        let hyper = hyper.ok_or_else(|| format!("{name}: how many scalars?"))?;
-        let [param, grad, state] = kernel.formats.map(|format| format.bytes() as u32);
-        let mut kept = vec![param];
-        kept.extend((0..slots).map(|_| state));
-        // What completes a parameter, and its average.
-        let beside = [("remainder", 2), ("master", 4), ("ema", 4)];
-        let beside = beside.into_iter().filter(|(what, _)| is(what)).map(|(_, bytes)| bytes);
-        kept.extend(beside);
-        let (mut read, mut written) = (kept.clone(), kept);
-        read.push(grad);
-        written.extend(is("cleared").then_some(grad));
-        let copied = name.contains("_copy-");
-        written.extend(copied.then_some(2));
-        let places = u32::from(is("ema")) + u32::from(copied);
-        let scalars = DRIVER_SCALARS + hyper;
-        Ok(Self { lanes, addressing, slots, scalars, read, written, places, kernel })
+    pub(crate) fn new(kernel: Kernel, facts: Facts) -> Result<Self, String> {
+        let (mut read, mut written) = (Vec::new(), Vec::new());
+        for operand in &facts.operands {
+            let accesses = accesses(&facts, operand);
+            // A gradient that is joined is the parameters' binding once more.
+            let joined = facts.joined && operand.name == "param";
+            for (does, all, again) in [
+                (operand.loads, &mut read, joined),
+                (operand.stores, &mut written, joined && facts.clear),
+            ] {
+                let times = usize::from(does) + usize::from(does && again);
+                all.extend(accesses.repeat(times));
+            }
+        }
+        let distant = facts.operands.iter().filter(|operand| operand.distant).count() as u32;
+        let places = distant + u32::from(facts.stochastic) + u32::from(facts.summed);
+        let scalars = driver_scalars() + facts.hyper as u32;
+        let lanes = lanes(&facts);
+        Ok(Self { kernel, facts, lanes, scalars, read, written, places })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -101,7 +140,7 @@ impl Subject {
     }
 }
 
-/// What the driver says of a kernel, and what its code shows.
+/// The figures that the driver has for a kernel, and those that its code shows.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) vgprs: u64,
@@ -124,7 +163,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Of one compiled module.
+    /// The figures of one compiled module.
     pub(crate) fn of(compiled: &Compiled) -> Result<Self, String> {
         let statistic = |name: &str| {
             let missing = || format!("{}: the driver gives no {name:?}", compiled.name);
@@ -160,7 +199,7 @@ pub(crate) struct Built {
     pub(crate) assembly: String,
 }
 
-/// What compiling for one family brought.
+/// The results of compiling for one family.
 #[derive(Clone, Debug)]
 pub(crate) struct Results {
     pub(crate) family: Family,

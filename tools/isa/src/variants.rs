@@ -5,24 +5,40 @@
 
 use std::path::Path;
 
-use wgpu_optim::kernel::Kernel;
+use wgpu_optim::Format;
+use wgpu_optim::kernel::{Address, Kernel, Width};
 
 use crate::family::FAMILIES;
 use crate::module::{Checks, Module, WORKGROUP_SIZE, module};
-use crate::subject::{Addressing, Results, Subject, compile, steps};
+use crate::subject::{Results, Subject, compile, on, steps};
 use crate::table::Table;
 
-/// The kernels that are varied.
-const KERNELS: [&str; 4] = [
-    "adam-vec4-direct-own-update",
-    "adam-vec4-table-own-update",
-    "rmsprop-vec4-direct-own-update",
-    "sgd-MOMENTUM-vec4-direct-own-update",
+/// The kernels that are varied: a rule, its switches that are on, and how workgroups find their elements.
+const KERNELS: [(&str, &[&str], Address); 4] = [
+    ("adam", &[], Address::Direct),
+    ("adam", &[], Address::Table),
+    ("rmsprop", &[], Address::Direct),
+    ("sgd", &["MOMENTUM"], Address::Direct),
 ];
+
+/// Whether a kernel is one of [`KERNELS`]: in f32, in quads, without anything beside what its rule needs.
+fn is_varied(subject: &Subject) -> bool {
+    let Subject { kernel, facts, .. } = subject;
+    let on: Vec<&str> = on(kernel).collect();
+    let is = |(rule, switches, address): &(&str, &[&str], Address)| {
+        facts.rule == Some(rule) && on == *switches && facts.address == *address
+    };
+    let is_plain = facts.operands.len() == 2 + facts.slots.len()
+        && facts.operands.iter().all(|operand| operand.stores == operand.written)
+        && !facts.clear
+        && !facts.summed;
+    let is_wide = facts.width == Width::Vec4 && facts.formats == [Format::F32; 3];
+    is_wide && is_plain && KERNELS.iter().any(is)
+}
 
 /// One way to write one kernel.
 struct Variant {
-    kernel: &'static str,
+    kernel: String,
     name: &'static str,
     wgsl: String,
     workgroup: u32,
@@ -34,13 +50,13 @@ struct Variant {
 /// Where `shaders/kernel/update.wgsl` leaves the outside invocations out, and what comes before and behind.
 const START: &str = "    let at = locate(workgroup, lane);\n";
 const INSIDE: &str = "    if at.inside & !skipped() {\n";
-const STORE: &str =
-    "        let weight = store_weight(at, p - (step.lr * u + step.decay * p), key);\n";
+const STEP: &str = "        commit(at, compute(at, step), step);\n";
 
-/// What `shaders/address/direct.wgsl` says of an invocation's place.
+/// The lines of `shaders/address/direct.wgsl` that find an invocation's place.
 const SIGNATURE: &str = "fn locate(workgroup: vec3<u32>, lane: u32";
 const NUMBER: &str = "    let part = workgroup.y * launch.row + workgroup.x;\n";
-const PLACE: &str = "    return Place(launch.param + i, launch.grad + i, launch.state + i, 0u, part, left, inside);";
+const PLACE: &str = "    let grad = launch.grad + i * GRAD_STRIDE;
+    return Place(launch.param + i, grad, launch.state + i, 0u, part, left, inside);";
 
 /// Roots and divisions, and a reciprocal root in their place: another formula, since ε moves under it.
 const ROOTS: [(&str, &str); 2] = [
@@ -58,10 +74,11 @@ const ROOTS: [(&str, &str); 2] = [
 pub(crate) fn compare(icd: &Path) -> Result<Vec<(Results, Table)>, String> {
     let steps = steps()?;
     let mut variants = Vec::new();
-    for name in KERNELS {
-        let subject = steps.iter().find(|subject| subject.name() == name);
-        let subject = subject.ok_or_else(|| format!("{name}: no such kernel"))?;
-        variants.push((subject, of_kernel(name, subject)?));
+    for subject in steps.iter().filter(|subject| is_varied(subject)) {
+        variants.push((subject, of_kernel(subject)?));
+    }
+    if variants.len() != KERNELS.len() {
+        return Err(format!("{} kernels to vary, not {}", variants.len(), KERNELS.len()));
     }
     let modules = (variants.iter())
         .flat_map(|(subject, all)| all.iter().map(|variant| variant.module(subject)))
@@ -76,14 +93,16 @@ pub(crate) fn compare(icd: &Path) -> Result<Vec<(Results, Table)>, String> {
 }
 
 /// The variants that make sense for a kernel, itself first.
-fn of_kernel(kernel: &'static str, subject: &Subject) -> Result<Vec<Variant>, String> {
+fn of_kernel(subject: &Subject) -> Result<Vec<Variant>, String> {
     let written = &subject.kernel.wgsl;
     let (workgroup, checks) = (WORKGROUP_SIZE, Checks::Unchecked);
-    let variant = |name, wgsl: String| Variant { kernel, name, wgsl, workgroup, checks, reals: 1 };
+    let kernel = || subject.name().replace("-own-update", "");
+    let variant =
+        |name, wgsl: String| Variant { kernel: kernel(), name, wgsl, workgroup, checks, reals: 1 };
     let same = |name| variant(name, written.clone());
 
     let mut all = vec![same("as shipped")];
-    if subject.addressing == Addressing::Direct {
+    if subject.facts.address == Address::Direct {
         for (name, reals) in [("2 vec4s", 2), ("4 vec4s", 4)] {
             all.push(Variant { reals, ..variant(name, several(written, reals)?) });
         }
@@ -121,7 +140,8 @@ fn loads_first(wgsl: &str) -> Result<String, String> {
     let wgsl = edited(wgsl, PLACE, &format!("{clamp}{}", PLACE.replace("+ i", "+ at")))?;
     let wgsl = edited(&wgsl, INSIDE, "    {\n")?;
     let outside = "        if !at.inside | skipped() {\n            return;\n        }\n";
-    edited(&wgsl, STORE, &format!("{outside}{STORE}"))
+    let load = "        let x = compute(at, step);\n";
+    edited(&wgsl, STEP, &format!("{load}{outside}        commit(at, x, step);\n"))
 }
 
 /// Several `real`s to an invocation, a workgroup apart, so that neighbours still load neighbours. All
@@ -132,34 +152,29 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     };
     // The kernel's own statements, with each part's own names.
     let load = [
-        "        let p_# = load_weight(at_#);\n",
-        "        var loaded_# = load_grad(at_#.grad);\n",
-        "        load_state(at_#.state);\n",
+        "    let p_# = load_weight(at_#);\n",
+        "    var loaded_# = load_gradient(at_#.grad, u32(step.sums));\n",
+        "    load_state(at_#.state, p_#, step);\n",
     ];
     let compute = [
-        "        let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n",
-        "        let u_# = direction(g_#, step.hyper);\n",
+        "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n",
+        "    let u_# = direction(p_#, g_#, step.hyper);\n",
     ];
-    let store = [
-        "        let weight_# = store_weight(at_#, p_# - (step.lr * u_# + step.decay * p_#), key);\n",
-        "        store_state(at_#.state);\n",
-    ];
-    let key = "        let key = vec2(step.noise_0, step.noise_1);\n";
-    for line in load.iter().chain(&compute).chain([&key]).chain(&store) {
+    let store = ["    let weight_# = store_weight(at_#, ", "    store_state(at_#.state);\n"];
+    let (result, key) =
+        ("p_# - (step.lr * u_# + step.decay * p_#)", "vec2(step.noise_0, step.noise_1)");
+    for line in load.iter().chain(&compute).chain(&store).chain([&result, &key]) {
         edited(wgsl, &line.replace("_#", ""), "")?;
     }
+    let stored = format!("{}{result}, {key});\n", store[0]);
     let inside = INSIDE.replace("at.", &format!("at_{}.", reals - 1));
     let body = [
         each(&["    let at_# = locate(workgroup, lane, #u);\n"]),
         "    let step = scalars_of(at_0);\n".to_owned(),
         inside,
-        key.to_owned(),
-        each(&[&load[..], &["        let old_# = state;\n"]].concat()),
-        each(
-            &[&["        state = old_#;\n"], &compute[..], &["        let new_# = state;\n"]]
-                .concat(),
-        ),
-        each(&[&["        state = new_#;\n"], &store[..]].concat()),
+        each(&[&load[..], &["    let old_# = state;\n"]].concat()),
+        each(&[&["    state = old_#;\n"], &compute[..], &["    let new_# = state;\n"]].concat()),
+        each(&["    state = new_#;\n", &stored, store[1]]),
         "    }\n}\n".to_owned(),
     ];
     // The entry point is what a kernel ends with.
@@ -173,7 +188,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
 
 impl Variant {
     fn full_name(&self) -> String {
-        format!("{}/{}", self.kernel.replace("-own-update", ""), self.name)
+        format!("{}/{}", self.kernel, self.name)
     }
 
     fn module(&self, subject: &Subject) -> Result<Module, String> {
@@ -183,7 +198,7 @@ impl Variant {
     }
 }
 
-/// What one family makes of the variants.
+/// The figures of the variants on one family.
 fn table(variants: &[Variant], results: &Results) -> Table {
     let head = vec![
         "kernel",
@@ -211,7 +226,7 @@ fn table(variants: &[Variant], results: &Results) -> Table {
         // 16 bytes to each lane.
         let kib = figures.waves * results.family.lanes_a_wave() * u64::from(in_flight) / 64;
         rows.push(vec![
-            variant.kernel.replace("-own-update", ""),
+            variant.kernel.clone(),
             variant.name.to_owned(),
             figures.vgprs.to_string(),
             figures.waves.to_string(),
@@ -235,9 +250,8 @@ mod tests {
     #[test]
     fn every_variant_compiles() -> Result<(), String> {
         let steps = steps()?;
-        for name in KERNELS {
-            let subject = steps.iter().find(|subject| subject.name() == name).ok_or(name)?;
-            for variant in of_kernel(name, subject)? {
+        for subject in steps.iter().filter(|subject| is_varied(subject)) {
+            for variant in of_kernel(subject)? {
                 let module = variant.module(subject);
                 let module = module.map_err(|e| format!("{}: {e}", variant.full_name()))?;
                 assert!(!module.spirv.is_empty());

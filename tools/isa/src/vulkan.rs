@@ -23,7 +23,7 @@ pub(crate) struct Compiled {
     pub(crate) assembly: String,
 }
 
-/// What the driver made of every module.
+/// The driver, and every module as it compiled it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Answer {
     /// The device's name, with the family in it.
@@ -59,7 +59,7 @@ fn on(instance: &Instance, modules: &[Module]) -> VkResult<Answer> {
     let device = text(&properties.properties.device_name);
     let driver = format!("{} {}", text(&driver.driver_name), text(&driver.driver_info));
 
-    // What wgpu asks for and what decides how buffers are accessed, and the figures.
+    // The features that wgpu asks for, since they decide how buffers are accessed, and the figures.
     let mut robustness = vk::PhysicalDeviceRobustness2FeaturesEXT::default()
         .robust_buffer_access2(true)
         .robust_image_access2(true);

@@ -1,2 +1,0 @@
-// Gradients stay as they are.
-fn clear_grad(i: u32) {}

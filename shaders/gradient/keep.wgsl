@@ -1,0 +1,2 @@
+// Gradients stay as they are.
+fn clear_gradient(i: u32) {}

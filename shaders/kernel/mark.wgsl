@@ -1,0 +1,9 @@
+// Notes which sums have been made, behind the launches that made them.
+
+@group(0) @binding(0) var<storage, read_write> sums: Sums;
+@group(1) @binding(0) var<uniform> now: Sums;
+
+@compute @workgroup_size(1)
+fn mark() {
+    sums.generation = now.generation;
+}

@@ -1,0 +1,5 @@
+// 256 bytes of scalars, by members that exist: GLSL cannot express `@size`, and naga drops it there.
+struct Block {
+    scalars: Scalars,
+    padding: array<vec4<f32>, (48u - HYPER_LENGTH) / 4u>,
+}

@@ -1,0 +1,10 @@
+// Parameters are as they are stored, rounded up or down at random: as often up as they are near to it.
+fn load_weight(at: Place) -> real {
+    return load_param(at.param);
+}
+
+fn store_weight(at: Place, x: real, key: vec2<f32>) -> real {
+    let dithered = dither_codec(x, noise(elements(at.param) + launch.first, key));
+    store_param(at.param, dithered);
+    return rounded_param(dithered);
+}

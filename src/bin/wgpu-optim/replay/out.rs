@@ -1,0 +1,74 @@
+//! The file of the result.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Tensor;
+use crate::Failure;
+
+/// The result's file: written beside its place and moved there when it is whole.
+pub(super) struct Output {
+    path: std::path::PathBuf,
+    parent: std::path::PathBuf,
+}
+
+impl Output {
+    /// Finds out early whether it can be written.
+    pub(super) fn new(path: &Path) -> Result<Self, Failure> {
+        let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        // Through a link, so that what it points to is replaced and not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(named(&"is a directory; name a file").into());
+        }
+        if path.exists() && !path.is_file() {
+            return Err(named(&"is there and no ordinary file; name another").into());
+        }
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let parent = parent.to_owned();
+        let output = Self { path, parent };
+        output.directory()?;
+        Ok(output)
+    }
+
+    /// A directory of our own beside the result's place.
+    fn directory(&self) -> Result<tempfile::TempDir, Failure> {
+        let made = tempfile::Builder::new().prefix(".wgpu-optim-").tempdir_in(&self.parent);
+        Ok(made.map_err(|e| {
+            format!("{}: cannot write there: {e}; name a file elsewhere", self.parent.display())
+        })?)
+    }
+
+    pub(super) fn write(
+        self,
+        tensors: Vec<(String, Tensor<'_>)>,
+        steps: [u64; 3],
+    ) -> Result<ExitCode, Failure> {
+        self.write_checked(tensors, steps, || Ok(()))
+    }
+
+    /// Writes, asks whether all went well, and only then moves the file into its place.
+    pub(super) fn write_checked(
+        self,
+        tensors: Vec<(String, Tensor<'_>)>,
+        steps: [u64; 3],
+        went_well: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<ExitCode, Failure> {
+        let directory = self.directory()?;
+        let whole = directory.path().join("out.safetensors");
+        let counts = ["steps", "steps_taken", "steps_skipped"].into_iter().zip(steps);
+        let metadata: HashMap<_, _> =
+            counts.map(|(name, count)| (name.to_owned(), count.to_string())).collect();
+        safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
+        went_well()?;
+        // A temporary file is its owner's alone; a result is as any file this user makes.
+        let ordinary = std::fs::File::create(directory.path().join("ordinary"))?;
+        std::fs::set_permissions(&whole, ordinary.metadata()?.permissions())?;
+        std::fs::rename(&whole, &self.path).map_err(|e| format!("{}: {e}", self.path.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,216 @@
+//! The text of a kernel: files joined, and the few lines that say which they are.
+
+use super::WINDOW;
+use super::access::{RAW, access, codec};
+use super::hook::{Hook, Part, hooks};
+use super::spec::{Address, KernelSpec};
+use crate::group::DriverScalars;
+use crate::model::{Body, Code, OPERANDS, RuleKey, Weight};
+use crate::num::Format;
+use crate::plan::{PARAM, Width};
+use crate::rule::MAX_SLOTS;
+
+/// A text that grows file by file.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// Joins a file, under its name.
+    fn file(&mut self, name: &str, text: &str) {
+        self.0 += &format!("// ── {name}\n{}\n\n", text.trim_end());
+    }
+
+    /// Joins lines that depend on the kernel.
+    fn lines(&mut self, lines: &[String]) {
+        if !lines.is_empty() {
+            self.0 += &format!("{}\n\n", lines.join("\n"));
+        }
+    }
+}
+
+macro_rules! join {
+    ($text:expr, $name:literal) => {
+        $text.file($name, include_str!(concat!("../../shaders/", $name)))
+    };
+}
+
+/// The complete text of a kernel.
+pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
+    let spec = &kernel.spec;
+    let mut text = Text::default();
+    match kernel.width {
+        Width::Vec4 => join!(text, "vec4.wgsl"),
+        Width::Loose => join!(text, "loose.wgsl"),
+        Width::Scalar => join!(text, "scalar.wgsl"),
+    }
+    join!(text, "prelude.wgsl");
+    if spec.is_step() {
+        join!(text, "step.wgsl");
+    }
+    if spec.summed || spec.body == Body::Accumulate {
+        join!(text, "sums.wgsl");
+    }
+    for format in Format::ALL {
+        let used = |code| code == Code::Plain(format);
+        let has = kernel.variables().iter().any(|variable| used(variable.code));
+        if let Some(codec) = codec(format).filter(|_| has) {
+            text.file(&format!("format/{}.wgsl", format.name()), codec);
+        }
+    }
+    if kernel.variables().iter().any(|variable| variable.code == Code::Bits(16)) {
+        text.file("format/raw.wgsl", RAW);
+    }
+    text.lines(&numbers(kernel));
+    for variable in kernel.variables() {
+        let width = match OPERANDS[variable.operand].column() {
+            Some(crate::plan::GRAD) => kernel.width,
+            // Everything but gradients stands in quads.
+            _ if kernel.width == Width::Loose => Width::Vec4,
+            _ => kernel.width,
+        };
+        let (name, access) = access(&variable, width);
+        text.file(&format!("{name} of {}", variable.name), &access);
+    }
+    if spec.grads == crate::model::Grads::Joined {
+        join!(text, "access/joined.wgsl");
+    }
+    text.lines(&places(kernel));
+    let hooks = hooks(spec);
+    if spec.is_step() && spec.weight == Weight::Stochastic {
+        join!(text, "noise.wgsl");
+    }
+    for hook in &hooks {
+        text.file(hook.name, &hook.file.replace("codec", spec.param.name()));
+    }
+    match kernel.address {
+        Address::Direct => join!(text, "address/direct.wgsl"),
+        Address::Table | Address::Moving => join!(text, "address/table.wgsl"),
+    }
+    match spec.body {
+        Body::Update | Body::Stream => step(&mut text, kernel, &hooks),
+        Body::Accumulate => join!(text, "kernel/accumulate.wgsl"),
+        Body::Norm => {
+            join!(text, "clip.wgsl");
+            join!(text, "control/controller.wgsl");
+            join!(text, "control/norm.wgsl");
+        }
+    }
+    text.0
+}
+
+/// Joins the files that only steps have.
+fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
+    let Some(rule) = &kernel.spec.rule else { return };
+    text.lines(&state(rule));
+    text.lines(&beside(hooks));
+    match kernel.address {
+        Address::Direct => join!(text, "scalars/direct.wgsl"),
+        Address::Table => {
+            join!(text, "scalars/block.wgsl");
+            join!(text, "scalars/table.wgsl");
+        }
+        Address::Moving => {
+            join!(text, "scalars/block.wgsl");
+            join!(text, "scalars/all.wgsl");
+        }
+    }
+    join!(text, "math.wgsl");
+    text.file(rule.name(), rule.wgsl());
+    join!(text, "clip.wgsl");
+    match kernel.spec.body {
+        Body::Stream => join!(text, "kernel/stream.wgsl"),
+        _ => join!(text, "kernel/update.wgsl"),
+    }
+}
+
+/// The numbers that the host decides: groups, bindings, and blocks that a table sees.
+fn numbers(kernel: &KernelSpec) -> Vec<String> {
+    let constant = |name: &str, number: u32| format!("const {name} = {number}u;");
+    let moving = kernel.address == Address::Moving;
+    let mut lines = vec![format!("const gradients_move = {moving};")];
+    for variable in kernel.variables() {
+        let name = &variable.name;
+        lines.push(constant(&format!("{name}_group"), kernel.group(&variable)));
+        lines.push(constant(&format!("{name}_binding"), kernel.binding(&variable)));
+    }
+    match kernel.spec.body {
+        Body::Norm => {
+            lines.push(constant("partials_binding", kernel.extra(0)));
+            lines.push(constant("controller_binding", kernel.extra(1)));
+            lines.push(constant("sums_binding", kernel.extra(2)));
+        }
+        Body::Update | Body::Stream | Body::Accumulate => {
+            lines.push(constant("sums_binding", kernel.extra(0)));
+            lines.push(constant("window", WINDOW));
+        }
+    }
+    lines
+}
+
+/// Where operands without a column stand.
+fn places(kernel: &KernelSpec) -> Vec<String> {
+    let variables = kernel.variables();
+    let rows = variables.iter().filter_map(|variable| {
+        let column = OPERANDS[variable.operand].follows()?;
+        let (name, row) = (&variable.name, variable.operand);
+        let column = if column == PARAM { "param" } else { "state" };
+        let distance = format!("launch.distances[{}u].{}", row / 4, ["x", "y", "z", "w"][row % 4]);
+        Some(format!("fn {name}_at(at: Place) -> u32 {{ return at.{column} + {distance}; }}"))
+    });
+    rows.collect()
+}
+
+/// The loads and stores of a rule's slots.
+fn state(rule: &RuleKey) -> Vec<String> {
+    let load = |slot: usize| match slot {
+        _ if slot >= rule.slots() => "real()".to_owned(),
+        _ if rule.starts_at_zero(slot) => format!("load_slot_{slot}(i)"),
+        _ if rule.starts_at_param(slot) => {
+            format!("select(load_slot_{slot}(i), p, step.first > 0.0)")
+        }
+        _ => format!("select(load_slot_{slot}(i), real(step.start_{slot}), step.first > 0.0)"),
+    };
+    let loads: Vec<String> = (0..MAX_SLOTS).map(load).collect();
+    let mut lines = vec!["fn load_state(i: u32, p: real, step: Scalars) {".to_owned()];
+    if rule.slots() > 0 {
+        lines.push(format!("    state = State({});", loads.join(", ")));
+    }
+    lines.push("}".to_owned());
+    lines.push("fn store_state(i: u32) {".to_owned());
+    lines.extend((0..rule.slots()).map(|k| format!("    store_slot_{k}(i, state[{k}]);")));
+    lines.push("}".to_owned());
+    lines
+}
+
+/// The calls of the hooks beside the step.
+fn beside(hooks: &[&Hook]) -> Vec<String> {
+    let names = || hooks.iter().filter(|hook| hook.part == Part::Beside).map(|hook| hook.name);
+    let mut lines = vec!["fn load_beside(at: Place) {".to_owned()];
+    lines.extend(names().map(|name| format!("    load_{name}_beside(at);")));
+    lines.push("}".to_owned());
+    lines.push("fn store_beside(at: Place, weight: real, step: Scalars) {".to_owned());
+    lines.extend(names().map(|name| format!("    store_{name}_beside(at, weight, step);")));
+    lines.push("}".to_owned());
+    lines
+}
+
+/// The text of the kernel that decides.
+pub(crate) fn prepare_wgsl() -> String {
+    let mut text = Text::default();
+    let word = |name: &str| {
+        let at = DriverScalars::NAMES.iter().position(|other| *other == name);
+        format!("const {name}_word = {}u;", at.unwrap_or(DriverScalars::NAMES.len()))
+    };
+    text.lines(&["grad_scale", "clip", "skip"].map(word));
+    join!(text, "control/controller.wgsl");
+    join!(text, "control/prepare.wgsl");
+    text.0
+}
+
+/// The text of the kernel that notes which sums were made.
+pub(crate) fn mark_wgsl() -> String {
+    let mut text = Text::default();
+    join!(text, "sums.wgsl");
+    join!(text, "kernel/mark.wgsl");
+    text.0
+}

@@ -1,0 +1,289 @@
+//! Kernels as text, to look at or to check with other tools, and what is known of each.
+
+use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
+use super::spec::{Address, KernelSpec};
+use super::{Body, WINDOW};
+use crate::group::{Group, all_groups};
+use crate::model::{Grads, RuleKey, Spec, Weight, options};
+use crate::num::{Format, Master};
+use crate::plan::Width;
+
+/// A kernel as text.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// A name that no other kernel has, made of its facts.
+    pub name: String,
+    /// The complete WGSL.
+    pub wgsl: String,
+    /// The name of its entry point.
+    pub entry_point: &'static str,
+    /// The values of its `override` switches.
+    pub switches: Vec<(&'static str, bool)>,
+    /// Its facts; `None` for the kernels of one workgroup, `prepare` and `mark`.
+    pub facts: Option<Facts>,
+}
+
+/// The choices that made a kernel.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Facts {
+    /// How many elements an invocation takes at once.
+    pub width: Width,
+    /// How workgroups find their elements.
+    pub address: Address,
+    /// The work of the kernel.
+    pub body: Body,
+    /// The rule's name, in steps.
+    pub rule: Option<&'static str>,
+    /// The rule's slots, by name.
+    pub slots: Vec<&'static str>,
+    /// Whether some slot starts elsewhere than at 0.
+    pub starts: bool,
+    /// The scalars of the rule.
+    pub hyper: usize,
+    /// The formats of parameters, gradients and state.
+    pub formats: [Format; 3],
+    /// Whether parameters are rounded at random.
+    pub stochastic: bool,
+    /// The master that completes parameters of 16 bits.
+    pub master: Master,
+    /// Whether gradients' magnitudes are limited.
+    pub clip_value: bool,
+    /// Whether gradients are zero once they are used.
+    pub clear: bool,
+    /// Whether gradients are sums.
+    pub summed: bool,
+    /// Whether parameters and gradients share a binding.
+    pub joined: bool,
+    /// Blocks of scalars that a launch by `Table` sees; one by `Moving` sees all.
+    pub window: u32,
+    /// The buffers that the kernel binds for operands.
+    pub operands: Vec<OperandFact>,
+}
+
+/// A buffer that a kernel binds for an operand.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OperandFact {
+    /// The name in WGSL, as in `slot_0_buffer`.
+    pub name: String,
+    /// Bits of an element.
+    pub bits: u32,
+    /// How an element is stored; `None` if it is bits that are no number by themselves.
+    pub format: Option<Format>,
+    /// Whether the kernel loads it.
+    pub loads: bool,
+    /// Whether the kernel stores it.
+    pub stores: bool,
+    /// Whether it is bound to be written.
+    pub written: bool,
+    /// Whether it stands at a distance from another operand, which the launch says.
+    pub distant: bool,
+    /// The bind group.
+    pub group: u32,
+    /// The binding in that group.
+    pub binding: u32,
+}
+
+impl KernelSpec {
+    fn facts(&self) -> Facts {
+        let spec = &self.spec;
+        let rule = spec.rule.as_ref().filter(|_| spec.is_step());
+        let operands = self.variables().into_iter().map(|variable| OperandFact {
+            bits: variable.code.bits(),
+            format: match variable.code {
+                crate::model::Code::Plain(format) => Some(format),
+                crate::model::Code::Bits(_) => None,
+            },
+            loads: variable.loads(),
+            stores: variable.stores(),
+            written: variable.written,
+            distant: crate::model::OPERANDS[variable.operand].follows().is_some(),
+            group: self.group(&variable),
+            binding: self.binding(&variable),
+            name: variable.name,
+        });
+        Facts {
+            width: self.width,
+            address: self.address,
+            body: spec.body,
+            rule: rule.map(RuleKey::name),
+            slots: rule.map(RuleKey::slot_names).unwrap_or_default(),
+            starts: rule.is_some_and(|key| (0..key.slots()).any(|k| !key.starts_at_zero(k))),
+            hyper: rule.map_or(0, RuleKey::hyper),
+            formats: [spec.param, spec.grad, spec.state],
+            stochastic: spec.is_step() && spec.weight == Weight::Stochastic,
+            master: spec.master(),
+            clip_value: spec.clip_value,
+            clear: spec.clear,
+            summed: spec.summed,
+            joined: spec.grads == Grads::Joined,
+            window: WINDOW,
+            operands: operands.collect(),
+        }
+    }
+
+    fn listed(&self) -> Kernel {
+        Kernel {
+            name: self.name(),
+            wgsl: wgsl(self),
+            entry_point: self.entry_point(),
+            switches: self.switches(),
+            facts: Some(self.facts()),
+        }
+    }
+}
+
+const WIDTHS: [Width; 3] = [Width::Vec4, Width::Loose, Width::Scalar];
+
+/// A choice and the kernels that come of it.
+type Choices<'a> = &'a dyn Fn(&KernelSpec) -> Vec<KernelSpec>;
+
+/// Multiplies a list of kernels by a choice.
+fn each(all: &mut Vec<KernelSpec>, choices: Choices<'_>) {
+    *all = all.iter().flat_map(choices).filter(KernelSpec::can_be).collect();
+}
+
+fn of_spec(kernel: &KernelSpec, change: impl FnOnce(&mut Spec)) -> KernelSpec {
+    let mut kernel = kernel.clone();
+    change(&mut kernel.spec);
+    kernel
+}
+
+/// A kernel in f32, in every width and addressing.
+fn plain(body: Body, rule: Option<RuleKey>) -> Vec<KernelSpec> {
+    let mut all = Vec::new();
+    for width in WIDTHS {
+        for address in Address::ALL {
+            let spec = Spec::new(body, rule.clone());
+            all.push(KernelSpec { spec, width, address });
+        }
+    }
+    all
+}
+
+/// Every combination of formats, all f32 first.
+pub(crate) fn all_formats() -> impl Iterator<Item = [Format; 3]> {
+    let of = |format| Format::ALL.map(|other| (format, other)).into_iter();
+    let pairs = Format::ALL.into_iter().flat_map(of);
+    pairs.flat_map(|(param, grad)| Format::ALL.map(|state| [param, grad, state]))
+}
+
+fn in_formats(kernel: &KernelSpec) -> Vec<KernelSpec> {
+    let stored = |[param, grad, state]: [Format; 3]| {
+        of_spec(kernel, |spec| (spec.param, spec.grad, spec.state) = (param, grad, state))
+    };
+    all_formats().map(stored).collect()
+}
+
+const GRADS: [Grads; 3] = [Grads::Own, Grads::Shared, Grads::Joined];
+
+const WEIGHTS: [Weight; 4] = [
+    Weight::Plain,
+    Weight::Stochastic,
+    Weight::Mastered(Master::Remainder),
+    Weight::Mastered(Master::F32),
+];
+
+/// Every kernel of a rule that a step can need.
+fn every_step(rule: &RuleKey) -> Vec<KernelSpec> {
+    let mut all = plain(Body::Update, Some(rule.clone()));
+    each(&mut all, &in_formats);
+    each(&mut all, &|k| WEIGHTS.map(|weight| of_spec(k, |s| s.weight = weight)).into());
+    let copies = [None, Some(Format::F16), Some(Format::Bf16)];
+    each(&mut all, &|k| copies.map(|copy| of_spec(k, |s| s.copy = copy)).into());
+    each(&mut all, &|k| [0, options()].map(|kept| of_spec(k, |s| s.kept = kept)).into());
+    each(&mut all, &|k| GRADS.map(|grads| of_spec(k, |s| s.grads = grads)).into());
+    each(&mut all, &|k| [false, true].map(|clear| of_spec(k, |s| s.clear = clear)).into());
+    each(&mut all, &|k| [false, true].map(|summed| of_spec(k, |s| s.summed = summed)).into());
+    all
+}
+
+/// The kernels of a rule that are worth a look of their own: everything in f32, and everything else with the
+/// plainest of the rest, since files of different operands know nothing of each other.
+fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
+    let f32 = plain(Body::Update, Some(rule.clone()));
+    let mut all = f32.clone();
+    for one in &f32 {
+        let mut with = |change: &dyn Fn(&mut Spec)| all.push(of_spec(one, change));
+        with(&|spec| spec.body = Body::Stream);
+        with(&|spec| spec.clip_value = true);
+        with(&|spec| spec.clear = true);
+        with(&|spec| spec.summed = true);
+        with(&|spec| spec.grads = Grads::Shared);
+        with(&|spec| spec.grads = Grads::Joined);
+        with(&|spec| (spec.grads, spec.clear) = (Grads::Joined, true));
+        with(&|spec| spec.kept = options());
+        for copy in [Format::F16, Format::Bf16] {
+            with(&|spec| spec.copy = Some(copy));
+            with(&|spec| (spec.copy, spec.kept) = (Some(copy), options()));
+        }
+    }
+    let plainest = |one: &&KernelSpec| {
+        one.address != Address::Moving
+            && (one.address == Address::Table || one.width != Width::Loose)
+    };
+    for one in f32.iter().filter(plainest) {
+        for formats in in_formats(one) {
+            for weight in WEIGHTS {
+                let weighed = of_spec(&formats, |spec| spec.weight = weight);
+                let alike = weighed.spec.param == weighed.spec.grad;
+                if weight == Weight::Plain || alike {
+                    all.push(weighed.clone());
+                }
+                if alike && weighed.spec.state == Format::F32 {
+                    all.push(of_spec(&weighed, |spec| spec.kept = options()));
+                }
+            }
+            if formats.spec.param == Format::F32 && formats.spec.state == Format::F32 {
+                all.push(of_spec(&formats, |spec| spec.clear = true));
+            }
+        }
+    }
+    all.retain(KernelSpec::can_be);
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|kernel| seen.insert(kernel.clone()));
+    all
+}
+
+/// The kernels of a group's rule that are worth a look of their own.
+pub fn kernels_of(group: &Group) -> Vec<Kernel> {
+    let rule = RuleKey::of(&*group.rule);
+    listed_steps(&rule).iter().map(KernelSpec::listed).collect()
+}
+
+/// Every kernel that a group of this rule could need, not only those of [`kernels_of`]. They are many.
+pub fn every_kernel_of(group: &Group) -> impl Iterator<Item = Kernel> {
+    every_step(&RuleKey::of(&*group.rule)).into_iter().map(|kernel| kernel.listed())
+}
+
+/// The kernels of every rule this crate ships, each once.
+pub fn kernels() -> Vec<Kernel> {
+    let mut all: Vec<Kernel> = all_groups().iter().flat_map(kernels_of).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all.dedup_by(|a, b| a.name == b.name);
+    all
+}
+
+/// Every kernel that looks at gradients before a step, or adds them up between steps.
+pub fn control_kernels() -> Vec<Kernel> {
+    let grads = |k: &KernelSpec| Format::ALL.map(|grad| of_spec(k, |s| s.grad = grad)).into();
+    let mut all = plain(Body::Norm, None);
+    each(&mut all, &grads);
+    each(&mut all, &|k| [false, true].map(|clip| of_spec(k, |s| s.clip_value = clip)).into());
+    each(&mut all, &|k| [false, true].map(|summed| of_spec(k, |s| s.summed = summed)).into());
+    let mut sums = plain(Body::Accumulate, None);
+    each(&mut sums, &grads);
+    each(&mut sums, &|k| [false, true].map(|clear| of_spec(k, |s| s.clear = clear)).into());
+    let single = |name: &str, wgsl, entry_point| Kernel {
+        name: name.to_owned(),
+        wgsl,
+        entry_point,
+        switches: Vec::new(),
+        facts: None,
+    };
+    let mut all: Vec<Kernel> = all.iter().chain(&sums).map(KernelSpec::listed).collect();
+    all.push(single("prepare", prepare_wgsl(), "prepare"));
+    all.push(single("mark", mark_wgsl(), "mark"));
+    all
+}

@@ -1,0 +1,163 @@
+//! The key of a kernel: everything that decides its text, its layout and its switches.
+
+use crate::model::{Body, Grads, OPERANDS, RuleKey, Spec, Variable, Weight, keeps, variables};
+use crate::num::{Format, Master};
+use crate::plan::Width;
+
+/// How workgroups find their elements.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Address {
+    /// One run of numbers: a uniform says where.
+    Direct,
+    /// Many: a table says where.
+    Table,
+    /// Many, whose gradients may lie elsewhere at every step: gradients are bound by themselves.
+    Moving,
+}
+
+impl Address {
+    pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Table, Self::Moving];
+
+    /// The bind group of the gradients.
+    pub(crate) fn grad_group(self) -> u32 {
+        if self == Self::Moving { 2 } else { 0 }
+    }
+
+    /// Bind groups in all.
+    pub(crate) fn groups(self) -> u32 {
+        if self == Self::Moving { 3 } else { 2 }
+    }
+}
+
+/// Everything that decides a kernel.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct KernelSpec {
+    pub(crate) spec: Spec,
+    pub(crate) width: Width,
+    pub(crate) address: Address,
+}
+
+impl KernelSpec {
+    pub(crate) fn entry_point(&self) -> &'static str {
+        match self.spec.body {
+            Body::Update | Body::Stream => "update",
+            Body::Accumulate => "accumulate",
+            Body::Norm => "norm",
+        }
+    }
+
+    pub(crate) fn variables(&self) -> Vec<Variable> {
+        variables(&self.spec)
+    }
+
+    /// The bind group of a variable.
+    pub(crate) fn group(&self, variable: &Variable) -> u32 {
+        match OPERANDS[variable.operand].column() {
+            Some(crate::plan::GRAD) => self.address.grad_group(),
+            _ => 0,
+        }
+    }
+
+    /// The binding of a variable in its group.
+    pub(crate) fn binding(&self, variable: &Variable) -> u32 {
+        if self.group(variable) == 0 { variable.binding } else { 0 }
+    }
+
+    /// The binding of something that is no operand: the one behind all operands, or a later one.
+    pub(crate) fn extra(&self, number: u32) -> u32 {
+        crate::model::FIRST_BINDING + self.variables().len() as u32 + number
+    }
+
+    /// The values of the kernel's `override` switches.
+    pub(crate) fn switches(&self) -> Vec<(&'static str, bool)> {
+        let Spec { body, rule, clip_value, .. } = &self.spec;
+        let mut switches = match (body, rule) {
+            (Body::Update | Body::Stream, Some(rule)) => rule.switches().to_vec(),
+            _ => Vec::new(),
+        };
+        if matches!(body, Body::Update | Body::Norm) && *clip_value {
+            switches.push(("CLIP_VALUE", true));
+        }
+        switches
+    }
+
+    /// Whether gradients are bound to be written.
+    pub(crate) fn writes_grads(&self) -> bool {
+        self.spec.clear || self.spec.grads != Grads::Own
+    }
+
+    /// A name that no other kernel has: the rule or the body, the switches that are on, and the choices that
+    /// differ from the plainest.
+    pub(crate) fn name(&self) -> String {
+        let Self { spec, width, address, .. } = self;
+        let mut name = match (&spec.rule, spec.body) {
+            (Some(rule), Body::Update | Body::Stream) => rule.name().to_owned(),
+            (_, body) => format!("{body:?}").to_lowercase(),
+        };
+        let on = self.switches().into_iter().filter(|(name, on)| *on && *name != "CLIP_VALUE");
+        name.extend(on.map(|(switch, _)| format!("-{switch}")));
+        let start = |rule: &RuleKey, slot| match slot {
+            _ if rule.starts_at_zero(slot) => '0',
+            _ if rule.starts_at_param(slot) => 'p',
+            _ => 'n',
+        };
+        let rule = spec.rule.as_ref().filter(|_| spec.is_step());
+        let starts: String = (rule.into_iter())
+            .flat_map(|rule| (0..rule.slots()).map(move |slot| start(rule, slot)))
+            .collect();
+        let mut rest = format!("-{width:?}-{address:?}-{:?}", spec.grads);
+        let mut add = |word: &str, is: bool| {
+            if is {
+                rest += &format!("-{word}");
+            }
+        };
+        add(&format!("start_{starts}"), starts.contains(['n', 'p']));
+        add("cleared", spec.clear);
+        add("summed", spec.summed);
+        match spec.weight {
+            Weight::Plain => {}
+            Weight::Stochastic => add("stochastic", true),
+            Weight::Mastered(Master::Remainder) => add("remainder", true),
+            Weight::Mastered(_) => add("master", true),
+        }
+        if let Some(copy) = spec.copy {
+            add(&format!("{}_copy", copy.name()), true);
+        }
+        for operand in OPERANDS.iter().filter(|operand| keeps(spec, operand.name)) {
+            add(operand.name, true);
+        }
+        let formats = [spec.param, spec.grad, spec.state];
+        match spec.body {
+            Body::Update | Body::Stream => {
+                formats.iter().for_each(|f| add(f.name(), formats != [Format::F32; 3]));
+            }
+            _ => add(spec.grad.name(), true),
+        }
+        add("clip", spec.clip_value);
+        if spec.is_step() {
+            add(&format!("{:?}", spec.body), true);
+        }
+        // Switches stay in upper case, to tell them from the kernel's own choices.
+        name + &rest.to_lowercase()
+    }
+
+    /// Whether parameters can be stored and completed so.
+    pub(crate) fn can_be(&self) -> bool {
+        let Spec { param, copy, weight, .. } = &self.spec;
+        let joined = self.spec.grads == Grads::Joined;
+        let loose = self.width == Width::Loose;
+        let weighed = match (weight, copy) {
+            (Weight::Plain, None) => true,
+            (Weight::Plain, Some(copy)) => *param == Format::F32 && *copy != Format::F32,
+            (_, Some(_)) => false,
+            (Weight::Stochastic | Weight::Mastered(Master::F32), _) => *param != Format::F32,
+            (Weight::Mastered(Master::Remainder), _) => *param == Format::Bf16,
+            (Weight::Mastered(Master::None), _) => false,
+        };
+        weighed
+            && !(joined && (loose || *param != self.spec.grad))
+            && !(self.address == Address::Moving && self.spec.grads != Grads::Own)
+            && !(self.spec.summed && (self.spec.clear || self.spec.grads != Grads::Own))
+            && !(self.spec.summed && self.spec.grad != Format::F32)
+    }
+}

@@ -1,0 +1,188 @@
+//! Cohorts: parameters that share a clock.
+
+use std::collections::HashMap;
+
+/// Parameters of one group that have taken the same steps.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cohort {
+    pub(crate) group: usize,
+    clock: Clock,
+    /// Parameters; 0 if the cohort's number is free.
+    pub(crate) members: usize,
+    /// No other cohort of any time has this number: the GPU keeps skipped steps by it.
+    pub(crate) generation: u32,
+    /// Steps that it is known to have skipped when it was made: it has skipped at least as many.
+    pub(crate) skipped: u64,
+    /// The cohort whose skipped steps this one had when it was made.
+    pub(crate) parent: Option<usize>,
+}
+
+/// The steps recorded for a cohort.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Clock {
+    /// The group's steps less these. All of a group's running clocks advance at once.
+    Running { born: u64 },
+    /// So many, for as long as the parameters have no gradient.
+    Paused { steps: u64 },
+}
+
+impl Cohort {
+    /// Steps recorded, of a group for which `recorded` were.
+    pub(crate) fn steps(&self, recorded: u64) -> u64 {
+        self.clock.steps(recorded)
+    }
+
+    /// Whether its clock counts the group's next step.
+    pub(crate) fn is_running(&self) -> bool {
+        self.clock.is_running()
+    }
+}
+
+impl Clock {
+    fn steps(self, recorded: u64) -> u64 {
+        match self {
+            Self::Running { born } => recorded - born,
+            Self::Paused { steps } => steps,
+        }
+    }
+
+    fn is_running(self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
+    /// The same steps, going on or standing still.
+    fn turned(self, recorded: u64) -> Self {
+        let steps = self.steps(recorded);
+        match self {
+            Self::Running { .. } => Self::Paused { steps },
+            Self::Paused { .. } => Self::Running { born: recorded - steps },
+        }
+    }
+}
+
+/// All cohorts of an optimizer, by number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cohorts {
+    all: Vec<Cohort>,
+    free: Vec<usize>,
+    index: HashMap<(usize, Clock), usize>,
+    made: u32,
+    /// Whether a step may have been skipped. Then the GPU alone knows how many each cohort has skipped, and
+    /// cohorts with one clock need not be one.
+    counted: bool,
+}
+
+impl Cohorts {
+    pub(crate) fn all(&self) -> &[Cohort] {
+        &self.all
+    }
+
+    /// From now on steps may be skipped.
+    pub(crate) fn count(&mut self) {
+        self.counted = true;
+        // From now on numbers are in the order of their making, as the GPU takes them.
+        self.free.clear();
+    }
+
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted
+    }
+
+    /// How many cohorts there would be after one more.
+    pub(crate) fn after(&self, more: usize) -> usize {
+        self.all.len() + more.saturating_sub(self.free.len())
+    }
+
+    /// The cohort of a new parameter of a group for which `recorded` steps were.
+    pub(crate) fn born(&mut self, group: usize, recorded: u64) -> usize {
+        let clock = Clock::Running { born: recorded };
+        let known = self.index.get(&(group, clock)).copied();
+        // A clock that stands at 0 has skipped nothing.
+        let cohort = known.unwrap_or_else(|| self.make(group, clock, None, 0));
+        self.all[cohort].members += 1;
+        cohort
+    }
+
+    /// Whether the next new parameter of the group makes a new cohort.
+    pub(crate) fn is_known(&self, group: usize, recorded: u64) -> bool {
+        self.index.contains_key(&(group, Clock::Running { born: recorded }))
+    }
+
+    fn make(&mut self, group: usize, clock: Clock, parent: Option<usize>, skipped: u64) -> usize {
+        self.made += 1;
+        let cohort = Cohort { group, clock, members: 0, generation: self.made, skipped, parent };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.all[number] = cohort;
+                number
+            }
+            None => {
+                self.all.push(cohort);
+                self.all.len() - 1
+            }
+        };
+        self.index.entry((group, clock)).or_insert(number);
+        number
+    }
+
+    /// Lets the clocks of some members of each cohort stand still or go on: `turning` of cohort `number`. Returns
+    /// the cohorts that they are in from then on, by the number of the cohort they were in. `skipped` has the steps
+    /// that a cohort is known to have skipped.
+    pub(crate) fn turn(
+        &mut self,
+        turning: &HashMap<usize, usize>,
+        recorded: impl Fn(usize) -> u64,
+        skipped: impl Fn(&Cohort) -> u64,
+    ) -> HashMap<usize, usize> {
+        let mut numbers: Vec<(usize, usize)> = turning.iter().map(|(a, b)| (*a, *b)).collect();
+        numbers.sort_unstable();
+        let mut new = HashMap::new();
+        for (number, leaving) in numbers {
+            let Cohort { group, clock, members, .. } = self.all[number];
+            let turned = clock.turned(recorded(group));
+            let known = self.index.get(&(group, turned)).copied();
+            let target = match known.filter(|other| !self.counted && *other != number) {
+                Some(other) => other,
+                None if leaving == members => {
+                    self.unindex(number);
+                    self.all[number].clock = turned;
+                    self.index.entry((group, turned)).or_insert(number);
+                    new.insert(number, number);
+                    continue;
+                }
+                None => {
+                    let skipped = skipped(&self.all[number]);
+                    self.make(group, turned, self.counted.then_some(number), skipped)
+                }
+            };
+            self.all[target].members += leaving;
+            self.all[number].members -= leaving;
+            new.insert(number, target);
+            if self.all[number].members == 0 && !self.counted {
+                self.unindex(number);
+                self.free.push(number);
+            }
+        }
+        new
+    }
+
+    fn unindex(&mut self, number: usize) {
+        let key = (self.all[number].group, self.all[number].clock);
+        if self.index.get(&key) == Some(&number) {
+            self.index.remove(&key);
+        }
+    }
+
+    /// Sets the steps of every running cohort of a group to those recorded for the group.
+    pub(crate) fn set_steps(&mut self, group: usize) {
+        for cohort in self.all.iter_mut().filter(|cohort| cohort.group == group) {
+            if cohort.is_running() {
+                cohort.clock = Clock::Running { born: 0 };
+            }
+        }
+        self.index = (self.all.iter().enumerate())
+            .filter(|(_, cohort)| cohort.members > 0)
+            .map(|(number, cohort)| ((cohort.group, cohort.clock), number))
+            .collect();
+    }
+}

@@ -1,0 +1,181 @@
+//! The model: everything that the next step depends on, and nothing that is derived from it.
+
+mod cohort;
+mod operand;
+mod param;
+mod ranges;
+mod slab;
+mod spec;
+mod tracked;
+
+use std::collections::HashMap;
+
+pub(crate) use cohort::{Cohort, Cohorts};
+pub(crate) use operand::{
+    Code, FIRST_BINDING, OPERANDS, Operand, Variable, keeps, operand, options, variables,
+};
+pub(crate) use param::{Grad, GroupKind, GroupState, Param, Spot};
+pub(crate) use ranges::{Part, Ranges, overlapping};
+pub(crate) use slab::{Slabs, at_home, element_bytes, next_in_phase};
+pub use spec::Body;
+pub(crate) use spec::{Grads, RuleKey, Spec, Weight};
+pub(crate) use tracked::Tracked;
+
+use crate::control::{Control, LossScale};
+use crate::num::{Format, Master};
+use crate::view::View;
+
+/// Everything that lasts. The parts that a program is built from count their changes.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) device: wgpu::Device,
+    /// Whether steps only move bytes.
+    pub(crate) streams: bool,
+    pub(crate) groups: Vec<GroupState>,
+    /// For each group, the options that decide kernels.
+    pub(crate) kinds: Tracked<Vec<GroupKind>>,
+    pub(crate) params: Tracked<Vec<Param>>,
+    /// For each parameter, its gradient and its clock.
+    pub(crate) grads: Tracked<Vec<Grad>>,
+    pub(crate) cohorts: Cohorts,
+    pub(crate) names: HashMap<String, usize>,
+    pub(crate) ranges: Ranges,
+    pub(crate) slabs: Slabs,
+    pub(crate) control: Tracked<Control>,
+    pub(crate) sums: Sums,
+    /// The numbers that last on the GPU, once steps have depended on their gradients: `Controller` in
+    /// `shaders/control/controller.wgsl`.
+    pub(crate) controller: Option<wgpu::Buffer>,
+    /// The number of the last start of a dynamic loss scale; 0 without a controller.
+    pub(crate) last_start: u32,
+    /// Steps recorded in all.
+    pub(crate) recorded: u64,
+}
+
+/// The sums of gradients.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    /// Where the GPU notes which sums it has made, once gradients were added up.
+    pub(crate) made: Option<wgpu::Buffer>,
+    /// The sums that are being made, or were made last: counts the steps that took sums.
+    pub(crate) generation: u32,
+    /// Gradients added up since the last step.
+    pub(crate) added: u32,
+    /// Whether the next step takes sums.
+    pub(crate) taken: Tracked<bool>,
+}
+
+impl Model {
+    pub(crate) fn new(device: &wgpu::Device, streams: bool) -> Self {
+        Self {
+            device: device.clone(),
+            streams,
+            groups: Vec::new(),
+            kinds: Tracked::new(Vec::new()),
+            params: Tracked::new(Vec::new()),
+            grads: Tracked::new(Vec::new()),
+            cohorts: Cohorts::default(),
+            names: HashMap::new(),
+            ranges: Ranges::default(),
+            slabs: Slabs::default(),
+            control: Tracked::new(Control::default()),
+            sums: Sums::default(),
+            controller: None,
+            last_start: 0,
+            recorded: 0,
+        }
+    }
+
+    /// The kernel of a parameter's step, as far as the parameter and the options decide it.
+    pub(crate) fn spec(&self, index: usize) -> Spec {
+        let param = &self.params[index];
+        let GroupKind { rule, state, kept, stochastic } = self.kinds[param.group].clone();
+        let body = if self.streams { Body::Stream } else { Body::Update };
+        let in_16_bits = param.view.format != Format::F32;
+        let weight = match param.master {
+            Master::None if stochastic && in_16_bits && param.copy.is_none() => Weight::Stochastic,
+            Master::None => Weight::Plain,
+            master => Weight::Mastered(master),
+        };
+        let summed = *self.sums.taken;
+        Spec {
+            param: param.view.format,
+            grad: self.grad_format(index),
+            state,
+            weight,
+            copy: param.copy.as_ref().map(|copy| copy.format),
+            kept,
+            clip_value: self.control.clip_value.is_some() && body == Body::Update,
+            grads: Grads::Own,
+            clear: self.control.zero_grad && !summed,
+            summed,
+            ..Spec::new(body, Some(rule))
+        }
+    }
+
+    /// How a step finds a parameter's gradient stored, or would if there were one. Sums are in f32.
+    pub(crate) fn grad_format(&self, index: usize) -> Format {
+        if *self.sums.taken { Format::F32 } else { self.grads[index].format }
+    }
+
+    /// Where a step finds a parameter's gradient, if it has one.
+    pub(crate) fn gradient(&self, index: usize) -> Option<View> {
+        let grad = self.grads[index].view.as_ref()?;
+        if !*self.sums.taken {
+            return Some(grad.clone());
+        }
+        self.operand_view(index, operand("sum")?, 0)
+    }
+
+    /// The buffer and the first element of what a pass finds for a parameter's gradient, which is a sum where the
+    /// pass takes sums.
+    pub(crate) fn gradient_at(&self, index: usize, summed: bool) -> Option<(&wgpu::Buffer, u64)> {
+        let view = self.grads[index].view.as_ref()?;
+        if !summed {
+            return Some((&view.buffer, view.at()));
+        }
+        let spot = self.params[index].spot?;
+        Some((self.slabs.buffer(spot, operand("sum")?, 0)?, spot.at))
+    }
+
+    /// Where the library keeps an operand of a parameter.
+    pub(crate) fn operand_view(&self, index: usize, operand: usize, number: usize) -> Option<View> {
+        let param = &self.params[index];
+        let spot = param.spot?;
+        self.slabs.view(spot, operand, number, param.view.len)
+    }
+
+    /// Whether `buffer` is the library's.
+    pub(crate) fn owns(&self, buffer: &wgpu::Buffer) -> bool {
+        let controller = self.controller.as_ref().is_some_and(|own| own == buffer);
+        let sums = self.sums.made.as_ref().is_some_and(|own| own == buffer);
+        controller || sums || self.slabs.holds(buffer)
+    }
+
+    /// Whether the GPU decides on steps.
+    pub(crate) fn is_controlled(&self) -> bool {
+        self.controller.is_some()
+    }
+
+    /// The loss scale, if it is fixed.
+    pub(crate) fn fixed_scale(&self) -> Option<f64> {
+        match self.control.loss_scale {
+            LossScale::Fixed(scale) => Some(scale),
+            LossScale::Dynamic { .. } => None,
+        }
+    }
+
+    /// Steps recorded for a cohort.
+    pub(crate) fn steps_of(&self, cohort: &Cohort) -> u64 {
+        cohort.steps(self.groups[cohort.group].recorded)
+    }
+}
+
+/// The value of a future that is ready already.
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    use std::task::{Context, Poll, Waker};
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

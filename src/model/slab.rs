@@ -1,0 +1,140 @@
+//! Slabs: the state of parameters that share a buffer.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::operand::{OPERANDS, Variable, variables};
+use super::param::Spot;
+use super::spec::{RuleKey, Spec};
+use crate::num::WORD;
+use crate::plan::QUAD;
+use crate::view::View;
+
+/// The state of some parameters: a buffer for each operand that is at home here, all of one layout.
+#[derive(Debug)]
+struct StateSlab {
+    buffers: Vec<(Variable, wgpu::Buffer)>,
+    /// Elements of each buffer.
+    elements: u64,
+}
+
+/// All slabs of an optimizer.
+#[derive(Debug, Default)]
+pub(crate) struct Slabs {
+    all: Vec<StateSlab>,
+    buffers: HashSet<wgpu::Buffer>,
+}
+
+impl Slabs {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Makes a slab of so many elements with a buffer for each operand of `specs` that is at home in one.
+    pub(crate) fn add(&mut self, device: &wgpu::Device, specs: &[Spec], elements: u64) {
+        let mut slab = StateSlab { buffers: Vec::new(), elements };
+        specs.iter().for_each(|spec| slab.extend(device, spec));
+        self.all.push(slab);
+        self.index();
+    }
+
+    /// The buffer of an operand where a parameter's range is.
+    pub(crate) fn buffer(&self, spot: Spot, operand: usize, index: usize) -> Option<&wgpu::Buffer> {
+        self.all[spot.slab].buffer(operand, index)
+    }
+
+    /// An operand of a parameter of `len` elements.
+    pub(crate) fn view(&self, spot: Spot, operand: usize, index: usize, len: u64) -> Option<View> {
+        self.all[spot.slab].view(operand, index, spot.at..spot.at + len)
+    }
+
+    /// Makes buffers in every slab for operands of `spec` that have none yet.
+    pub(crate) fn extend(&mut self, device: &wgpu::Device, spec: &Spec) {
+        self.all.iter_mut().for_each(|slab| slab.extend(device, spec));
+        self.buffers.clear();
+        self.index();
+    }
+
+    /// Gives up the buffers of an operand.
+    pub(crate) fn drop_operand(&mut self, operand: usize) {
+        for slab in &mut self.all {
+            slab.buffers.retain(|(variable, _)| variable.operand != operand);
+        }
+        self.buffers.clear();
+        self.index();
+    }
+
+    /// Gives up the slabs after the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.all.truncate(len);
+        self.buffers.clear();
+        self.index();
+    }
+
+    /// Whether `buffer` is one of these.
+    pub(crate) fn holds(&self, buffer: &wgpu::Buffer) -> bool {
+        self.buffers.contains(buffer)
+    }
+
+    fn index(&mut self) {
+        // After an addition only the last slab is new.
+        let known = !self.buffers.is_empty();
+        let from = if known { self.all.len().saturating_sub(1) } else { 0 };
+        let new = self.all[from..].iter().flat_map(|slab| &slab.buffers);
+        self.buffers.extend(new.map(|(_, buffer)| buffer.clone()));
+    }
+}
+
+/// The operands of a kernel that are at home in a slab.
+pub(crate) fn at_home(spec: &Spec) -> impl Iterator<Item = Variable> {
+    variables(spec).into_iter().filter(|variable| OPERANDS[variable.operand].is_ours())
+}
+
+/// The most bytes that an element has of any operand in a slab.
+pub(crate) fn element_bytes(spec: &Spec) -> u64 {
+    at_home(spec).map(|variable| u64::from(variable.code.bits()) / 8).max().unwrap_or(0)
+}
+
+impl StateSlab {
+    /// Makes buffers for operands of `spec` that have none yet.
+    fn extend(&mut self, device: &wgpu::Device, spec: &Spec) {
+        for variable in at_home(spec) {
+            if self.buffer(variable.operand, variable.index).is_some() {
+                continue;
+            }
+            let slots = spec.rule.as_ref().map(RuleKey::slot_names).unwrap_or_default();
+            let name = match slots.get(variable.index) {
+                Some(name) if variable.operand == crate::plan::STATE => name,
+                _ => variable.name.as_str(),
+            };
+            let bytes = u64::from(variable.code.bits()) / 8;
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(&format!("wgpu-optim {name}")),
+                size: (self.elements * bytes).next_multiple_of(WORD),
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            self.buffers.push((variable, buffer));
+        }
+    }
+
+    fn buffer(&self, operand: usize, index: usize) -> Option<&wgpu::Buffer> {
+        let is = |(variable, _): &&(Variable, wgpu::Buffer)| {
+            (variable.operand, variable.index) == (operand, index)
+        };
+        self.buffers.iter().find(is).map(|(_, buffer)| buffer)
+    }
+
+    fn view(&self, operand: usize, index: usize, elements: Range<u64>) -> Option<View> {
+        let buffer = self.buffer(operand, index)?;
+        let (variable, _) = self.buffers.iter().find(|(_, own)| own == buffer)?;
+        Some(View::whole(buffer, variable.code.format()).range(elements))
+    }
+}
+
+/// The first element from `end` on that has this place in its quad.
+pub(crate) fn next_in_phase(end: u64, phase: u64) -> u64 {
+    end + (phase + QUAD - end % QUAD) % QUAD
+}

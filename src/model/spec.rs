@@ -1,0 +1,216 @@
+//! The choices that decide the text of a kernel, as far as parameters and options make them.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::num::{Format, Master};
+use crate::rule::{self, Rule, Start, Variant};
+
+/// A rule's declarations, asked for once: a rule that answered differently later would change nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleKey(Arc<Said>);
+
+#[derive(Debug, Eq, PartialEq)]
+struct Said {
+    name: &'static str,
+    wgsl: &'static str,
+    switches: Vec<(&'static str, bool)>,
+    slots: Vec<(&'static str, Begins)>,
+    hyper: usize,
+    /// Whether the text and the switches are those of a rule of this crate.
+    ours: bool,
+}
+
+/// How a kernel gives a slot its first value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Begins {
+    /// The slab is zero when it is made.
+    Zero,
+    /// A number among the step's scalars.
+    Scalar,
+    /// The parameter before the step.
+    Param,
+}
+
+impl RuleKey {
+    pub(crate) fn of(rule: &dyn Rule) -> Self {
+        let begins = |start: &Start| match start {
+            Start::Zero => Begins::Zero,
+            Start::Param => Begins::Param,
+            _ => Begins::Scalar,
+        };
+        let slots: Vec<_> =
+            rule.slots().iter().map(|slot| (slot.name, begins(&slot.start))).collect();
+        let (name, wgsl, switches) = (rule.name(), rule.wgsl(), rule.switches());
+        let hyper = rule.hyper().len();
+        let same = |ours: &Variant| {
+            let ours = &ours.rule;
+            ours.wgsl() == wgsl
+                && ours.switches() == switches
+                && ours.hyper().len() == hyper
+                && ours.slots().len() == slots.len()
+        };
+        let ours = rule::ALL.iter().any(|entry| (entry.variants)().iter().any(same));
+        Self(Arc::new(Said { name, wgsl, switches, slots, hyper, ours }))
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    pub(crate) fn wgsl(&self) -> &'static str {
+        self.0.wgsl
+    }
+
+    pub(crate) fn switches(&self) -> &[(&'static str, bool)] {
+        &self.0.switches
+    }
+
+    /// How many slots there are.
+    pub(crate) fn slots(&self) -> usize {
+        self.0.slots.len()
+    }
+
+    /// Whether a slot's first value is the zero that its slab is made with.
+    pub(crate) fn starts_at_zero(&self, slot: usize) -> bool {
+        self.0.slots[slot].1 == Begins::Zero
+    }
+
+    /// Whether a slot's first value is the parameter before the step. If it is neither that nor zero, it is a number
+    /// among the step's scalars.
+    pub(crate) fn starts_at_param(&self, slot: usize) -> bool {
+        self.0.slots[slot].1 == Begins::Param
+    }
+
+    /// Whether another rule has the same slots, which begin in the same way.
+    pub(crate) fn has_slots_of(&self, other: &Self) -> bool {
+        self.0.slots == other.0.slots
+    }
+
+    /// How many scalars there are.
+    pub(crate) fn hyper(&self) -> usize {
+        self.0.hyper
+    }
+
+    pub(crate) fn slot_names(&self) -> Vec<&'static str> {
+        self.0.slots.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Whether the rule's text is this crate's own, so that it can be compiled without bounds checks.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.ours
+    }
+}
+
+impl PartialEq for RuleKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for RuleKey {}
+
+impl Hash for RuleKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The text is long, and rules of one name and one set of switches seldom differ in it.
+        (self.0.name, &self.0.switches, self.0.slots.len()).hash(state);
+    }
+}
+
+/// The work of a kernel.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Body {
+    /// A step.
+    Update,
+    /// The traffic of a step with next to no arithmetic, against which a step's speed is measured.
+    Stream,
+    /// The sums of gradients over several backward passes.
+    Accumulate,
+    /// The partial sums of a norm.
+    Norm,
+}
+
+/// The way in which parameters are stored in fewer bits than they are computed in.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Weight {
+    /// A step rounds to nearest.
+    Plain,
+    /// A step rounds at random.
+    Stochastic,
+    /// A step completes them with the low bits that are kept beside the state.
+    Mastered(Master),
+}
+
+/// Where gradients lie.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Grads {
+    /// In a buffer of which a launch writes nothing else.
+    Own,
+    /// In a buffer that is also bound to be written: both bindings must be of one kind.
+    Shared,
+    /// In the parameters' binding.
+    Joined,
+}
+
+/// The choices that parameters and options make; the width and the addressing come on top of them.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Spec {
+    pub(crate) body: Body,
+    /// The rule, of steps only.
+    pub(crate) rule: Option<RuleKey>,
+    pub(crate) param: Format,
+    pub(crate) grad: Format,
+    pub(crate) state: Format,
+    pub(crate) weight: Weight,
+    /// The format of copies, if there are any.
+    pub(crate) copy: Option<Format>,
+    /// The rows of the operand table that the group asks for, a bit each.
+    pub(crate) kept: u16,
+    /// Whether each gradient's magnitude is limited.
+    pub(crate) clip_value: bool,
+    pub(crate) grads: Grads,
+    /// Whether gradients are zero once they are used.
+    pub(crate) clear: bool,
+    /// Whether gradients are sums, which are of no use if they were never made.
+    pub(crate) summed: bool,
+}
+
+impl Spec {
+    /// A kernel in f32 with nothing beside what its body needs.
+    pub(crate) fn new(body: Body, rule: Option<RuleKey>) -> Self {
+        Self {
+            body,
+            rule,
+            param: Format::F32,
+            grad: Format::F32,
+            state: Format::F32,
+            weight: Weight::Plain,
+            copy: None,
+            kept: 0,
+            clip_value: false,
+            grads: Grads::Own,
+            clear: false,
+            summed: false,
+        }
+    }
+
+    /// Whether it is a step, or moves what a step moves.
+    pub(crate) fn is_step(&self) -> bool {
+        matches!(self.body, Body::Update | Body::Stream)
+    }
+
+    pub(crate) fn slots(&self) -> usize {
+        self.rule.as_ref().filter(|_| self.is_step()).map_or(0, RuleKey::slots)
+    }
+
+    /// The master that completes the parameters.
+    pub(crate) fn master(&self) -> Master {
+        match self.weight {
+            Weight::Mastered(master) if self.is_step() => master,
+            _ => Master::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

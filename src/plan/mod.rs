@@ -1,0 +1,185 @@
+//! The launches of a pass: pure arithmetic on offsets, no GPU in it.
+//!
+//! Views that adjoin become one [`Piece`]. A piece falls into whole 16-byte quads and up to three
+//! elements at either end. Pieces of the same buffers are gathered into [`Launch`]es whose bindings
+//! respect the device's limits, and of which no two bindings overlap.
+
+mod window;
+
+use std::ops::Range;
+
+pub(crate) use window::launches;
+
+/// Elements of a `vec4<f32>`.
+pub(crate) const QUAD: u64 = 4;
+
+/// Bytes of a word: the unit that GPUs bind and copy.
+const WORD: u64 = crate::num::WORD;
+
+/// The limits of the device, as far as plans depend on them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bounds {
+    /// Bytes of one storage binding.
+    pub(crate) binding: u64,
+    /// Bytes of one launch's table.
+    pub(crate) table: u64,
+    /// A storage binding's offset is a multiple of this, in bytes.
+    pub(crate) alignment: u64,
+    /// Workgroups in one dimension of a dispatch.
+    pub(crate) workgroups: u64,
+    /// Invocations of a workgroup.
+    pub(crate) invocations: u64,
+    /// `real`s that an invocation works on.
+    pub(crate) each: u64,
+}
+
+/// How many elements an invocation takes at once.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Width {
+    /// Four, which stand in one quad in every buffer.
+    Vec4,
+    /// Four, which stand in one quad in every buffer but that of the gradients.
+    Loose,
+    /// One.
+    Scalar,
+}
+
+impl Width {
+    pub(crate) fn elements(self) -> u64 {
+        match self {
+            Self::Vec4 | Self::Loose => QUAD,
+            Self::Scalar => 1,
+        }
+    }
+
+    /// Elements from one index of a gradient to the next.
+    fn grad_elements(self) -> u64 {
+        if self == Self::Vec4 { QUAD } else { 1 }
+    }
+}
+
+/// Operands that a plan tells apart; a plan counts them, and the operand table names them.
+pub(crate) const MOST: usize = 8;
+
+/// Something for each operand.
+type Each<T> = [T; MOST];
+
+/// The operands whose places a chunk lists. Any other stands at a constant distance from one of them.
+pub(crate) const PARAM: usize = 0;
+pub(crate) const GRAD: usize = 1;
+pub(crate) const STATE: usize = 2;
+
+/// The operands of a launch. An absent operand repeats the operand that it follows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shape {
+    /// Bytes of an element.
+    pub(crate) sizes: Each<u64>,
+    /// The operand from whose place each is a constant distance away; itself if it has a column.
+    pub(crate) follows: Each<usize>,
+    /// Whether gradients are bound as the parameters, in one binding that spans both.
+    pub(crate) joined: bool,
+    /// Operands of one buffer that bindings of their own keep apart.
+    pub(crate) apart: Vec<(usize, usize)>,
+    /// `None`: a piece's quads are those of the parameter's buffer. Otherwise they begin with the piece's first
+    /// element, wherever it is, and launches cut a piece at multiples of so many elements.
+    pub(crate) unit: Option<u64>,
+    /// Whether a launch of one piece has a table, too.
+    pub(crate) tables: bool,
+}
+
+/// The owner of pieces that may be merged with others.
+pub(crate) const ANYONE: u32 = u32::MAX;
+
+/// Neighbouring elements of one parameter, or of several that a launch need not tell apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Piece {
+    /// The first element in the buffer of each operand.
+    pub(crate) at: Each<u64>,
+    /// Elements.
+    pub(crate) len: u64,
+    /// The block of scalars.
+    pub(crate) block: u32,
+    /// The parameter, where pieces are not merged; otherwise [`ANYONE`].
+    pub(crate) owner: u32,
+    /// The first element in the owner.
+    pub(crate) from: u64,
+}
+
+impl Piece {
+    fn part(self, from: u64, len: u64) -> Self {
+        Self { at: self.at.map(|at| at + from), len, from: self.from + from, ..self }
+    }
+
+    /// Whether `next` goes on where this ends: one launch cannot tell the two from one piece.
+    fn adjoins(self, next: Self) -> bool {
+        let merges = self.owner == ANYONE && next.owner == ANYONE && self.block == next.block;
+        merges && self.at.map(|at| at + self.len) == next.at
+    }
+
+    /// The piece's whole quads, and the elements before and behind them.
+    fn split(self, shape: &Shape) -> impl Iterator<Item = (Width, Self)> {
+        let phase = self.at[PARAM] % QUAD;
+        let grad_in_phase = self.at[GRAD] % QUAD == phase;
+        let in_phase = |operand: usize| operand == GRAD || self.at[operand] % QUAD == phase;
+        let (head, body, width) = match shape.unit {
+            Some(_) => {
+                let width = if phase == 0 { Width::Vec4 } else { Width::Loose };
+                (0, self.len / QUAD * QUAD, width)
+            }
+            None => {
+                let width = if grad_in_phase { Width::Vec4 } else { Width::Loose };
+                let quads = (0..MOST).all(in_phase) && (grad_in_phase || !shape.joined);
+                let head = if quads { ((QUAD - phase) % QUAD).min(self.len) } else { self.len };
+                (head, (self.len - head) / QUAD * QUAD, width)
+            }
+        };
+        [
+            (Width::Scalar, self.part(0, head)),
+            (width, self.part(head, body)),
+            (Width::Scalar, self.part(head + body, self.len - head - body)),
+        ]
+        .into_iter()
+        .filter(|(_, piece)| piece.len > 0)
+    }
+}
+
+/// One dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Launch {
+    pub(crate) width: Width,
+    /// The bytes to bind of each operand.
+    pub(crate) bindings: Each<Range<u64>>,
+    /// For each operand: its index minus the index of the operand that it follows, wrapping.
+    pub(crate) distances: Each<u32>,
+    /// The element of its buffer that the parameters' binding starts with.
+    pub(crate) first: u64,
+    /// One, or those of a table.
+    pub(crate) chunks: Vec<Chunk>,
+    /// `None`: a uniform says where the chunk is, `shaders/address/direct.wgsl`. Otherwise a table does,
+    /// `shaders/address/table.wgsl`, and each chunk is for `1 << shift` workgroups.
+    pub(crate) shift: Option<u32>,
+    /// Workgroups in each dimension of the grid.
+    pub(crate) grid: [u32; 2],
+}
+
+/// A part of a piece, for one or a few workgroups; counted in `real`s from the start of the bindings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Chunk {
+    pub(crate) at: Each<u32>,
+    pub(crate) length: u32,
+    pub(crate) block: u32,
+    /// As in [`Piece`].
+    pub(crate) owner: u32,
+    /// The first element in the owner.
+    pub(crate) from: u64,
+}
+
+/// Whether the ranges of two operands of one parameter, in one buffer, can be bound apart.
+pub(crate) fn can_be_apart(one: Range<u64>, two: Range<u64>, alignment: u64) -> bool {
+    let start = |bytes: &Range<u64>| bytes.start - bytes.start % alignment;
+    let end = |bytes: &Range<u64>| bytes.end.next_multiple_of(WORD);
+    end(&one) <= start(&two) || end(&two) <= start(&one)
+}
+
+#[cfg(test)]
+mod tests;

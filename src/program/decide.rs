@@ -1,0 +1,223 @@
+//! Steps that depend on their gradients: two kernels before the update's look at the gradients, decide, count, and
+//! write the scalars that the host otherwise writes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wgpu::util::DeviceExt;
+
+use super::Epochs;
+use super::control::{ControlWords, Counts, ROW_WORDS};
+use super::norm::{self, Partials};
+use super::pass::{Arguments, Pass, ScalarGroups, room};
+use super::scalars::{self, StepArgs};
+use super::series::Series;
+use super::tables::entry;
+use crate::kernel::{Address, BLOCK, BLOCK_WORDS, Kernels};
+use crate::model::{Cohort, Model};
+
+/// For each generation of a cohort that is known to have skipped steps, how many at least.
+pub(super) type KnownSkips = Arc<Mutex<HashMap<u32, u64>>>;
+
+/// The steps that a cohort is known to have skipped.
+pub(super) fn known(skips: &KnownSkips) -> impl Fn(&Cohort) -> u64 {
+    let skips = skips.lock().unwrap_or_else(PoisonError::into_inner);
+    move |cohort| skips.get(&cohort.generation).map_or(cohort.skipped, |n| cohort.skipped.max(*n))
+}
+
+/// The passes before a step's own.
+#[derive(Debug, Default)]
+pub(super) struct Decide {
+    norms: Option<(Epochs, Pass)>,
+    partials: Partials,
+    pub(super) series: Series,
+    bound: Option<Bound>,
+    /// The skipped steps that reading back has shown.
+    pub(super) skips: KnownSkips,
+}
+
+/// The buffers of the kernel that decides.
+#[derive(Debug)]
+struct Bound {
+    room: usize,
+    sums: wgpu::Buffer,
+    firsts: wgpu::Buffer,
+    scalars: wgpu::Buffer,
+    prepare: wgpu::BindGroup,
+    groups: ScalarGroups,
+    /// The epochs of the update that `groups` are for, and its ways of addressing.
+    epochs: Epochs,
+    addresses: Vec<Address>,
+}
+
+impl Decide {
+    /// The launches over gradients, if steps look at them.
+    pub(super) fn norms(&self) -> Option<&Pass> {
+        self.norms.as_ref().map(|(_, pass)| pass)
+    }
+
+    /// Makes everything fit the model.
+    pub(super) fn refresh(
+        &mut self,
+        model: &Model,
+        kernels: &mut Kernels,
+        (update, epochs): (&Pass, &Epochs),
+        movable: u32,
+    ) {
+        let Some(controller) = &model.controller else { return };
+        let is_new = |known: &Epochs| known.params != epochs.params;
+        if self.bound.as_ref().is_none_or(|bound| is_new(&bound.epochs)) {
+            self.bound = None;
+            self.partials = norm::partials(model, kernels.bounds());
+        }
+        let cohorts = model.cohorts.all().len();
+        let wanted = room(update, cohorts);
+        let counted = model.cohorts.is_counted();
+        let moved = counted && {
+            let skips = self.skips.clone();
+            self.series.refresh(model, known(&skips))
+        };
+        let fits = self.bound.as_ref().is_some_and(|bound| {
+            let same = bound.epochs == *epochs && bound.addresses == update.addresses;
+            same && bound.room >= wanted && !moved
+        });
+        if !fits {
+            let old = self.bound.take();
+            self.bound = Some(self.bind(model, kernels, (update, epochs), wanted, old));
+        }
+        let Some(bound) = &self.bound else { return };
+        if !model.control.looks_at_gradients() {
+            self.norms = None;
+        } else if self.norms.as_ref().is_none_or(|(of, _)| of != epochs) {
+            let fixed = [&bound.sums, controller];
+            let pass = norm::plan(model, kernels, movable, &self.partials, fixed);
+            self.norms = Some((epochs.clone(), pass));
+        }
+    }
+
+    /// The norm's pass, to follow the gradients.
+    pub(super) fn norms_mut(&mut self) -> Option<&mut Pass> {
+        self.norms.as_mut().map(|(_, pass)| pass)
+    }
+
+    /// Has the norm's pass made anew.
+    pub(super) fn forget_norms(&mut self) {
+        self.norms = None;
+    }
+
+    fn bind(
+        &self,
+        model: &Model,
+        kernels: &mut Kernels,
+        (update, epochs): (&Pass, &Epochs),
+        wanted: usize,
+        old: Option<Bound>,
+    ) -> Bound {
+        let device = &model.device;
+        let buffer = |label, size: u64, usage| {
+            let (label, usage) = (Some(label), usage | wgpu::BufferUsages::STORAGE);
+            let size = size.max(16);
+            let mapped_at_creation = false;
+            device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
+        };
+        let none = wgpu::BufferUsages::empty();
+        let kept = old.filter(|old| old.epochs.params == epochs.params);
+        let (sums, firsts, scalars) = match kept {
+            Some(old) if old.room >= wanted => {
+                (old.sums, old.firsts, Some((old.room, old.scalars)))
+            }
+            Some(old) => (old.sums, old.firsts, None),
+            None => {
+                let words = &self.partials.firsts;
+                let words = if words.is_empty() { &[0][..] } else { words };
+                let firsts = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                    label: Some("wgpu-optim firsts"),
+                    contents: bytemuck::cast_slice(words),
+                    usage: wgpu::BufferUsages::STORAGE,
+                });
+                let size = u64::from(self.partials.count) * 16;
+                (buffer("wgpu-optim partials", size, none), firsts, None)
+            }
+        };
+        let (room, scalars) = scalars.unwrap_or_else(|| {
+            let size = wanted as u64 * BLOCK;
+            (wanted, buffer("wgpu-optim scalars", size, wgpu::BufferUsages::UNIFORM))
+        });
+        let empty = || buffer("wgpu-optim nothing", 16, none);
+        let (values, dependents) = match &self.series.made {
+            Some(made) => (made.values.clone(), made.dependents.clone()),
+            None => (empty(), empty()),
+        };
+        let pipeline = kernels.prepare();
+        let controller = model.controller.as_ref().map_or_else(empty, Clone::clone);
+        let all = [&sums, &controller, &scalars, &values, &dependents, &firsts];
+        let entries: Vec<_> =
+            (0..).zip(all).map(|(at, buffer)| entry(at, buffer, 0, buffer.size())).collect();
+        let prepare = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("wgpu-optim prepare"),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        let groups = ScalarGroups::new(device, kernels, update, (&scalars, room));
+        let epochs = epochs.clone();
+        let addresses = update.addresses.clone();
+        Bound { room, sums, firsts, scalars, prepare, groups, epochs, addresses }
+    }
+
+    /// How many dispatches a step takes before the update's.
+    pub(super) fn dispatches(&self) -> usize {
+        1 + self.norms().map_or(0, Pass::len)
+    }
+
+    /// Records a step that the GPU decides on, with all of its scalars as they are if it is taken.
+    pub(super) fn record(
+        &self,
+        model: &Model,
+        kernels: &mut Kernels,
+        pass: &mut wgpu::ComputePass<'_>,
+        (update, args): (&Pass, StepArgs),
+        words: &mut Vec<u32>,
+    ) {
+        let Some(bound) = &self.bound else { return };
+        let counted = model.cohorts.is_counted();
+        let dependents = self.series.made.as_ref().filter(|_| counted).map_or(0, |made| made.count);
+        let norms = self.norms().filter(|norms| norms.len() > 0);
+        let partials = norms.map_or(0, |_| self.partials.count);
+        let control = ControlWords::new(model, args, Counts { partials, dependents });
+        words.clear();
+        words.extend(control.words());
+        words.resize(BLOCK_WORDS, 0);
+        // Gradients are scaled by what the GPU decides.
+        scalars::write(model, args, None, words);
+        for cohort in model.cohorts.all() {
+            let parent = cohort.parent.map_or(super::control::NONE, |parent| parent as u32);
+            let steps = model.steps_of(cohort) as u32;
+            let running = cohort.is_running().into();
+            let row: [u32; ROW_WORDS] = [steps, cohort.generation, parent, running];
+            words.extend(row);
+        }
+        let device = &model.device;
+        let step = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim step"),
+            contents: bytemuck::cast_slice(words),
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+        });
+        let bind = |label, layout, entries: &[wgpu::BindGroupEntry<'_>]| {
+            let label = Some(label);
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries })
+        };
+        let said = entry(0, &step, 0, (ControlWords::NAMES.len() * 4) as u64);
+        if let Some(norms) = norms {
+            let layout = kernels.arguments();
+            let group = bind("wgpu-optim norm", layout, std::slice::from_ref(&said));
+            norms.record(pass, &Arguments::Same(&group));
+        }
+        let given = entry(1, &step, BLOCK, step.size() - BLOCK);
+        let given = bind("wgpu-optim given", kernels.given(), &[said, given]);
+        pass.set_pipeline(&kernels.prepare().pipeline);
+        pass.set_bind_group(0, &bound.prepare, &[]);
+        pass.set_bind_group(1, &given, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        update.record(pass, &Arguments::Blocks(&bound.groups));
+    }
+}

@@ -1,0 +1,108 @@
+//! The effects of a program: what each pass does to which elements, however launches are cut. A program that has
+//! been kept up to date has those of one that was made from nothing.
+
+use super::moving::ABSENT;
+use super::pass::{Pass, Recordable};
+use crate::kernel::Address;
+use crate::model::{OPERANDS, Spec};
+use crate::plan::{GRAD, QUAD, Width};
+
+/// Neighbouring elements that one kernel takes.
+#[derive(Clone, Debug, PartialEq)]
+struct Effect {
+    spec: Spec,
+    block: u32,
+    /// For each variable, its buffer and the first byte.
+    places: Vec<(wgpu::Buffer, u64)>,
+    elements: u64,
+}
+
+impl Effect {
+    /// Whether `next` goes on where this ends.
+    fn adjoins(&self, next: &Self, bytes: &[u64]) -> bool {
+        let places = self.places.iter().zip(&next.places).zip(bytes);
+        (&self.spec, self.block) == (&next.spec, next.block)
+            && places
+                .into_iter()
+                .all(|((one, two), bytes)| one.0 == two.0 && one.1 + self.elements * bytes == two.1)
+    }
+}
+
+/// The effects of a pass.
+fn of(pass: &Pass) -> Vec<Effect> {
+    let mut all: Vec<(Effect, Vec<u64>)> = Vec::new();
+    for launch in pass.launches.iter().filter(|launch| launch.is_ready()) {
+        let variables = launch.kernel.variables();
+        let bytes: Vec<u64> =
+            variables.iter().map(|variable| u64::from(variable.code.bits()) / 8).collect();
+        all.extend(chunks(launch).into_iter().map(|effect| (effect, bytes.clone())));
+    }
+    all.sort_by_key(|(effect, _)| effect.places.first().map(|(_, at)| *at));
+    let mut merged: Vec<(Effect, Vec<u64>)> = Vec::new();
+    for (effect, bytes) in all {
+        let before = merged.iter_mut().rev().find(|(one, bytes)| one.adjoins(&effect, bytes));
+        match before {
+            Some((one, _)) => one.elements += effect.elements,
+            None => merged.push((effect, bytes)),
+        }
+    }
+    merged.into_iter().map(|(effect, _)| effect).collect()
+}
+
+/// Whether two passes have the same effects, in whatever order.
+pub(super) fn are_same(one: Option<&Pass>, two: Option<&Pass>) -> bool {
+    let [one, mut two] = [one, two].map(|pass| pass.map(of).unwrap_or_default());
+    let found = one.iter().all(|effect| {
+        let at = two.iter().position(|other| other == effect);
+        at.map(|at| two.swap_remove(at)).is_some()
+    });
+    found && two.is_empty()
+}
+
+/// The effects of a launch, chunk by chunk.
+fn chunks(launch: &Recordable) -> Vec<Effect> {
+    let kernel = &launch.kernel;
+    let words = launch.moving.as_ref().map_or(&launch.words, |moving| moving.words());
+    let width = launch.moving.as_ref().map_or(kernel.width, |moving| moving.width());
+    let [param, grad, state, length, ..] = words.launch;
+    let rows = match kernel.address {
+        Address::Direct => vec![[param, grad, state, length]],
+        Address::Table | Address::Moving => words.chunks.clone(),
+    };
+    let direct = kernel.address == Address::Direct;
+    let mut all = Vec::new();
+    for [param, grad, state, word] in rows {
+        let length = if direct { word } else { word & 0xffff };
+        let block = if direct { launch.block } else { launch.block + (word >> 16) };
+        // An absent gradient counts as zeros, which is no effect.
+        let absent = !kernel.spec.is_step() && !direct && word >> 16 == ABSENT;
+        if length == 0 || absent {
+            continue;
+        }
+        let mut bound = launch.bound.iter();
+        let places = kernel.variables().into_iter().filter_map(|variable| {
+            let row = variable.operand;
+            let column = [param, grad, state];
+            let index = match OPERANDS[row].follows() {
+                None => column[OPERANDS[row].column()?],
+                Some(of) => column[of]
+                    .wrapping_add(words.launch[words.launch.len() - crate::plan::MOST + row]),
+            };
+            let loose = row == GRAD && width == Width::Loose;
+            let each = if width == Width::Scalar || loose { 1 } else { QUAD };
+            let bytes = u64::from(index) * each * u64::from(variable.code.bits()) / 8;
+            let moving = launch.moving.as_ref().filter(|_| row == GRAD);
+            Some(match moving {
+                Some(moving) => (moving.buffer()?.clone(), bytes),
+                None => {
+                    let (_, buffer, range) = bound.next()?;
+                    (buffer.clone(), range.start + bytes)
+                }
+            })
+        });
+        let places = places.collect();
+        let elements = u64::from(length) * width.elements();
+        all.push(Effect { spec: kernel.spec.clone(), block, places, elements });
+    }
+    all
+}

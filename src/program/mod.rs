@@ -1,0 +1,275 @@
+//! The program: launches, bind groups and tables, all derived from the model and made anew where the model's
+//! epochs say so. Nobody invalidates anything by hand.
+
+mod control;
+mod decide;
+mod effects;
+mod follow;
+mod moving;
+mod norm;
+mod pass;
+mod scalars;
+mod series;
+mod tables;
+mod update;
+
+use wgpu::util::DeviceExt;
+
+pub(crate) use control::{CLOCK_WORDS, CONTROL_NAMES, ControllerWords, NONE, ROW_WORDS};
+use decide::{Decide, KnownSkips};
+use moving::GradGroups;
+pub(crate) use norm::partials_of;
+use pass::{Arguments, Pass, ScalarGroups, room};
+use scalars::StepArgs;
+pub(crate) use series::dependents;
+use tables::entry;
+pub(crate) use update::too_near;
+
+use crate::kernel::{BLOCK_WORDS, Kernels};
+use crate::model::{Cohort, Model};
+use crate::plan::Bounds;
+
+/// Everything that is derived.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) kernels: Kernels,
+    grads: GradGroups,
+    /// Where sums take the place of gradients.
+    sum_grads: GradGroups,
+    /// Storage buffers that a launch over moving gradients may bind; 0 if the device has too few bind groups.
+    movable: u32,
+    update: Option<(Epochs, Pass)>,
+    sums: Option<(Epochs, Pass)>,
+    mark: Option<wgpu::BindGroup>,
+    decide: Decide,
+    words: Vec<u32>,
+}
+
+/// The state of the model that launches were planned for.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Epochs {
+    params: u64,
+    kinds: u64,
+    /// Options that are part of kernels: clipping by value, and clearing.
+    control: [bool; 2],
+    sums: u64,
+}
+
+impl Epochs {
+    fn of(model: &Model) -> Self {
+        let control = &model.control;
+        Self {
+            params: model.params.epoch(),
+            kinds: model.kinds.epoch(),
+            control: [control.clip_value.is_some(), control.zero_grad],
+            sums: model.sums.taken.epoch(),
+        }
+    }
+}
+
+impl Program {
+    pub(crate) fn new(device: &wgpu::Device, bounds: Bounds) -> Self {
+        let limits = device.limits();
+        let groups = crate::kernel::Address::Moving.groups();
+        let movable = match limits.max_bind_groups >= groups {
+            true => limits.max_storage_buffers_per_shader_stage,
+            false => 0,
+        };
+        Self {
+            kernels: Kernels::new(device, bounds),
+            grads: GradGroups::default(),
+            sum_grads: GradGroups::default(),
+            movable,
+            update: None,
+            sums: None,
+            mark: None,
+            decide: Decide::default(),
+            words: Vec::new(),
+        }
+    }
+
+    /// Makes everything that a step records fit the model.
+    pub(crate) fn refresh(&mut self, model: &Model) {
+        self.bind_grads_as(model.control.zero_grad);
+        let epochs = Epochs::of(model);
+        let Self { kernels, grads, sum_grads, movable, update, decide, .. } = self;
+        let fresh =
+            |update: &Option<(Epochs, Pass)>| update.as_ref().is_some_and(|(of, _)| *of == epochs);
+        if !fresh(update) {
+            *update = Some((epochs.clone(), update::plan(model, kernels, *movable)));
+        }
+        if let Some((_, pass)) = update
+            && !pass.follow(model, kernels, [grads, sum_grads])
+        {
+            let mut pass = update::plan(model, kernels, *movable);
+            pass.follow(model, kernels, [grads, sum_grads]);
+            *update = Some((epochs.clone(), pass));
+        }
+        let Some((of, pass)) = update else { return };
+        if !model.is_controlled() {
+            return;
+        }
+        decide.refresh(model, kernels, (pass, of), *movable);
+        if let Some(norms) = decide.norms_mut()
+            && !norms.follow(model, kernels, [grads, sum_grads])
+        {
+            decide.forget_norms();
+            decide.refresh(model, kernels, (pass, of), *movable);
+            if let Some(norms) = decide.norms_mut() {
+                norms.follow(model, kernels, [grads, sum_grads]);
+            }
+        }
+    }
+
+    /// Gradients by themselves are bound to be written, or only read.
+    fn bind_grads_as(&mut self, written: bool) {
+        if self.grads.set_written(written) {
+            self.forget();
+        }
+    }
+
+    /// Makes everything that adding up gradients records fit the model.
+    pub(crate) fn refresh_sums(&mut self, model: &Model) {
+        self.bind_grads_as(model.control.zero_grad);
+        let mut epochs = Epochs::of(model);
+        // The sums do not depend on who takes them, nor on rules.
+        (epochs.sums, epochs.kinds, epochs.control[0]) = (0, 0, false);
+        let Self { kernels, grads, sum_grads, movable, sums, .. } = self;
+        if sums.as_ref().is_none_or(|(of, _)| *of != epochs) {
+            *sums = Some((epochs.clone(), update::plan_sums(model, kernels, *movable)));
+        }
+        if let Some((_, pass)) = sums
+            && !pass.follow(model, kernels, [grads, sum_grads])
+        {
+            let mut pass = update::plan_sums(model, kernels, *movable);
+            pass.follow(model, kernels, [grads, sum_grads]);
+            *sums = Some((epochs, pass));
+        }
+        if let Some(made) = &model.sums.made {
+            let pipeline = kernels.mark();
+            self.mark.get_or_insert_with(|| {
+                model.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some("wgpu-optim mark"),
+                    layout: &pipeline.layout,
+                    entries: &[entry(0, made, 0, made.size())],
+                })
+            });
+        }
+    }
+
+    /// Gives up everything: the next refresh begins from nothing.
+    pub(crate) fn forget(&mut self) {
+        (self.update, self.sums) = (None, None);
+        self.decide.forget_norms();
+    }
+
+    /// Whether this program does what one does that was made of the model just now.
+    pub(crate) fn equals_a_new_one(&self, model: &Model) -> bool {
+        let mut new = Self {
+            kernels: self.kernels.clone(),
+            movable: self.movable,
+            ..Self::new(&model.device, self.kernels.bounds())
+        };
+        new.refresh(model);
+        if self.sums.is_some() {
+            new.refresh_sums(model);
+        }
+        let same = |own: &Option<(Epochs, Pass)>, new: &Option<(Epochs, Pass)>| {
+            let [own, new] = [own, new].map(|of| of.as_ref().map(|(_, pass)| pass));
+            effects::are_same(own, new)
+        };
+        same(&self.update, &new.update)
+            && same(&self.sums, &new.sums)
+            && effects::are_same(self.decide.norms(), new.decide.norms())
+    }
+
+    /// How many dispatches a step takes.
+    pub(crate) fn dispatches(&self, model: &Model) -> usize {
+        let updates = self.update.as_ref().map_or(0, |(_, pass)| pass.len());
+        let deciding = model.is_controlled() && updates > 0;
+        updates + if deciding { self.decide.dispatches() } else { 0 }
+    }
+
+    /// The steps that a cohort is known to have skipped.
+    pub(crate) fn skipped(&self) -> impl Fn(&Cohort) -> u64 {
+        decide::known(&self.decide.skips)
+    }
+
+    /// Where it is noted what reading back shows of skipped steps.
+    pub(crate) fn known_skips(&self) -> &KnownSkips {
+        &self.decide.skips
+    }
+
+    /// Whether a buffer that gradients lie in has been bound.
+    pub(crate) fn knows_grads(&self, buffer: &wgpu::Buffer) -> bool {
+        self.grads.knows(buffer)
+    }
+
+    /// Begins another set of gradients.
+    pub(crate) fn turn_grads(&mut self) {
+        self.grads.turn();
+    }
+
+    /// Binds a buffer that gradients lie in now, or keeps it bound. False if one binding cannot hold it.
+    pub(crate) fn keep_grads(&mut self, device: &wgpu::Device, buffer: &wgpu::Buffer) -> bool {
+        self.grads.keep(device, &self.kernels, buffer)
+    }
+
+    /// Forgets a buffer that the device cannot bind.
+    pub(crate) fn forget_grads(&mut self, buffer: &wgpu::Buffer) {
+        self.grads.forget(buffer);
+    }
+
+    /// Records a step, whose clocks have been counted and whose gradients come to `multiplied` times their value.
+    pub(crate) fn record(
+        &mut self,
+        model: &Model,
+        pass: &mut wgpu::ComputePass<'_>,
+        multiplied: f64,
+    ) {
+        let args = StepArgs::of(model, multiplied);
+        let Self { kernels, update, decide, words, .. } = self;
+        let Some((_, update)) = update.as_ref().filter(|(_, update)| update.len() > 0) else {
+            return;
+        };
+        if model.is_controlled() {
+            decide.record(model, kernels, pass, (update, args), words);
+            return;
+        }
+        words.clear();
+        scalars::write(model, args, Some(&model.control), words);
+        let cohorts = model.cohorts.all().len();
+        words.resize(room(update, cohorts) * BLOCK_WORDS, 0);
+        // A fresh buffer, because a later step recorded into the same encoder has other scalars.
+        let scalars = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim scalars"),
+            contents: bytemuck::cast_slice(words),
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+        });
+        let groups = ScalarGroups::new(&model.device, kernels, update, (&scalars, cohorts));
+        update.record(pass, &Arguments::Blocks(&groups));
+    }
+
+    /// Records adding gradients to the sums of the model's generation.
+    pub(crate) fn record_sums(&mut self, model: &Model, pass: &mut wgpu::ComputePass<'_>) {
+        let (Some((_, sums)), Some(mark)) = (&self.sums, &self.mark) else { return };
+        let now = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim generation"),
+            contents: bytemuck::cast_slice(&[model.sums.generation, 0, 0, 0]),
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
+        let group = model.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("wgpu-optim generation"),
+            layout: self.kernels.arguments(),
+            entries: &[entry(0, &now, 0, now.size())],
+        });
+        sums.record(pass, &Arguments::Same(&group));
+        pass.set_pipeline(&self.kernels.mark().pipeline);
+        pass.set_bind_group(0, mark, &[]);
+        pass.set_bind_group(1, &group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! A step's scalars, block by block.
+
+use crate::control::Control;
+use crate::group::DRIVER_SCALARS;
+use crate::kernel::BLOCK_WORDS;
+use crate::model::{GroupState, Model};
+use crate::num::noise;
+use crate::rule::At;
+
+/// The arguments of one step that are not options.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepArgs {
+    /// Gradients are sums that come to this many times their value.
+    pub(super) multiplied: f64,
+    /// The sums that the step takes.
+    pub(super) sums: u32,
+}
+
+impl StepArgs {
+    /// The arguments of a step whose gradients come to `multiplied` times their value.
+    pub(super) fn of(model: &Model, multiplied: f64) -> Self {
+        let sums = if *model.sums.taken { model.sums.generation } else { 0 };
+        Self { multiplied, sums }
+    }
+}
+
+/// A cohort's scalars at its `t`th step, as bits. Without `control`, gradients are as they should be, or the
+/// kernel that decides scales them.
+pub(super) fn block(
+    of: &GroupState,
+    t: u64,
+    args: StepArgs,
+    control: Option<&Control>,
+) -> [u32; BLOCK_WORDS] {
+    let GroupState { group, declared, .. } = of;
+    let mut scalars = [0.0; BLOCK_WORDS];
+    let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
+    let mut own = group.driver_scalars(t, control.map(|control| (control, args.multiplied)));
+    own.start = declared.starts.map(|start| start.number(group.lr));
+    own.sums = f64::from(args.sums);
+    if let Some(seed) = group.stochastic_rounding {
+        own.noise = noise::key(seed, t).map(f64::from);
+    }
+    driver.copy_from_slice(&own.words());
+    group.rule.scalars(At { t, lr: group.lr }, &mut hyper[..declared.scalars]);
+    scalars.map(|scalar| (scalar as f32).to_bits())
+}
+
+/// Appends the scalars of every cohort at the step that its clock has just counted.
+pub(super) fn write(model: &Model, args: StepArgs, control: Option<&Control>, into: &mut Vec<u32>) {
+    for cohort in model.cohorts.all() {
+        let steps = model.steps_of(cohort);
+        if cohort.members == 0 || !cohort.is_running() || steps == 0 {
+            // Nobody reads it, unless for whether the step is skipped.
+            into.extend([0; BLOCK_WORDS]);
+            continue;
+        }
+        into.extend(block(&model.groups[cohort.group], steps, args, control));
+    }
+}

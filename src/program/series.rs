@@ -1,0 +1,319 @@
+//! Scalars that depend on the number of steps taken, where the GPU counts: a window of steps, computed here in f64
+//! and picked there.
+//!
+//! A cohort for which n steps are recorded has taken n less those skipped. The window holds the scalars of the
+//! steps from n − [`BACK`] on, and some more to come, so that it is seldom made anew. The buffer never changes once
+//! it is made: commands that were recorded go on reading it.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use wgpu::util::DeviceExt;
+
+use super::scalars::{StepArgs, block};
+use crate::group::{DRIVER_SCALARS, DriverScalars};
+use crate::kernel::BLOCK_WORDS;
+use crate::model::{Cohort, GroupState, Model};
+use crate::rule::{Rule, Start, Varies};
+
+/// Steps that may have been skipped, at most, before the window's first is too late.
+pub(crate) const BACK: u64 = 8192;
+
+/// Steps to come that a new window has.
+const AHEAD: u64 = 256;
+
+/// Bytes of all windows together, at most.
+const BUDGET: u64 = 16 << 20;
+
+/// `dependents` in `shaders/control/prepare.wgsl`.
+type Dependent = [u32; 4];
+
+/// The windows of all cohorts.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    rows: Vec<Rows>,
+    /// The windows that the GPU has, until a cohort leaves its own.
+    pub(super) made: Option<MadeSeries>,
+}
+
+/// The windows that the GPU has.
+#[derive(Debug)]
+pub(super) struct MadeSeries {
+    pub(super) values: wgpu::Buffer,
+    pub(super) dependents: wgpu::Buffer,
+    pub(super) count: u32,
+    /// For each cohort, what it has.
+    cohorts: Vec<Placed>,
+    /// Steps recorded in all when they were made.
+    recorded: u64,
+}
+
+/// The window of one cohort.
+#[derive(Clone, Copy, Debug, Default)]
+struct Placed {
+    generation: u32,
+    /// The last step that it has.
+    last: u64,
+    /// The place of its rows.
+    rows: usize,
+}
+
+/// The scalars of one rule that depend on the step, for some steps in a row.
+#[derive(Debug)]
+struct Rows {
+    /// Held, so that no other rule has its address.
+    _rule: Arc<dyn Rule>,
+    key: (usize, Option<u64>, Option<u64>),
+    /// The words of a block that they are, each with its numbers, step by step.
+    columns: Vec<(usize, VecDeque<f32>)>,
+    first: u64,
+    len: u64,
+    /// The first step of the windows that were made of them last, and the first behind those.
+    used: Option<(u64, u64)>,
+}
+
+impl Rows {
+    fn new(of: &GroupState, first: u64) -> Self {
+        Self {
+            _rule: Arc::clone(&of.group.rule),
+            key: key(of),
+            columns: columns(of).map(|column| (column, VecDeque::new())).collect(),
+            first,
+            len: 0,
+            used: None,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.len
+    }
+
+    fn add(&mut self, of: &GroupState) {
+        let t = self.end();
+        let scalars = block(of, t, StepArgs { multiplied: 1.0, sums: 0 }, None);
+        for (column, numbers) in &mut self.columns {
+            numbers.push_back(f32::from_bits(scalars[*column]));
+        }
+        self.len += 1;
+    }
+
+    /// Holds the steps up to `end`.
+    fn hold(&mut self, of: &GroupState, end: u64) {
+        if self.columns.is_empty() {
+            self.len = self.len.max(end.saturating_sub(self.first));
+        }
+        while self.end() < end {
+            self.add(of);
+        }
+    }
+
+    fn forget_before(&mut self, first: u64) {
+        let gone = first.saturating_sub(self.first).min(self.len);
+        for (_, numbers) in &mut self.columns {
+            numbers.drain(..gone as usize);
+        }
+        (self.first, self.len) = (self.first + gone, self.len - gone);
+    }
+}
+
+impl Series {
+    /// Makes the windows fit the steps recorded for every cohort, of which at least `skipped` were not taken. True
+    /// if the GPU has others from now on.
+    pub(super) fn refresh(&mut self, model: &Model, skipped: impl Fn(&Cohort) -> u64) -> bool {
+        let running: Vec<(usize, &Cohort)> = (model.cohorts.all().iter().enumerate())
+            .filter(|(_, cohort)| cohort.members > 0)
+            .collect();
+        let state = |cohort: &Cohort| &model.groups[cohort.group];
+        let is_current = |made: &MadeSeries| {
+            running.iter().all(|(number, cohort)| {
+                made.cohorts.get(*number).is_some_and(|placed| {
+                    placed.generation == cohort.generation
+                        && model.steps_of(cohort) <= placed.last
+                        && self.rows[placed.rows].key == key(state(cohort))
+                })
+            })
+        };
+        if let Some(made) = self.made.as_ref().filter(|made| is_current(made)) {
+            // Some rows ahead of time, so that no single step computes many.
+            let more = model.recorded - made.recorded + AHEAD;
+            let mut fed = vec![false; self.rows.len()];
+            for (number, cohort) in &running {
+                let at = made.cohorts[*number].rows;
+                let rows = &mut self.rows[at];
+                let wanted = rows.used.map_or(0, |(_, end)| end + more);
+                if !std::mem::replace(&mut fed[at], true) {
+                    rows.hold(state(cohort), wanted.min(rows.end() + 2));
+                }
+            }
+            return false;
+        }
+        self.make(model, &running, skipped);
+        true
+    }
+
+    /// The rows of a rule that hold step `first`, or begin or end there; new ones, if there are none.
+    fn rows_at(&mut self, of: &GroupState, first: u64) -> usize {
+        let key = key(of);
+        let holds = |rows: &Rows| rows.key == key && (rows.first..=rows.end()).contains(&first);
+        self.rows.iter().position(holds).unwrap_or_else(|| {
+            self.rows.push(Rows::new(of, first));
+            self.rows.len() - 1
+        })
+    }
+
+    /// Forgets rows that are in no window, and steps that are in none and will not be if more turn out to have been
+    /// skipped than was known.
+    fn forget(&mut self, cohorts: &mut [Placed]) {
+        let mut place = 0;
+        let mut places = Vec::with_capacity(self.rows.len());
+        self.rows.retain_mut(|rows| {
+            places.push(place);
+            place += usize::from(rows.used.is_some());
+            if let Some((first, _)) = rows.used {
+                rows.forget_before(first.saturating_sub(BACK));
+            }
+            rows.used.is_some()
+        });
+        for placed in cohorts {
+            placed.rows = places.get(placed.rows).copied().unwrap_or_default();
+        }
+    }
+
+    fn make(
+        &mut self,
+        model: &Model,
+        running: &[(usize, &Cohort)],
+        skipped: impl Fn(&Cohort) -> u64,
+    ) {
+        let clocks = running.iter().map(|(number, cohort)| {
+            let steps = model.steps_of(cohort).max(1);
+            let newest = steps.saturating_sub(skipped(cohort)).max(1);
+            Clocked { number: *number, cohort, of: &model.groups[cohort.group], steps, newest }
+        });
+        let mut clocks: Vec<Clocked<'_>> = clocks.collect();
+        clocks.sort_unstable_by_key(|clock| (key(clock.of), clock.newest));
+        let limits = model.device.limits();
+        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(BUDGET);
+        let (windows, ahead) = windows(&clocks, most / 4);
+
+        self.rows.iter_mut().for_each(|rows| rows.used = None);
+        let mut values: Vec<f32> = Vec::new();
+        let mut dependents: Vec<Dependent> = Vec::new();
+        let mut cohorts = vec![Placed::default(); model.cohorts.all().len()];
+        for Window { first, end, members } in windows {
+            let members = &clocks[members];
+            let Some(Clocked { of, .. }) = members.first() else { continue };
+            let at = self.rows_at(of, first);
+            let rows = &mut self.rows[at];
+            rows.hold(of, end);
+            let used = rows.used.get_or_insert((first, end));
+            *used = (used.0.min(first), used.1.max(end));
+            let (begin, len) = (values.len() as u32, (end - first) as u32);
+            let range = (first - rows.first) as usize..(end - rows.first) as usize;
+            for (_, numbers) in &rows.columns {
+                values.extend(numbers.range(range.clone()));
+            }
+            for Clocked { number, cohort, steps, .. } in members {
+                let last = steps + ahead - 1;
+                cohorts[*number] = Placed { generation: cohort.generation, last, rows: at };
+                for (i, (column, _)) in (0..).zip(&rows.columns) {
+                    let word = (number * BLOCK_WORDS + column) as u32;
+                    let zero = (begin + i * len).wrapping_sub(first as u32);
+                    dependents.push([word, *number as u32, zero, first as u32]);
+                }
+            }
+        }
+        self.forget(&mut cohorts);
+        let table = |label, contents: &[u8]| {
+            // No binding is empty.
+            let contents = if contents.is_empty() { &[0; 16][..] } else { contents };
+            model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some(label),
+                contents,
+                usage: wgpu::BufferUsages::STORAGE,
+            })
+        };
+        self.made = Some(MadeSeries {
+            values: table("wgpu-optim series", bytemuck::cast_slice(&values)),
+            dependents: table("wgpu-optim dependents", bytemuck::cast_slice(&dependents)),
+            count: dependents.len() as u32,
+            cohorts,
+            recorded: model.recorded,
+        });
+    }
+}
+
+/// A cohort, the steps recorded for it, and the most that it can have taken.
+struct Clocked<'a> {
+    number: usize,
+    cohort: &'a Cohort,
+    of: &'a GroupState,
+    steps: u64,
+    newest: u64,
+}
+
+/// Steps that some cohorts, neighbours in a list, may be at: of one rule, so near that they share the numbers.
+struct Window {
+    first: u64,
+    /// The first step that is not in it.
+    end: u64,
+    members: Range<usize>,
+}
+
+/// The windows of cohorts in order, of no more than `most` numbers in all, and how many steps to come each has. They
+/// reach less far back if they have to.
+fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
+    let mut room = BACK + AHEAD;
+    loop {
+        let ahead = AHEAD.min(room / 2).max(1);
+        let back = room.saturating_sub(ahead).max(1);
+        let mut windows: Vec<Window> = Vec::new();
+        let mut numbers = 0;
+        for (i, Clocked { of, newest, .. }) in clocks.iter().enumerate() {
+            let (first, end) = (newest.saturating_sub(back - 1).max(1), newest + ahead);
+            let columns = columns(of).count() as u64;
+            match windows.last_mut() {
+                Some(last) if key(clocks[i - 1].of) == key(of) && first <= last.end => {
+                    numbers += (end - last.end) * columns;
+                    (last.end, last.members.end) = (end, i + 1);
+                }
+                _ => {
+                    numbers += (end - first) * columns;
+                    windows.push(Window { first, end, members: i..i + 1 });
+                }
+            }
+        }
+        if numbers <= most || room <= 1 {
+            return (windows, ahead);
+        }
+        room = room * 3 / 4;
+    }
+}
+
+/// The rule and the options that scalars by the step depend on: groups with the same have the same numbers.
+fn key(of: &GroupState) -> (usize, Option<u64>, Option<u64>) {
+    let rule = Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
+    (rule, of.group.ema.map(f64::to_bits), rate(of).map(f64::to_bits))
+}
+
+/// The learning rate, if scalars by the step depend on it.
+fn rate(of: &GroupState) -> Option<f64> {
+    of.declared.varies().contains(&Varies::StepsAndRate).then_some(of.group.lr)
+}
+
+/// How many scalars of these groups depend on the step.
+pub(crate) fn dependents<'a>(groups: impl Iterator<Item = &'a GroupState>) -> u64 {
+    groups.map(|of| columns(of).count() as u64).sum()
+}
+
+/// The words of a block that depend on the step.
+fn columns(of: &GroupState) -> impl Iterator<Item = usize> {
+    let GroupState { group, declared, .. } = of;
+    let named = |name: &str| DriverScalars::NAMES.iter().position(|other| *other == name);
+    let starts = declared.starts.iter().any(|start| *start != Start::Zero);
+    let driver = [named("ema").filter(|_| group.ema.is_some()), named("first").filter(|_| starts)];
+    let varying = declared.varies().iter().enumerate();
+    let varying = varying.filter(|(_, varies)| **varies != Varies::Never);
+    driver.into_iter().flatten().chain(varying.map(|(i, _)| DRIVER_SCALARS + i))
+}
