@@ -13,6 +13,7 @@ mod entry;
 mod formula;
 #[cfg(feature = "cpu")]
 mod lanes;
+mod lion;
 mod oracle;
 mod registry;
 mod rmsprop;
@@ -36,6 +37,7 @@ pub use rules::*;
 pub mod rules {
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;
+    pub use super::lion::Lion;
     pub use super::rmsprop::RmsProp;
     pub use super::sgd::Sgd;
 }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use approx::relative_eq;
 use support::{Tensors, gpu, ok, slots, tensors};
-use wgpu_optim::{Adagrad, Adam, Group, Optimizer, Reference, RmsProp, Sgd, Trajectory, View};
+use wgpu_optim::{
+    Adagrad, Adam, Group, Lion, Optimizer, Reference, RmsProp, Sgd, Trajectory, View,
+};
 
 /// A golden file and the group that must give the same.
 struct Row {
@@ -79,6 +81,8 @@ fn rows() -> Vec<Row> {
         row("optax_rmsprop", optax(false, 0.0)),
         row("optax_adam", Group::new(1e-2, Adam::optax())),
         row("optax_adamw", adamw(Group::new(1e-2, Adam::optax()))),
+        row("optax_lion", Group::new(1e-2, Lion::default())),
+        row("optax_lion_weight_decay", adamw(Group::new(1e-2, Lion { betas: [0.95, 0.98] }))),
         row("optax_rmsprop_centered", optax(true, 0.0)),
         Row { sign: -1.0, ..row("optax_rmsprop_momentum", optax(false, 0.9)) },
         Row { sign: -1.0, ..row("optax_rmsprop_momentum_lr_schedule", optax(false, 0.9)) },

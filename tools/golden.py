@@ -62,6 +62,7 @@ BASE = {
     "optax.adamw": dict(
         learning_rate=1e-2, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, weight_decay=0.1
     ),
+    "optax.lion": dict(learning_rate=1e-2, b1=0.9, b2=0.99, weight_decay=0.0),
     "optax.rmsprop": dict(learning_rate=1e-2, decay=0.9, eps=1e-8, eps_in_sqrt=True),
     "optax.sgd": dict(learning_rate=1e-3),
     "keras.optimizers.RMSprop": dict(learning_rate=1e-2, rho=0.9, epsilon=1e-7),
@@ -181,6 +182,8 @@ CASES = [
     Case("optax_adam", "optax.adam"),
     Case("optax_adam_eps_root", "optax.adam", eps=0.0, eps_root=1e-16),
     Case("optax_adamw", "optax.adamw"),
+    Case("optax_lion", "optax.lion"),
+    Case("optax_lion_weight_decay", "optax.lion", b1=0.95, b2=0.98, weight_decay=0.1),
     Case("optax_rmsprop", "optax.rmsprop"),
     Case("optax_rmsprop_centered", "optax.rmsprop", centered=True),
     Case("optax_rmsprop_momentum", "optax.rmsprop", momentum=0.9),
@@ -284,10 +287,9 @@ def run_optax(case, trace):
         rates = jax.numpy.asarray(case.rates)
         arguments |= {"learning_rate": lambda count: rates[count]}
     transform = case.constructor(**arguments)
-    adam = "adam" in case.build
     slots = {
-        "mu": "exp_avg" if adam else "grad_avg",
-        "nu": "exp_avg_sq" if adam else "square_avg",
+        "mu": "grad_avg" if "rmsprop" in case.build else "exp_avg",
+        "nu": "square_avg" if "rmsprop" in case.build else "exp_avg_sq",
         "trace": "momentum_buffer",
     }
 
@@ -401,12 +403,19 @@ def adagrad_formula(origin, h, lr, t, p, g, s):
     return p - lr / (1 + (t - 1) * h.get("lr_decay", 0)) * g / (np.sqrt(s["sum"]) + h["eps"])
 
 
+def lion_formula(origin, h, lr, t, p, g, s):
+    update = np.sign(h["beta1"] * s["exp_avg"] + (1 - h["beta1"]) * g)
+    s["exp_avg"] = h["beta2"] * s["exp_avg"] + (1 - h["beta2"]) * g
+    return p - lr * update
+
+
 FORMULA = {
     "adam": adam_formula,
     "adamw": adam_formula,
     "rmsprop": rmsprop_formula,
     "sgd": sgd_formula,
     "adagrad": adagrad_formula,
+    "lion": lion_formula,
 }
 
 
@@ -423,7 +432,7 @@ def replay(case, param, grads, rates):
     params, states = [param], [dict(slots)]
     for t, (grad, rate) in enumerate(zip(grads, rates, strict=True), start=1):
         g = -grad if h.get("maximize") else grad
-        if rule == "adamw":
+        if rule in ("adamw", "lion"):  # decoupled
             param = param * (1 - rate * decay)
         else:
             g = g + decay * param

@@ -1,0 +1,93 @@
+use super::check::check_fraction;
+use super::contract::{Rule, Scalar, Slot};
+use super::entry::{Entry, Variant};
+use super::formula::{At, Formula};
+use crate::error::Error;
+use crate::num::{Number, halves};
+
+/// Lion ([Chen et al. 2023, program 1](https://arxiv.org/abs/2302.06675)).
+///
+/// ```text
+/// direction = sign(β₁ m + (1 − β₁) g)
+/// m ← β₂ m + (1 − β₂) g
+/// ```
+///
+/// State: `exp_avg` (m). The sign of 0 is 0, so that an element without gradients keeps its value. Its authors
+/// take decoupled weight decay, which is the [`Group`](crate::Group)'s, three to ten times AdamW's, at a
+/// learning rate as much smaller.
+///
+/// As `optax.lion` and its authors' PyTorch; PyTorch itself has none.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Lion {
+    /// β₁ and β₂, how much of the average counts in a step and how much of it remains after the step, in
+    /// `[0, 1)`; `[0.9, 0.99]`.
+    pub betas: [f64; 2],
+}
+
+impl Default for Lion {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.99] }
+    }
+}
+
+impl Formula for Lion {
+    // Into the CPU engine's loop, which is vectorized only as one piece.
+    #[inline(always)]
+    fn direction<N: Number>(&self, _: N, g: N, state: &mut [N], _: At) -> N {
+        let [m] = state else { return g };
+        let [beta1, beta2] = self.betas;
+        let sign = m.decayed(beta1, N::scalar(1.0 - beta1) * g).sign();
+        *m = m.decayed(beta2, N::scalar(1.0 - beta2) * g);
+        sign
+    }
+}
+
+impl Rule for Lion {
+    fn name(&self) -> &'static str {
+        "lion"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        ENTRY.wgsl
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::zero("exp_avg")]
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        Vec::new()
+    }
+
+    fn hyper(&self) -> Vec<Scalar> {
+        ["beta1", "beta1_low", "gain1", "beta2", "beta2_low", "gain2"].map(Scalar::fixed).into()
+    }
+
+    fn scalars(&self, _: At, out: &mut [f64]) {
+        let [[beta1, beta1_low], [beta2, beta2_low]] = self.betas.map(halves);
+        let [gain1, gain2] = self.betas.map(|beta| 1.0 - beta);
+        out.copy_from_slice(&[beta1, beta1_low, gain1, beta2, beta2_low, gain2]);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_fraction("lion", "betas[0]", self.betas[0])?;
+        check_fraction("lion", "betas[1]", self.betas[1])
+    }
+}
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "lion",
+    wgsl: include_str!("../../shaders/rule/lion.wgsl"),
+    variants,
+    #[cfg(feature = "cli")]
+    json: super::entry::Json::of::<Lion>(1e-4, true),
+};
+
+fn variants() -> Vec<Variant> {
+    vec![
+        Variant::new(1e-4, Lion::default()),
+        Variant::new(1e-3, Lion { betas: [0.95, 0.98] }).decay(0.1),
+        Variant::new(1e-2, Lion { betas: [0.0, 0.5] }).l2(0.1).maximize(),
+    ]
+}
