@@ -5,8 +5,8 @@
 use support::{gpu, ok};
 use wgpu_optim::verify::{Row, long_run, long_run_of, verify_group};
 use wgpu_optim::{
-    Adagrad, Adam, At, Error, Formula, Group, Number, Optimizer, Rates, RmsProp, Rule, Scalar, Sgd,
-    Slot,
+    Adagrad, Adam, At, Error, Formula, Group, Lion, Number, Optimizer, Rates, RmsProp, Rule,
+    Scalar, Sgd, Slot,
 };
 
 /// A rule with other WGSL than its own formula's.
@@ -127,6 +127,27 @@ fn wrong_sgds_and_adagrads_are_caught() {
     must_fail(dampened(), "hyper.gain * g", "g");
     must_fail(Adagrad::default(), "state[SUM] + g * g", "g * g");
     must_fail(Adagrad::default(), "hyper.scale * g", "g * sign(g)");
+}
+
+/// Either sign is right only where the bound of the sum has 0 in it, which is seldom.
+#[test]
+fn wrong_lions_are_caught() {
+    let of = |beta: u32| {
+        format!("decayed(m, hyper.beta{beta}, hyper.beta{beta}_low, hyper.gain{beta} * g)")
+    };
+    let caught = |from: &str, to: &str| must_fail(Lion::default(), from, to);
+    // β₂ in place of β₁, β₁ in place of β₂.
+    caught(&of(1), &of(2));
+    caught(&of(2), &of(1));
+    // The sign of the old average alone, of the gradient alone, of the new average.
+    caught(&of(1), "m");
+    caught(&of(1), "g");
+    caught(&of(1), "state[EXP_AVG]");
+    // A sign of 0 that is 1, and none at all.
+    caught("return sign_of(", "return select(real(-1.0), real(1.0), real() <= ");
+    caught("return sign_of(", "return (");
+    // An average that is not kept.
+    caught("state[EXP_AVG] = ", "let lost = ");
 }
 
 #[test]
