@@ -74,6 +74,9 @@ fn rows() -> Vec<Row> {
         row("torch_sgd_momentum_lr_schedule", sgd(0.9, 0.0, false)),
         row("torch_adagrad", adagrad()),
         row("torch_adagrad_lr_decay", adagrad().rule(Adagrad { lr_decay: 0.1, ..Adagrad::pytorch() })),
+        row("torch_adagrad_initial_accumulator_value", adagrad().rule(
+            Adagrad { initial_accumulator_value: 0.1, ..Adagrad::pytorch() },
+        )),
         row("torch_adagrad_weight_decay", adagrad().weight_decay(0.1)),
         row("torch_adagrad_maximize", adagrad().maximize(true)),
         // The two forms the project starts from: ε inside the root.

@@ -177,6 +177,11 @@ CASES = [
     Case("torch_sgd_momentum_lr_schedule", "torch.optim.SGD", scheduled=True, momentum=0.9),
     Case("torch_adagrad", "torch.optim.Adagrad"),
     Case("torch_adagrad_lr_decay", "torch.optim.Adagrad", lr_decay=0.1),
+    Case(
+        "torch_adagrad_initial_accumulator_value",
+        "torch.optim.Adagrad",
+        initial_accumulator_value=0.1,
+    ),
     Case("torch_adagrad_weight_decay", "torch.optim.Adagrad", weight_decay=0.1),
     Case("torch_adagrad_maximize", "torch.optim.Adagrad", maximize=True),
     Case("optax_adam", "optax.adam"),
@@ -348,7 +353,7 @@ RUN = {"torch": run_torch, "optax": run_optax, "keras": run_keras}
 
 # The formulas. Each takes the origin, its hyper-parameters under PyTorch's names, the
 # rate, the step's number from 1, the parameter, the gradient and the state's slots by
-# name (zeros at first), and returns the parameter; it updates the slots in place.
+# name (as they start), and returns the parameter; it updates the slots in place.
 
 PYTORCH_NAMES = {
     "learning_rate": "lr",
@@ -429,6 +434,7 @@ def replay(case, param, grads, rates):
         + ["momentum_buffer", "sum"],
         np.zeros_like(param),
     )
+    slots["sum"] = slots["sum"] + h.get("initial_accumulator_value", 0)
     params, states = [param], [dict(slots)]
     for t, (grad, rate) in enumerate(zip(grads, rates, strict=True), start=1):
         g = -grad if h.get("maximize") else grad

@@ -1,5 +1,5 @@
 use super::check::{check_epsilon, check_non_negative};
-use super::contract::{Rule, Scalar, Slot};
+use super::contract::{Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
 use crate::error::Error;
@@ -12,13 +12,16 @@ use crate::num::Number;
 /// direction = g / (√(s + eps_root) + eps) / (1 + (t − 1) lr_decay)
 /// ```
 ///
-/// State: `sum`, from zero. *Differs from PyTorch*: ε stands inside the root by default, and there
-/// is no `initial_accumulator_value`; [`Adagrad::pytorch`] has PyTorch's ε.
+/// State: `sum`, from `initial_accumulator_value`. *Differs from PyTorch*: ε stands inside the root by
+/// default; [`Adagrad::pytorch`] has PyTorch's. PyTorch's state holds the initial value from the beginning,
+/// the one here from the first step on that is taken, and 0 before.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Adagrad {
     /// How much the learning rate falls with each step; `0`.
     pub lr_decay: f64,
+    /// The number that the sum starts at, 0 or more; `0`.
+    pub initial_accumulator_value: f64,
     /// ε outside the root; `0`.
     pub eps: f64,
     /// ε inside the root; `1e-16`.
@@ -27,7 +30,7 @@ pub struct Adagrad {
 
 impl Default for Adagrad {
     fn default() -> Self {
-        Self { lr_decay: 0.0, eps: 0.0, eps_root: 1e-16 }
+        Self { lr_decay: 0.0, initial_accumulator_value: 0.0, eps: 0.0, eps_root: 1e-16 }
     }
 }
 
@@ -63,7 +66,12 @@ impl Rule for Adagrad {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("sum")]
+        // From zero without a word of it in the kernel.
+        let start = match self.initial_accumulator_value {
+            0.0 => Start::Zero,
+            initial => Start::Number(initial),
+        };
+        vec![Slot::starting("sum", start)]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
@@ -84,6 +92,8 @@ impl Rule for Adagrad {
 
     fn check(&self) -> Result<(), Error> {
         check_non_negative("adagrad", "lr_decay", self.lr_decay)?;
+        let initial = self.initial_accumulator_value;
+        check_non_negative("adagrad", "initial_accumulator_value", initial)?;
         check_epsilon("adagrad", self.eps, self.eps_root)
     }
 }
@@ -100,5 +110,6 @@ fn variants() -> Vec<Variant> {
     vec![
         Variant::new(1e-2, Adagrad::default()),
         Variant::new(1e-2, Adagrad { lr_decay: 0.1, ..Adagrad::pytorch() }).l2(0.1),
+        Variant::new(1e-2, Adagrad { initial_accumulator_value: 0.1, ..Adagrad::pytorch() }),
     ]
 }

@@ -1,11 +1,11 @@
 //! A config can express every convention that the library has.
 
-use wgpu_optim::{Adam, Group, Reference, RmsProp};
+use wgpu_optim::{Adagrad, Adam, Group, Reference, RmsProp};
 
 use crate::files::{Files, f32s};
 
 #[test]
-fn kerass_forms_are_those_of_the_library() {
+fn forms_of_pytorch_and_keras_are_those_of_the_library() {
     let rows = [
         (
             r#"{"optimizer": "adam", "eps": 1e-7, "eps_root": 0, "eps_hat": true}"#,
@@ -15,6 +15,10 @@ fn kerass_forms_are_those_of_the_library() {
             r#"{"optimizer": "rmsprop", "alpha": 0.9, "eps_root": 1e-7, "momentum": 0.5,
             "lr_in_momentum": true}"#,
             Group::new(1e-2, RmsProp { momentum: 0.5, ..RmsProp::keras() }),
+        ),
+        (
+            r#"{"optimizer": "adagrad", "eps": 1e-10, "eps_root": 0, "initial_accumulator_value": 0.1}"#,
+            Group::new(1e-2, Adagrad { initial_accumulator_value: 0.1, ..Adagrad::pytorch() }),
         ),
     ];
     let trace = crate::trace();
