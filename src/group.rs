@@ -38,8 +38,6 @@ pub struct Group {
     pub stochastic_rounding: Option<u64>,
     /// The decay d of an average that is kept of each parameter, at least 0 and below 1; `None`: of none.
     pub ema: Option<f64>,
-    /// Whether the largest magnitude of each parameter so far is kept; `false`.
-    pub peak: bool,
 }
 
 impl Group {
@@ -60,7 +58,6 @@ impl Group {
             master: Master::None,
             stochastic_rounding: None,
             ema: None,
-            peak: false,
         }
     }
 

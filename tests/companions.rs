@@ -334,25 +334,3 @@ fn averages_beside_16_bit_state_are_found() {
     };
     assert_eq!(run(false), run(true));
 }
-
-/// The largest magnitude of a parameter is kept beside its state.
-#[test]
-fn the_largest_magnitude_is_kept() {
-    let gpu = gpu();
-    let params = View::f32(&upload(gpu, &[1.0, -5.0, 0.5, 2.0, -0.25]));
-    let grads = View::f32(&upload(gpu, &[-1.0, -1.0, 2.0, 8.0, 0.0]));
-    let mut optimizer = Optimizer::new(&gpu.device);
-    let group = ok(optimizer.add_group(Group { peak: true, ..Group::sgd(1.0) }));
-    ok(optimizer.add_param(group, "w", params, grads));
-    let mut peaks = vec![0.0; 5];
-    let mut numbers = [1.0_f32, -5.0, 0.5, 2.0, -0.25];
-    for _ in 0..3 {
-        gpu.step(&mut optimizer);
-        for ((x, g), peak) in numbers.iter_mut().zip([-1.0, -1.0, 2.0, 8.0, 0.0]).zip(&mut peaks) {
-            *x -= g;
-            *peak = x.abs().max(*peak);
-        }
-    }
-    let view = ok(optimizer.operand("w", "peak")).expect("the magnitudes");
-    assert_eq!(read(gpu, &view), peaks);
-}

@@ -55,7 +55,6 @@ const HOOKS: &[Hook] = &[
     hook!(Clear, "zero", "gradient/zero.wgsl", |spec| spec.clear),
     hook!(Clear, "keep", "gradient/keep.wgsl", |spec| spec.body != Body::Norm),
     hook!(Beside, "copy", "beside/copy.wgsl", |spec| spec.copy.is_some()),
-    hook!(Beside, "peak", "beside/peak.wgsl", |spec| keeps(spec, "peak")),
     hook!(Beside, "ema", "beside/ema.wgsl", |spec| keeps(spec, "ema")),
 ];
 

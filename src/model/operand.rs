@@ -151,16 +151,6 @@ pub(crate) const OPERANDS: &[Operand] = &[
         code: |_| Code::Plain(Format::F32),
         access: |_| Access::ReadWrite,
     },
-    // The largest magnitude that the parameter has had.
-    Operand {
-        name: "peak",
-        option: Some(|group| group.peak),
-        each: |spec| usize::from(keeps(spec, "peak")),
-        home: Home::Slab,
-        place: Place::With(STATE),
-        code: |_| Code::Plain(Format::F32),
-        access: |_| Access::ReadWrite,
-    },
     // A copy of the parameter, in fewer bits.
     Operand {
         name: "copy",
