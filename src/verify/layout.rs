@@ -147,10 +147,10 @@ impl Layout {
         Ok(())
     }
 
-    /// Parameters and gradients in one buffer.
+    /// Parameters and gradients in one buffer, 256 bytes apart as bindings of two formats have to begin.
     fn shared(&mut self, gpu: &Gpu) -> Result<(), Error> {
         let buffer = self.buffer(gpu, 1502 * WORD)?;
-        for (at, grad_at, len) in [(3, 307, 300), (610, 700, 77), (1024, 1280, 220)] {
+        for (at, grad_at, len) in [(3, 323, 300), (643, 770, 77), (1024, 1280, 220)] {
             let [param, grad] = [(at, 0), (grad_at, 1)].map(|(at, role): (u64, usize)| {
                 let format = self.formats[role];
                 // What is smaller than a word begins in the middle of one.
