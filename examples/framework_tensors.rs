@@ -7,7 +7,7 @@ use wgpu_optim::headless::Gpu;
 use wgpu_optim::wgpu;
 use wgpu_optim::{Error, Group, Optimizer, ParamId, RmsProp, View};
 
-/// What a framework hands out: a buffer, and where in it, in bytes.
+/// A tensor as a framework hands it out: a buffer, and a place in it, in bytes.
 struct Tensor<'a> {
     page: &'a wgpu::Buffer,
     offset: u64,

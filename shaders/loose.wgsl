@@ -1,19 +1,2 @@
-// One invocation works on four neighbouring elements, whose gradients may begin anywhere.
-alias real = vec4<f32>;
-alias real_bits = vec4<u32>;
-
-// The step from one index of a gradient to the next: gradients are counted in elements.
+// The step from one index of a gradient to the next: gradients, which may begin anywhere, are counted in elements.
 const GRAD_STRIDE = 4u;
-
-// The numbers of the elements that the `i`th `real` holds.
-fn elements(i: u32) -> real_bits {
-    return 4u * i + vec4(0u, 1u, 2u, 3u);
-}
-
-fn total(x: real) -> f32 {
-    return (x.x + x.y) + (x.z + x.w);
-}
-
-fn highest(x: real_bits) -> u32 {
-    return max(max(x.x, x.y), max(x.z, x.w));
-}

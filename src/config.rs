@@ -32,12 +32,12 @@ fn known(json: &Json) -> Result<Map<String, Value>, serde_json::Error> {
     Ok(known)
 }
 
-/// What a CONFIG object describes.
+/// The optimizer that a CONFIG object describes.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The one group of all parameters.
     pub group: Group,
-    /// What is to happen to gradients.
+    /// The treatment of gradients.
     pub control: Control,
     /// Recorded gradients that make up a step's; 1.
     pub accumulate: u32,
@@ -140,7 +140,7 @@ fn assemble(entry: &rule::Entry, mut values: Map<String, Value>) -> Result<Confi
     Ok(Config { group, control, accumulate })
 }
 
-/// What a step makes of several gradients.
+/// The words for what a step makes of several gradients.
 const ACCUMULATIONS: [(&str, Accumulation); 2] =
     [("mean", Accumulation::Mean), ("sum", Accumulation::Sum)];
 
@@ -151,7 +151,7 @@ const MOST_ADDED: u64 = 1 << 24;
 const MASTERS: [(&str, Master); 3] =
     [("none", Master::None), ("remainder", Master::Remainder), ("f32", Master::F32)];
 
-/// What `value` must be, if it is none of these words.
+/// The words that `value` may be, if it is none of them.
 fn one_of(value: &Value, words: &[&str]) -> Option<String> {
     let known = words.iter().any(|word| value == word);
     let quoted = || words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>();

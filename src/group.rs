@@ -142,7 +142,7 @@ impl Group {
     /// ema ← ema + (p − ema) · (1 − d) / (1 − dᵗ)
     /// ```
     ///
-    /// That is `d · ema + (1 − d) · p` from zero, divided by `1 − dᵗ`, which takes out the bias towards
+    /// The average is `d · ema + (1 − d) · p` from zero, divided by `1 − dᵗ`, which takes out the bias towards
     /// zero as in ADAM (Kingma & Ba 2015, section 3): the first step gives the parameter itself.
     /// [`Optimizer::ema`](crate::Optimizer::ema) is where it lies. 16-bit parameters are averaged as they
     /// are stored, those with a master as that is.

@@ -12,7 +12,7 @@ const STAGING: u64 = 64 << 20;
 /// An adapter with a device and its queue.
 #[derive(Clone, Debug)]
 pub struct Gpu {
-    /// What runs the kernels.
+    /// The adapter that runs the kernels.
     pub adapter: wgpu::Adapter,
     /// Made with the adapter's own limits and no features.
     pub device: wgpu::Device,
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What buffers made here can be used for.
+/// The usages of every buffer made here.
 const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
@@ -306,7 +306,7 @@ pub fn describe(info: &wgpu::AdapterInfo) -> String {
     format!("{} ({}{driver}, {kind})", info.name, info.backend)
 }
 
-/// What to say, and to install, where there is no adapter.
+/// The message where there is no adapter: the reason, and the package to install.
 pub fn no_adapter() -> String {
     let only = std::env::var("WGPU_BACKEND").map_or(String::new(), |value| {
         format!(" (WGPU_BACKEND is `{value}`; it may name vulkan, metal, dx12 or gl: unset it to try all)")

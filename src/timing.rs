@@ -27,7 +27,7 @@ struct Timestamps {
 }
 
 impl Clock {
-    /// Of `adapter`, with timestamps if it has them.
+    /// Makes a clock of `adapter`, with timestamps if it has them.
     ///
     /// # Errors
     /// If the adapter refuses a device.

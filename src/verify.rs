@@ -23,7 +23,7 @@ use crate::group::{Group, all_groups};
 use crate::headless::Gpu;
 use crate::optimizer::Optimizer;
 
-/// What [`verify`] found on one adapter.
+/// The findings of [`verify`] on one adapter.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The adapter, its driver, and whether it is software.
@@ -44,7 +44,7 @@ impl Report {
     }
 }
 
-/// What came of one group: a rule with its options.
+/// The findings for one group: a rule with its options.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The rule, its switches and its kind of weight decay; several rows may share it.
@@ -53,7 +53,7 @@ pub struct Row {
     pub rule: String,
     /// Numbers compared: elements × steps × what a step writes of each.
     pub compared: u64,
-    /// Of those, the numbers of which WGSL promises nothing, as after a division by a subnormal.
+    /// The numbers among them of which WGSL promises nothing, as after a division by a subnormal.
     pub unbounded: u64,
     /// The worst |Δ| / bound of the parameter, of each slot, and of what else the step writes.
     pub worst: Vec<Worst>,

@@ -19,7 +19,7 @@ const WHITE: f32 = 16.0;
 pub(crate) struct Digits {
     /// Pixel after pixel, image after image, each from 0 to 1.
     pub(crate) images: Vec<f32>,
-    /// What each image shows.
+    /// The digit that each image shows.
     pub(crate) labels: Vec<u32>,
     /// Which images the network learns from: four in five.
     pub(crate) train: Range<u32>,
@@ -81,7 +81,7 @@ pub(crate) struct Batch {
 pub(crate) struct Schedule {
     /// The training images once for each epoch, each time in another order, then the test images.
     pub(crate) order: Vec<u32>,
-    /// What is worked on at once: the mini-batches of every epoch, then all test images.
+    /// The images that are worked on at once: the mini-batches of every epoch, then all test images.
     pub(crate) batches: Vec<Batch>,
     pub(crate) epochs: usize,
 }

@@ -35,7 +35,7 @@ use network::Network;
 use options::{Options, USAGE};
 use sweep::{OPTIMIZERS, Series, half_decades, sweep};
 
-/// What may go wrong is told, not handled.
+/// A result whose error is told, not handled.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 /// Images in a mini-batch.

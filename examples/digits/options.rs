@@ -20,7 +20,7 @@ usage: digits [--out DIR] [--quick] [--precision f32|bf16|f16] [--clip MAX_NORM]
                          dynamic; 1 if not given
   --help                 this text";
 
-/// What was asked for.
+/// The options that were asked for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) out: PathBuf,

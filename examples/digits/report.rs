@@ -62,7 +62,7 @@ pub(crate) fn ranges(all: &[Series]) -> String {
     format!("Rates at which each optimizer reaches {} of its best\n\n{lines}", share())
 }
 
-/// What the numbers say of the first optimizer, which has one rate for all parameters and no memory,
+/// The verdict of the numbers on the first optimizer, which has one rate for all parameters and no memory,
 /// and of each of the others, which adapt.
 pub(crate) fn conclusion(all: &[Series]) -> String {
     let Some((plain, adaptive)) = all.split_first() else {

@@ -12,7 +12,7 @@ use super::network::{Network, Score};
 /// A rule with its defaults, given the learning rate.
 type AtRate = fn(f64) -> Group;
 
-/// What is compared, by name.
+/// The optimizers that are compared, by name.
 pub(crate) const OPTIMIZERS: [(&str, AtRate); 3] =
     [("SGD", Group::sgd), ("RMSProp", Group::rmsprop), ("ADAM", Group::adam)];
 

@@ -38,7 +38,7 @@ impl Controller {
     /// Before the first step.
     ///
     /// # Errors
-    /// What [`Control::check`] finds.
+    /// Every error of [`Control::check`].
     pub fn new(control: Control) -> Result<Self, Error> {
         control.check()?;
         let scale = control.loss_scale.initial();
@@ -126,7 +126,7 @@ impl Controller {
         }
     }
 
-    /// What came of the last step; the first parameter with an Inf or NaN is called by `names`.
+    /// The statistics of the last step; the first parameter with an Inf or NaN is called by `names`.
     pub fn stats(&self, names: &[&str]) -> Stats {
         Stats {
             norm: self.norm,

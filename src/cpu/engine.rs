@@ -45,7 +45,7 @@ impl Cpu {
     /// State for a parameter of `len` elements, all zero.
     ///
     /// # Errors
-    /// What [`Group::check`] finds.
+    /// Every error of [`Group::check`].
     pub fn new(group: &Group, len: usize) -> Result<Self, Error> {
         group.check()?;
         let state = vec![0.0; len * group.rule.slots().len()];

@@ -31,7 +31,7 @@ impl Reference<f64> {
     /// A parameter at its initial value, with all state zero.
     ///
     /// # Errors
-    /// What [`Group::check`] finds.
+    /// Every error of [`Group::check`].
     pub fn new(group: &Group, param: &[f64]) -> Result<Self, Error> {
         Self::starting(group, param, 0.0)
     }
@@ -45,7 +45,7 @@ impl<N: Evaluate> Reference<N> {
     /// The same in another arithmetic, from its own zero.
     ///
     /// # Errors
-    /// What [`Group::check`] finds.
+    /// Every error of [`Group::check`].
     pub fn starting(group: &Group, param: &[N], zero: N) -> Result<Self, Error> {
         group.check()?;
         let state = vec![zero; param.len() * group.rule.slots().len()];

@@ -38,6 +38,9 @@ macro_rules! join {
 pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
     let spec = &kernel.spec;
     let mut text = Text::default();
+    if kernel.width != Width::Scalar {
+        join!(text, "quad.wgsl");
+    }
     match kernel.width {
         Width::Vec4 => join!(text, "vec4.wgsl"),
         Width::Loose => join!(text, "loose.wgsl"),

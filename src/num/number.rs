@@ -59,6 +59,50 @@ pub trait Number:
     fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self;
 }
 
+/// The operations that floats of both widths have in common, in one text.
+///
+/// Every function is part of the CPU engine's loop, which is vectorized only as one piece.
+macro_rules! in_common {
+    () => {
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            self.sqrt()
+        }
+
+        #[inline(always)]
+        fn abs(self) -> Self {
+            self.abs()
+        }
+
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            if other <= self { self } else { other }
+        }
+
+        #[inline(always)]
+        fn sign(self) -> Self {
+            if self > 0.0 {
+                1.0
+            } else if self < 0.0 {
+                -1.0
+            } else {
+                self
+            }
+        }
+
+        #[inline(always)]
+        fn clamp(self, low: Self, high: Self) -> Self {
+            let raised = if self < low { low } else { self };
+            if raised > high { high } else { raised }
+        }
+
+        #[inline(always)]
+        fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self {
+            if self >= bound { then } else { otherwise }
+        }
+    };
+}
+
 impl Number for f64 {
     fn scalar(x: f64) -> Self {
         x
@@ -68,39 +112,9 @@ impl Number for f64 {
         keep * self + new
     }
 
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-
-    fn abs(self) -> Self {
-        self.abs()
-    }
-
-    fn max(self, other: Self) -> Self {
-        if other <= self { self } else { other }
-    }
-
-    fn sign(self) -> Self {
-        if self > 0.0 {
-            1.0
-        } else if self < 0.0 {
-            -1.0
-        } else {
-            self
-        }
-    }
-
-    fn clamp(self, low: Self, high: Self) -> Self {
-        let raised = if self < low { low } else { self };
-        if raised > high { high } else { raised }
-    }
-
-    fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self {
-        if self >= bound { then } else { otherwise }
-    }
+    in_common!();
 }
 
-// Every function is part of the CPU engine's loop, which is vectorized only as one piece.
 impl Number for f32 {
     #[inline(always)]
     fn scalar(x: f64) -> Self {
@@ -113,42 +127,7 @@ impl Number for f32 {
         high * self + (low * self + new)
     }
 
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-
-    #[inline(always)]
-    fn abs(self) -> Self {
-        self.abs()
-    }
-
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        if other <= self { self } else { other }
-    }
-
-    #[inline(always)]
-    fn sign(self) -> Self {
-        if self > 0.0 {
-            1.0
-        } else if self < 0.0 {
-            -1.0
-        } else {
-            self
-        }
-    }
-
-    #[inline(always)]
-    fn clamp(self, low: Self, high: Self) -> Self {
-        let raised = if self < low { low } else { self };
-        if raised > high { high } else { raised }
-    }
-
-    #[inline(always)]
-    fn select_ge(self, bound: Self, then: Self, otherwise: Self) -> Self {
-        if self >= bound { then } else { otherwise }
-    }
+    in_common!();
 }
 
 /// Both halves of a factor that the kernel takes as `x` and `x_low`. The first lies below `x`, so that

@@ -131,7 +131,7 @@ impl Optimizer {
             let words: Vec<u32> =
                 range.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
             let (head, clocks) = words.split_at(ControllerWords::NAMES.len());
-            let head = ControllerWords::of(std::array::from_fn(|i| head[i]));
+            let head = ControllerWords::from(std::array::from_fn(|i| head[i]));
             if head.looked == 0 {
                 return Err(nothing());
             }

@@ -20,6 +20,12 @@ macro_rules! words {
                 [$(self.$member),*]
             }
         }
+
+        impl From<[u32; $name::NAMES.len()]> for $name {
+            fn from([$($member),*]: [u32; $name::NAMES.len()]) -> Self {
+                Self { $($member),* }
+            }
+        }
     };
 }
 
@@ -51,36 +57,6 @@ pub(crate) const ROW_WORDS: usize = 4;
 pub(crate) const NONE: u32 = u32::MAX;
 
 impl ControllerWords {
-    /// The words that were read back.
-    pub(crate) fn of(words: [u32; Self::NAMES.len()]) -> Self {
-        let [
-            scale,
-            growth_tracker,
-            steps,
-            skipped,
-            norm,
-            coefficient,
-            found_inf,
-            looked,
-            start,
-            overrun,
-            ..,
-        ] = words;
-        Self {
-            scale,
-            growth_tracker,
-            steps,
-            skipped,
-            norm,
-            coefficient,
-            found_inf,
-            looked,
-            start,
-            overrun,
-            ..Self::default()
-        }
-    }
-
     /// Before the first step.
     pub(crate) fn new(control: &Control, start: u32) -> Self {
         let scale = (control.loss_scale.initial() as f32).to_bits();

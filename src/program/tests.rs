@@ -1,4 +1,4 @@
-//! What launches bind, for tests of the optimizer.
+//! The bindings of launches, for tests of the optimizer.
 
 use std::ops::Range;
 
@@ -36,7 +36,7 @@ fn launches(pass: &Pass) -> impl Iterator<Item = &Recordable> {
     pass.launches.iter().filter(|launch| launch.is_ready())
 }
 
-/// What a launch binds for operands, and beside them.
+/// The bindings of a launch, those of operands first.
 fn bindings(launch: &Recordable) -> Vec<Binding> {
     let variables = launch.kernel.variables();
     let written = |binding: u32| {

@@ -9,7 +9,7 @@ use crate::error::Error;
 pub(crate) struct Declared {
     /// How many scalars the rule has.
     pub(crate) scalars: usize,
-    /// What each depends on.
+    /// The dependence of each scalar.
     varies: [Varies; MAX_SCALARS],
     /// Where each slot starts.
     pub(crate) starts: [Start; MAX_SLOTS],
@@ -30,7 +30,7 @@ impl Declared {
         Self { scalars: hyper.len().min(MAX_SCALARS), varies, starts }
     }
 
-    /// What each scalar depends on.
+    /// The dependence of each scalar.
     pub(crate) fn varies(&self) -> &[Varies] {
         &self.varies[..self.scalars]
     }

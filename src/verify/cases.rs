@@ -1,4 +1,4 @@
-//! What is verified: every rule, and everything else there is with some rule.
+//! The cases that are verified: every rule, and everything else there is with some rule.
 
 use super::groups;
 use crate::control::{Control, LossScale, Norm};
@@ -18,7 +18,7 @@ pub struct Case {
     pub grad: Format,
     /// How copies of f32 parameters are, if there are any.
     pub copy: Option<Format>,
-    /// What happens to gradients; with `skip_nonfinite` some are Inf.
+    /// The treatment of gradients; with `skip_nonfinite` some are Inf.
     pub control: Control,
     /// Gradients that are added up for most steps; 0: none are.
     pub accumulate: u32,
@@ -42,7 +42,7 @@ impl Case {
         [self.param, self.grad, self.group.state_format]
     }
 
-    /// What a parameter is rounded from.
+    /// The number that a parameter is rounded from.
     pub(super) fn master(&self) -> Master {
         self.group.master.of("", self.param).unwrap_or_default()
     }
@@ -53,7 +53,7 @@ impl Case {
         if self.is_plain() { [150, 6] } else { [30, 2] }
     }
 
-    /// What is compared.
+    /// The names of the numbers that are compared.
     pub(super) fn compared(&self) -> impl Iterator<Item = &'static str> {
         let beside = [("ema", self.group.ema.is_some()), ("copy", self.copy.is_some())];
         let beside = beside.into_iter().filter(|(_, is)| *is).map(|(what, _)| what);
@@ -110,7 +110,7 @@ pub fn cases() -> Vec<Case> {
 
 type Change = fn(Case) -> Case;
 
-/// What a step can do beside the rule, alone and together.
+/// The options of a step beside the rule, alone and together.
 fn besides() -> Vec<Change> {
     const F16: Format = Format::F16;
     const BF16: Format = Format::Bf16;

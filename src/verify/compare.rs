@@ -12,11 +12,11 @@ use crate::rule::MAX_SLOTS;
 /// How far a norm, a coefficient or a sum's share may be off, relative: `docs/NUMERICS.md` derives it.
 const COEFFICIENT: f64 = 64.0 / (1_u64 << 24) as f64;
 
-/// What the rules are to see of gradients, in f64 and with the bound of what a kernel makes of them.
+/// The gradients as rules are to see them, in f64 and with the bound of what a kernel makes of them.
 pub(super) struct Seen {
     case: Case,
     controller: Controller,
-    /// What was added up, view by view, if several were.
+    /// The gradients that were added up, view by view, if several were.
     sums: Vec<Vec<OneStep>>,
 }
 
@@ -188,7 +188,7 @@ impl Step<'_> {
     }
 }
 
-/// What a parameter shows of its master.
+/// The part of a master that its parameter shows.
 fn rounded(master: Master, format: Format, whole: f32) -> f32 {
     match master {
         Master::Remainder => f32::from_bits((whole.to_bits() + 0x8000) & 0xffff_0000),

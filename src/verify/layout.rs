@@ -14,16 +14,16 @@ pub(super) struct Layout {
     pub(super) spots: Vec<Spot>,
     /// Every buffer once.
     buffers: Vec<wgpu::Buffer>,
-    /// Of parameters and of gradients.
+    /// The formats of parameters and of gradients.
     formats: [Format; 2],
-    /// Of copies, and each buffer of parameters with that of its copies.
+    /// The format of copies, and each buffer of parameters with that of its copies.
     copies: (Option<Format>, Vec<[wgpu::Buffer; 2]>),
     master: Master,
     /// How many slots a parameter has.
     slots: usize,
 }
 
-/// What an optimizer keeps of a spot.
+/// The numbers that an optimizer keeps of a spot.
 pub(super) struct Kept {
     slots: Vec<View>,
     master: Option<View>,
@@ -36,11 +36,11 @@ impl Kept {
     }
 }
 
-/// What the buffers held at some moment.
+/// The contents of the buffers at some moment.
 pub(super) struct Snapshot {
     /// The bytes of each buffer.
     buffers: Vec<Vec<u8>>,
-    /// What is kept of each spot, in the order of [`Kept::views`].
+    /// The numbers that are kept of each spot, in the order of [`Kept::views`].
     kept: Vec<Vec<Vec<f32>>>,
 }
 
@@ -153,7 +153,7 @@ impl Layout {
         for (at, grad_at, len) in [(3, 323, 300), (643, 770, 77), (1024, 1280, 220)] {
             let [param, grad] = [(at, 0), (grad_at, 1)].map(|(at, role): (u64, usize)| {
                 let format = self.formats[role];
-                // What is smaller than a word begins in the middle of one.
+                // A number smaller than a word begins in the middle of one.
                 let offset = at * WORD + WORD % (WORD / 2 + format.bytes());
                 View { offset, len, ..View::whole(&buffer, format) }
             });

@@ -77,7 +77,7 @@ impl Counted {
     }
 }
 
-/// What may change before a step, and how.
+/// A change that may happen before a step: its name, and how it is made.
 type Change = (&'static str, fn(&mut Counted, u64));
 
 fn changes() -> Vec<Change> {

@@ -27,7 +27,7 @@ fn liars() -> Vec<(&'static str, Foreign<Adam>)> {
             "whether the text is one",
             Foreign { wgsl: |i, own| if i == 0 { own } else { "?" }, ..new() },
         ),
-        // Whoever counts slots and scalars before they are used may ask twice.
+        // A caller that counts slots and scalars before they are used may ask twice.
         (
             "the slots",
             Foreign {

@@ -34,7 +34,7 @@ impl Tensor {
     }
 }
 
-/// What replay has written.
+/// The file that replay has written.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Out {
     pub(crate) tensors: BTreeMap<String, Tensor>,

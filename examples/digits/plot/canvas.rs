@@ -20,7 +20,7 @@ const SIZE: [u32; 2] = [1200, 760];
 /// mean of nine pixels has.
 const SCALE: u32 = 3;
 
-/// What is written and ruled.
+/// The color of text and of rulings.
 pub(super) const INK: RGBColor = RGBColor(0x2b, 0x2f, 0x36);
 const FAINT_INK: RGBColor = RGBColor(0x6b, 0x72, 0x7d);
 

@@ -28,7 +28,7 @@ struct Batch {
 }
 @group(0) @binding(0) var<uniform> batch: Batch;
 
-// What the loss on the way back, and with it every gradient, is multiplied by.
+// The factor of the loss on the way back, and with it of every gradient.
 @group(0) @binding(1) var<storage, read> loss_scale: f32;
 
 const WORKGROUP_SIZE = 64u;

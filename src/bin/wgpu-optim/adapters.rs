@@ -22,7 +22,7 @@ pub(crate) fn run(as_json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What matters of an adapter.
+/// The properties of an adapter that matter here.
 struct Row {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,

@@ -13,7 +13,7 @@ use wgpu_optim::{Cpu, Group, Optimizer, View, rule};
 
 use crate::{Failure, progress};
 
-/// What to measure.
+/// The choice of measurements.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// A part of the adapter's name, driver or backend.

@@ -58,7 +58,7 @@ enum Command {
     Bench(bench::Options),
 }
 
-/// What went wrong, in words for the person at the terminal.
+/// An error in words for the person at the terminal.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        // Whoever read our output has seen enough.
+        // The reader of the output has seen enough.
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::from(2),
         Err(failure) => {
             eprintln!("wgpu-optim: {failure}");

@@ -261,7 +261,7 @@ fn upload(
         at += bytes.len() as u64;
         in_flight += bytes.len() as u64;
         if in_flight >= IN_FLIGHT && waited.is_ok() {
-            // What is written waits in memory for the next submission.
+            // Written data waits in memory for the next submission.
             gpu.queue.submit([]);
             waited = gpu.wait();
             in_flight = 0;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a workgroup sums up: its first element in the gradient, how many, and whether they are single ones.
+/// The share of a workgroup in a sum: its first element in the gradient, how many, and whether they are single ones.
 type Part = (u64, u64, bool);
 
 /// The parts of a gradient at `at`, and the widths that there are.

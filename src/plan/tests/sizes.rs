@@ -98,7 +98,7 @@ fn a_view_longer_than_a_binding_is_cut() {
         (launch.width, u64::from(launch.chunks[0].length) * launch.width.elements())
     });
     let lengths: Vec<_> = lengths.collect();
-    // What a binding of 128 MiB that starts one alignment early can hold, the rest, and the ends.
+    // The pieces: as many as a binding of 128 MiB that starts one alignment early can hold, the rest, and the ends.
     let most = (128 << 20 >> 2) - 64;
     let body = 40_000_000 - 4;
     assert_eq!(

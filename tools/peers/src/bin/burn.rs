@@ -28,7 +28,7 @@ const LR: f64 = 1e-3;
 /// Steps before anything is timed: shaders are compiled, fusions found, memory pools filled.
 const WARM_UP: usize = 20;
 
-/// What both sides step.
+/// The tensors that both sides step.
 #[derive(Clone, Copy)]
 struct Shape {
     tensors: usize,
