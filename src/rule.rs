@@ -31,6 +31,7 @@ pub use formula::{At, Formula, MAX_SLOTS};
 pub use lanes::Lanes;
 pub use oracle::Oracle;
 pub use registry::ALL;
+pub(crate) use registry::is_of_this_crate;
 pub use rules::*;
 
 /// The rules this crate ships.

@@ -1,10 +1,12 @@
 //! Parameters and groups, as they last.
 
+use std::sync::Arc;
+
 use super::operand::asked;
 use super::spec::RuleKey;
 use crate::group::Group;
 use crate::num::{Format, Master};
-use crate::rule::Declared;
+use crate::rule::{self, Declared};
 use crate::view::View;
 
 /// A group, and the steps recorded for it.
@@ -13,12 +15,21 @@ pub(crate) struct GroupState {
     pub(crate) group: Group,
     /// The declarations of the group's rule.
     pub(crate) declared: Declared,
+    /// The rule's options as text, if the rule is a type of this crate: rules of one text have the same scalars.
+    pub(crate) options: Option<Arc<str>>,
     pub(crate) recorded: u64,
 }
 
 impl GroupState {
     pub(crate) fn new(group: Group, recorded: u64) -> Self {
-        Self { declared: Declared::of(&*group.rule), group, recorded }
+        let rule = &*group.rule;
+        let options = rule::is_of_this_crate(rule).then(|| format!("{rule:?}").into());
+        Self { declared: Declared::of(rule), options, group, recorded }
+    }
+
+    /// The same groups with other options, and the same rule.
+    pub(crate) fn with(&self, group: Group) -> Self {
+        Self { group, ..self.clone() }
     }
 }
 

@@ -52,14 +52,16 @@ impl Optimizer {
     /// the old, [`Error::OtherStateFormat`] if it is to store them otherwise; then the group stays as
     /// it was.
     pub fn set_group(&mut self, id: GroupId, group: Group) -> Result<(), Error> {
-        let old = &self.state_of(id)?.group;
-        if Arc::ptr_eq(&old.rule, &group.rule) {
+        let old_state = self.state_of(id)?;
+        let old = &old_state.group;
+        let same_rule = Arc::ptr_eq(&old.rule, &group.rule);
+        if same_rule {
             group.check_options()?;
         } else {
             group.check()?;
         }
         let old_kind = &self.model.kinds[id.index];
-        let kind = match Arc::ptr_eq(&old.rule, &group.rule) {
+        let kind = match same_rule {
             true => GroupKind::with(&group, old_kind.rule.clone()),
             false => GroupKind::of(&group),
         };
@@ -87,8 +89,10 @@ impl Optimizer {
             }
             self.check_rule(&kind.rule)?;
         }
-        let recorded = self.model.groups[id.index].recorded;
-        let state = GroupState::new(group, recorded);
+        let state = match same_rule {
+            true => old_state.with(group),
+            false => GroupState::new(group, old_state.recorded),
+        };
         if self.model.cohorts.is_counted() {
             self.check_dependents(Some((id.index, &state)), &[])?;
         }

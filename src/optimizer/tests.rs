@@ -1,4 +1,4 @@
-//! What programs bind, over random layouts on a device that computes nothing: wgpu validates what it can.
+//! The bindings of programs over random layouts, on a device that computes nothing: wgpu validates what it can.
 
 use proptest::prelude::*;
 use support::noop::device;
@@ -157,11 +157,11 @@ fn scalars_by_the_step_take_no_more_than_16_mib() {
         let control = Control { skip_nonfinite: true, ..Control::default() };
         optimizer.set_control(control).unwrap_or_else(|e| panic!("{e}"));
         let mut room = Room::new(&device);
-        let falling = || Adagrad { lr_decay: 0.1, ..Adagrad::default() };
+        let falling = |i| Adagrad { lr_decay: 0.1 + f64::from(i) / 1e5, ..Adagrad::default() };
         let mut groups = Vec::new();
         for i in 0..count {
             let group =
-                optimizer.add_group(Group::new(0.1, falling())).unwrap_or_else(|e| panic!("{e}"));
+                optimizer.add_group(Group::new(0.1, falling(i))).unwrap_or_else(|e| panic!("{e}"));
             let views = [(0, 0, false, 0), (1, 0, false, 0)].map(|place| room.view(place, 3));
             let [param, grad] = views;
             let added = optimizer.add_param(group, &i.to_string(), param, grad);
@@ -177,6 +177,32 @@ fn scalars_by_the_step_take_no_more_than_16_mib() {
             assert!(bytes > 0 && bytes <= 16 << 20, "{count} groups at {steps}: {bytes} bytes");
         }
     }
+}
+
+/// Groups of one rule of this crate with the same options share their scalars, whatever learning rate each has.
+#[test]
+fn equal_rules_share_scalars_by_the_step() {
+    let (device, _queue) = device(wgpu::Limits::default());
+    let bytes = |rules: &[f64]| {
+        let mut optimizer = Optimizer::new(&device);
+        let control = Control { skip_nonfinite: true, ..Control::default() };
+        optimizer.set_control(control).unwrap_or_else(|e| panic!("{e}"));
+        let mut room = Room::new(&device);
+        for (i, lr_decay) in (0_u8..).zip(rules) {
+            let rule = Adagrad { lr_decay: *lr_decay, ..Adagrad::default() };
+            let group = Group::new(0.1 + f64::from(i), rule);
+            let group = optimizer.add_group(group).unwrap_or_else(|e| panic!("{e}"));
+            let views = [(0, 0, false, 0), (1, 0, false, 0)].map(|place| room.view(place, 3));
+            let [param, grad] = views;
+            let added = optimizer.add_param(group, &i.to_string(), param, grad);
+            added.unwrap_or_else(|e| panic!("{e}"));
+        }
+        step(&device, &mut optimizer, false);
+        optimizer.program.series_bytes()
+    };
+    let one = bytes(&[0.1]);
+    assert_eq!(bytes(&[0.1, 0.1, 0.1]), one);
+    assert_eq!(bytes(&[0.1, 0.2, 0.1]), 2 * one);
 }
 
 /// A first parameter of more than a quarter as many elements as the largest buffer has bytes is no reason to begin

@@ -15,7 +15,7 @@ use super::scalars::{StepArgs, block};
 use crate::group::{DRIVER_SCALARS, DriverScalars};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{Cohort, GroupState, Model};
-use crate::rule::{Rule, Start, Varies};
+use crate::rule::{Start, Varies};
 
 /// Steps that may have been skipped, at most, before the window's first is too late.
 pub(crate) const BACK: u64 = 8192;
@@ -62,9 +62,8 @@ struct Placed {
 /// The scalars of one rule that depend on the step, for some steps in a row.
 #[derive(Debug)]
 struct Rows {
-    /// Held, so that no other rule has its address.
-    _rule: Arc<dyn Rule>,
-    key: (usize, Option<u64>, Option<u64>),
+    /// A group with these numbers. Its rule is held, so that no other rule has its address.
+    of: GroupState,
     /// The words of a block that they are, each with its numbers, step by step.
     columns: Vec<(usize, VecDeque<f32>)>,
     first: u64,
@@ -76,8 +75,7 @@ struct Rows {
 impl Rows {
     fn new(of: &GroupState, first: u64) -> Self {
         Self {
-            _rule: Arc::clone(&of.group.rule),
-            key: key(of),
+            of: of.clone(),
             columns: columns(of).map(|column| (column, VecDeque::new())).collect(),
             first,
             len: 0,
@@ -130,7 +128,7 @@ impl Series {
                 made.cohorts.get(*number).is_some_and(|placed| {
                     placed.generation == cohort.generation
                         && model.steps_of(cohort) <= placed.last
-                        && self.rows[placed.rows].key == key(state(cohort))
+                        && key(&self.rows[placed.rows].of) == key(state(cohort))
                 })
             })
         };
@@ -155,7 +153,8 @@ impl Series {
     /// The rows of a rule that hold step `first`, or begin or end there; new ones, if there are none.
     fn rows_at(&mut self, of: &GroupState, first: u64) -> usize {
         let key = key(of);
-        let holds = |rows: &Rows| rows.key == key && (rows.first..=rows.end()).contains(&first);
+        let holds =
+            |rows: &Rows| self::key(&rows.of) == key && (rows.first..=rows.end()).contains(&first);
         self.rows.iter().position(holds).unwrap_or_else(|| {
             self.rows.push(Rows::new(of, first));
             self.rows.len() - 1
@@ -291,9 +290,11 @@ fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
     }
 }
 
-/// The rule and the options that scalars by the step depend on: groups with the same have the same numbers.
-fn key(of: &GroupState) -> (usize, Option<u64>, Option<u64>) {
-    let rule = Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
+/// All that scalars by the step depend on: groups with the same have the same numbers. A rule from outside, of which
+/// only its author knows all options, is the same where it has the same address.
+fn key(of: &GroupState) -> (Result<&str, usize>, Option<u64>, Option<u64>) {
+    let address = || Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
+    let rule = of.options.as_deref().ok_or_else(address);
     (rule, of.group.ema.map(f64::to_bits), rate(of).map(f64::to_bits))
 }
 

@@ -1,5 +1,6 @@
 //! The contract of a rule: what it declares, and what it computes on the host.
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use super::formula::At;
@@ -117,7 +118,7 @@ pub struct Rates {
 }
 
 /// An optimizer's rule. Public and object-safe: a rule in your own crate needs no change in this one.
-pub trait Rule: Oracle + Debug + Send + Sync + 'static {
+pub trait Rule: Oracle + Any + Debug + Send + Sync {
     /// The field's name in lower case: `"adam"`.
     fn name(&self) -> &'static str;
 

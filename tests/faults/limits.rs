@@ -4,7 +4,7 @@ use support::noop::device;
 use support::ok;
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits};
 use wgpu_optim::{
-    Adagrad, Control, Error, Group, GroupId, LossScale, Optimizer, ParamId, Scalar, View,
+    Adagrad, Adam, Control, Error, Group, GroupId, LossScale, Optimizer, ParamId, Scalar, View,
 };
 
 use super::foreign::Foreign;
@@ -28,8 +28,15 @@ fn skipping() -> Control {
     Control { skip_nonfinite: true, ..Control::default() }
 }
 
-fn falling() -> Group {
-    Group::new(0.1, Adagrad { lr_decay: 0.1, ..Adagrad::default() })
+/// Rules of one kind that have no scalar in common.
+fn falling(i: u64) -> Group {
+    Group::new(0.1, Adagrad { lr_decay: 0.1 + i as f64 / 1e5, ..Adagrad::default() })
+}
+
+/// Rules of one kind that differ.
+fn adam(i: u64) -> Group {
+    let beta = 0.999 - i as f64 / 1e5;
+    Group::new(0.1, Adam { betas: [0.9, beta], ..Adam::default() })
 }
 
 /// An optimizer with a group and a parameter of it, so many times, all in one arena.
@@ -42,12 +49,12 @@ struct Many {
 
 impl Many {
     /// Up to `count` of them, or the error at the one that is refused.
-    fn new(device: &Device, count: u64, group: impl Fn() -> Group) -> Result<Self, Error> {
+    fn new(device: &Device, count: u64, group: impl Fn(u64) -> Group) -> Result<Self, Error> {
         let [params, grads, other] = [(); 3].map(|()| buffer(device, 4 * count));
         let mut optimizer = Optimizer::new(device);
         let mut ids = Vec::new();
         for i in 0..count {
-            let id = optimizer.add_group(group())?;
+            let id = optimizer.add_group(group(i))?;
             let view = |buffer| View::f32(buffer).range(4 * i..4 * i + 3);
             let name = i.to_string();
             ids.push((id, optimizer.add_param(id, &name, view(&params), view(&grads))?));
@@ -116,13 +123,12 @@ fn groups_up_to_the_limit_are_refused_or_valid() {
         let mut valid = 0;
         for groups in [3855, 3856, 4096, 4100] {
             for controlled in [false, true] {
-                let outcome =
-                    Many::new(&device, groups, || Group::adam(0.1)).and_then(|mut many| {
-                        if controlled {
-                            many.optimizer.set_control(skipping())?;
-                        }
-                        many.all_kinds()
-                    });
+                let outcome = Many::new(&device, groups, adam).and_then(|mut many| {
+                    if controlled {
+                        many.optimizer.set_control(skipping())?;
+                    }
+                    many.all_kinds()
+                });
                 valid += u32::from(refused_or_valid(outcome));
             }
         }
@@ -134,7 +140,7 @@ fn groups_up_to_the_limit_are_refused_or_valid() {
 #[test]
 fn many_scalars_of_many_groups_are_refused_or_valid() {
     let (device, _queue) = device(limits(MIB));
-    let many_scalars = || {
+    let many_scalars = |_| {
         let hyper = |_, own: Vec<Scalar>| {
             let more = (own.len()..44).map(|_| Scalar::by_step("more"));
             own.iter().copied().chain(more).collect()
@@ -153,11 +159,11 @@ fn many_scalars_of_many_groups_are_refused_or_valid() {
         assert!(valid || groups > 1000, "{groups} groups are refused");
     }
     // Rules that change to one of that kind later.
-    let mut many = ok(Many::new(&device, 2000, || Group::new(0.1, Adagrad::default())));
+    let mut many = ok(Many::new(&device, 2000, |_| Group::new(0.1, Adagrad::default())));
     ok(many.optimizer.set_control(skipping()));
     many.steps(1);
     for (group, _) in many.ids.clone() {
-        if !refused_or_valid(many.optimizer.set_group(group, many_scalars())) {
+        if !refused_or_valid(many.optimizer.set_group(group, many_scalars(0))) {
             break;
         }
     }

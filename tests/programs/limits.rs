@@ -73,13 +73,16 @@ fn limits() -> impl Strategy<Value = Small> {
 
 /// So many groups, with a parameter each.
 fn many(groups: u16) -> impl Iterator<Item = Call> {
-    let rule = Rule::Adagrad { lr_decay: 0.1, eps: 0.1, eps_root: 0.0 };
     let (lr, decay, decoupled, maximize, ema) = (0.1, 0.0, false, false, None);
-    let spec = Spec { rule, lr, decay, decoupled, maximize, ema };
+    // No two have a scalar in common.
+    let spec = move |i| {
+        let rule = Rule::Adagrad { lr_decay: 0.1 + f64::from(i) / 1e5, eps: 0.1, eps_root: 0.0 };
+        Spec { rule, lr, decay, decoupled, maximize, ema }
+    };
     (0..groups).flat_map(move |i| {
         let home = Home::Arena(0);
         let grad = Grad { format: Format::F32, home };
-        [Call::AddGroup(spec.clone()), Call::AddParam { group: i, len: 3, home, grad }]
+        [Call::AddGroup(spec(i)), Call::AddParam { group: i, len: 3, home, grad }]
     })
 }
 
