@@ -11,6 +11,8 @@ mod contract;
 mod declared;
 mod entry;
 mod formula;
+#[cfg(feature = "cli")]
+mod json;
 #[cfg(feature = "cpu")]
 mod lanes;
 mod lion;
@@ -23,10 +25,12 @@ pub(crate) use check::{check_fraction, check_non_negative};
 pub(crate) use contract::{Evaluate, slot_names};
 pub use contract::{MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
 pub(crate) use declared::{Declared, check_declared};
-#[cfg(feature = "cli")]
-pub use entry::Json;
 pub use entry::{Entry, Variant};
 pub use formula::{At, Formula, MAX_SLOTS};
+#[cfg(feature = "cli")]
+pub use json::Json;
+#[cfg(feature = "cli")]
+pub(crate) use json::Preset;
 #[cfg(feature = "cpu")]
 pub use lanes::Lanes;
 pub use oracle::Oracle;

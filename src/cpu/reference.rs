@@ -90,6 +90,32 @@ impl<N: Evaluate> Reference<N> {
         Ok(())
     }
 
+    /// Sets the steps taken: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn set_steps(&mut self, steps: u64) {
+        self.t = steps;
+    }
+
+    /// Sets the numbers of a slot, or of the average: for `wgpu-optim replay`. False if the parameter keeps
+    /// none such, or if it has not as many elements.
+    #[doc(hidden)]
+    pub fn resume(&mut self, slot: Option<&str>, numbers: &[N]) -> bool {
+        if numbers.len() != self.param.len() {
+            return false;
+        }
+        let Some(slot) = slot else {
+            if self.group.ema.is_some() {
+                self.average.copy_from_slice(numbers);
+            }
+            return self.group.ema.is_some();
+        };
+        let slots = slot_names(&*self.group.rule);
+        let Some(at) = slots.iter().position(|known| *known == slot) else { return false };
+        let places = self.state.iter_mut().skip(at).step_by(slots.len());
+        places.zip(numbers).for_each(|(place, number)| *place = *number);
+        true
+    }
+
     /// The parameter as it is now.
     pub fn param(&self) -> &[N] {
         &self.param

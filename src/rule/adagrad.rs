@@ -1,7 +1,11 @@
+#[cfg(feature = "cli")]
+use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_non_negative};
 use super::contract::{Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
+#[cfg(feature = "cli")]
+use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::Number;
 
@@ -101,10 +105,31 @@ impl Rule for Adagrad {
 pub(super) const ENTRY: Entry = Entry {
     name: "adagrad",
     wgsl: include_str!("../../shaders/rule/adagrad.wgsl"),
+    formula: "\
+        s ← s + g²\n\
+        direction = g / (√(s + eps_root) + eps) / (1 + (t − 1) lr_decay)",
+    paper: "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html",
     variants,
     #[cfg(feature = "cli")]
-    json: super::entry::Json::of::<Adagrad>(1e-2, false),
+    json: JSON,
 };
+
+#[cfg(feature = "cli")]
+const JSON: Json = Json {
+    conventions: &[Convention {
+        name: "pytorch",
+        options: || serde_json::to_value(Adagrad::pytorch()),
+    }],
+    ..Json::of::<Adagrad>(1e-2, RANGES)
+};
+
+#[cfg(feature = "cli")]
+const RANGES: &[(&str, &str)] = &[
+    ("lr_decay", NON_NEGATIVE),
+    ("initial_accumulator_value", NON_NEGATIVE),
+    ("eps", NON_NEGATIVE),
+    ("eps_root", NON_NEGATIVE),
+];
 
 fn variants() -> Vec<Variant> {
     vec![

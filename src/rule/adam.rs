@@ -1,7 +1,11 @@
+#[cfg(feature = "cli")]
+use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
+#[cfg(feature = "cli")]
+use super::json::{Convention, Json, Preset};
 use crate::error::Error;
 use crate::num::{Number, halves};
 
@@ -153,10 +157,42 @@ impl Rule for Adam {
 pub(super) const ENTRY: Entry = Entry {
     name: "adam",
     wgsl: include_str!("../../shaders/rule/adam.wgsl"),
+    formula: "\
+        m ← β₁ m + (1 − β₁) g\n\
+        v ← β₂ v + (1 − β₂) g²\n\
+        x ← max(x, v)                                     AMSGrad only, then x in place of v\n\
+        direction = m̂ / (√(v̂ + eps_root) + eps)           m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)",
+    paper: "Kingma & Ba 2015, https://arxiv.org/abs/1412.6980; AMSGrad: Reddi, Kale & Kumar 2018",
     variants,
     #[cfg(feature = "cli")]
-    json: super::entry::Json::of::<Adam>(1e-3, true),
+    json: JSON,
 };
+
+#[cfg(feature = "cli")]
+const JSON: Json = Json {
+    decoupled: true,
+    conventions: &[
+        Convention { name: "pytorch", options: || serde_json::to_value(Adam::pytorch()) },
+        Convention { name: "optax", options: || serde_json::to_value(Adam::optax()) },
+        Convention { name: "keras", options: || serde_json::to_value(Adam::keras()) },
+    ],
+    presets: &[Preset {
+        name: "adamw",
+        options: || serde_json::to_value(Adam::pytorch()),
+        weight_decay: 0.01,
+        decoupled: true,
+    }],
+    ..Json::of::<Adam>(1e-3, RANGES)
+};
+
+#[cfg(feature = "cli")]
+const RANGES: &[(&str, &str)] = &[
+    ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
+    ("eps", NON_NEGATIVE),
+    ("eps_root", NON_NEGATIVE),
+    ("amsgrad", "true or false"),
+    ("eps_hat", "true or false"),
+];
 
 fn variants() -> Vec<Variant> {
     let amsgrad = Adam { amsgrad: true, ..Adam::default() };

@@ -2,6 +2,12 @@
 
 use crate::error::Error;
 
+/// The range of a factor that says how much remains.
+pub(super) const FRACTION: &str = "at least 0 and below 1 (also when rounded to f32)";
+
+/// The range of a magnitude.
+pub(super) const NON_NEGATIVE: &str = "a finite f32 number, 0 or more";
+
 /// `Ok` if `value` is a number from `0` up to but not including `1`.
 pub(crate) fn check_fraction(
     rule: &'static str,
@@ -12,12 +18,7 @@ pub(crate) fn check_fraction(
     if (0.0..1.0).contains(&value) && (value as f32) < 1.0 {
         return Ok(());
     }
-    Err(Error::Hyper {
-        rule,
-        option,
-        value,
-        must: "at least 0 and below 1 (also when rounded to f32)",
-    })
+    Err(Error::Hyper { rule, option, value, must: FRACTION })
 }
 
 /// `Ok` if `value` is a finite f32, 0 or more.
@@ -29,7 +30,7 @@ pub(crate) fn check_non_negative(
     if value >= 0.0 && value <= f64::from(f32::MAX) {
         return Ok(());
     }
-    Err(Error::Hyper { rule, option, value, must: "a finite f32 number, 0 or more" })
+    Err(Error::Hyper { rule, option, value, must: NON_NEGATIVE })
 }
 
 /// `Ok` if both are finite and one of them keeps the kernel from 0 / 0.

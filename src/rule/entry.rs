@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::contract::Rule;
+#[cfg(feature = "cli")]
+use super::json::Json;
 
 /// A rule this crate ships.
 #[derive(Debug)]
@@ -11,6 +13,10 @@ pub struct Entry {
     pub name: &'static str,
     /// [`Rule::wgsl`].
     pub wgsl: &'static str,
+    /// The formula in a paper's letters, a line each.
+    pub formula: &'static str,
+    /// The paper: its authors, its year and its address.
+    pub paper: &'static str,
     /// Every combination of switches, and a spread of hyper-parameters and conventions: what
     /// `verify`, the tests and the benches walk. The first has the rule's defaults.
     pub variants: fn() -> Vec<Variant>,
@@ -54,35 +60,5 @@ impl Variant {
     /// The same, climbing.
     pub(super) fn maximize(self) -> Self {
         Self { maximize: true, ..self }
-    }
-}
-
-/// How a rule is read from a JSON object of its options: through serde, whatever its fields.
-#[cfg(feature = "cli")]
-#[derive(Clone, Copy, Debug)]
-pub struct Json {
-    /// The learning rate where none is given.
-    pub(crate) lr: f64,
-    /// Whether `decoupled` weight decay is offered.
-    pub(crate) decoupled: bool,
-    /// Every option at its default.
-    pub(crate) defaults: fn() -> Result<serde_json::Value, serde_json::Error>,
-    /// The rule with these options.
-    pub(crate) parse: fn(serde_json::Value) -> Result<Arc<dyn Rule>, serde_json::Error>,
-}
-
-#[cfg(feature = "cli")]
-impl Json {
-    /// The entry of a rule with a default learning rate, and whether `decoupled` weight decay is offered.
-    pub(super) const fn of<R>(lr: f64, decoupled: bool) -> Self
-    where
-        R: Rule + Default + serde::Serialize + serde::de::DeserializeOwned,
-    {
-        Self {
-            lr,
-            decoupled,
-            defaults: || serde_json::to_value(R::default()),
-            parse: |value| Ok(Arc::new(serde_json::from_value::<R>(value)?)),
-        }
     }
 }

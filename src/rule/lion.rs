@@ -2,6 +2,8 @@ use super::check::check_fraction;
 use super::contract::{Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
+#[cfg(feature = "cli")]
+use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
 
@@ -79,10 +81,25 @@ impl Rule for Lion {
 pub(super) const ENTRY: Entry = Entry {
     name: "lion",
     wgsl: include_str!("../../shaders/rule/lion.wgsl"),
+    formula: "\
+        direction = sign(β₁ m + (1 − β₁) g)\n\
+        m ← β₂ m + (1 − β₂) g",
+    paper: "Chen et al. 2023, program 1, https://arxiv.org/abs/2302.06675",
     variants,
     #[cfg(feature = "cli")]
-    json: super::entry::Json::of::<Lion>(1e-4, true),
+    json: JSON,
 };
+
+#[cfg(feature = "cli")]
+const JSON: Json = Json {
+    decoupled: true,
+    conventions: &[Convention { name: "optax", options: || serde_json::to_value(Lion::default()) }],
+    ..Json::of::<Lion>(1e-4, RANGES)
+};
+
+#[cfg(feature = "cli")]
+const RANGES: &[(&str, &str)] =
+    &[("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)")];
 
 fn variants() -> Vec<Variant> {
     vec![

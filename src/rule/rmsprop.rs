@@ -1,7 +1,11 @@
+#[cfg(feature = "cli")]
+use super::check::{FRACTION, NON_NEGATIVE};
 use super::check::{check_epsilon, check_fraction, check_non_negative};
 use super::contract::{Rates, Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
+#[cfg(feature = "cli")]
+use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
 
@@ -171,10 +175,37 @@ impl Rule for RmsProp {
 pub(super) const ENTRY: Entry = Entry {
     name: "rmsprop",
     wgsl: include_str!("../../shaders/rule/rmsprop.wgsl"),
+    formula: "\
+        s ← α s + (1 − α) g²\n\
+        a ← α a + (1 − α) g                  centered only\n\
+        u = g / (√(s + eps_root) + eps)      centered: s − a² in place of s\n\
+        b ← μ b + u                          momentum only\n\
+        direction = u, or b with momentum",
+    paper: "Hinton 2012, lecture 6e, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; Graves 2013, https://arxiv.org/abs/1308.0850",
     variants,
     #[cfg(feature = "cli")]
-    json: super::entry::Json::of::<RmsProp>(1e-2, false),
+    json: JSON,
 };
+
+#[cfg(feature = "cli")]
+const JSON: Json = Json {
+    conventions: &[
+        Convention { name: "pytorch", options: || serde_json::to_value(RmsProp::pytorch()) },
+        Convention { name: "optax", options: || serde_json::to_value(RmsProp::optax()) },
+        Convention { name: "keras", options: || serde_json::to_value(RmsProp::keras()) },
+    ],
+    ..Json::of::<RmsProp>(1e-2, RANGES)
+};
+
+#[cfg(feature = "cli")]
+const RANGES: &[(&str, &str)] = &[
+    ("alpha", FRACTION),
+    ("eps", NON_NEGATIVE),
+    ("eps_root", NON_NEGATIVE),
+    ("momentum", NON_NEGATIVE),
+    ("centered", "true or false"),
+    ("lr_in_momentum", "true or false"),
+];
 
 fn variants() -> Vec<Variant> {
     let default = RmsProp::default();

@@ -1,7 +1,11 @@
+#[cfg(feature = "cli")]
+use super::check::NON_NEGATIVE;
 use super::check::check_non_negative;
 use super::contract::{Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
+#[cfg(feature = "cli")]
+use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
 
@@ -31,6 +35,9 @@ impl Default for Sgd {
         Self { momentum: 0.0, dampening: 0.0, nesterov: false }
     }
 }
+
+/// The range of the dampening.
+const FINITE: &str = "a finite f32 number";
 
 impl Formula for Sgd {
     // Into the CPU engine's loop, which is vectorized only as one piece.
@@ -77,7 +84,7 @@ impl Rule for Sgd {
     fn check(&self) -> Result<(), Error> {
         check_non_negative("sgd", "momentum", self.momentum)?;
         if !self.dampening.is_finite() || self.dampening.abs() > f64::from(f32::MAX) {
-            let (value, must) = (self.dampening, "a finite f32 number");
+            let (value, must) = (self.dampening, FINITE);
             return Err(Error::Hyper { rule: "sgd", option: "dampening", value, must });
         }
         if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
@@ -91,10 +98,27 @@ impl Rule for Sgd {
 pub(super) const ENTRY: Entry = Entry {
     name: "sgd",
     wgsl: include_str!("../../shaders/rule/sgd.wgsl"),
+    formula: "\
+        b ← μ b + (1 − τ) g         b ← g at the first step\n\
+        direction = b               g + μ b with Nesterov, g without momentum",
+    paper: "Polyak 1964, https://doi.org/10.1016/0041-5553(64)90137-5; Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html",
     variants,
     #[cfg(feature = "cli")]
-    json: super::entry::Json::of::<Sgd>(1e-3, false),
+    json: JSON,
 };
+
+#[cfg(feature = "cli")]
+const JSON: Json = Json {
+    conventions: &[
+        Convention { name: "pytorch", options: || serde_json::to_value(Sgd::default()) },
+        Convention { name: "optax", options: || serde_json::to_value(Sgd::default()) },
+    ],
+    ..Json::of::<Sgd>(1e-3, RANGES)
+};
+
+#[cfg(feature = "cli")]
+const RANGES: &[(&str, &str)] =
+    &[("momentum", NON_NEGATIVE), ("dampening", FINITE), ("nesterov", "true or false")];
 
 fn variants() -> Vec<Variant> {
     let momentum = Sgd { momentum: 0.9, ..Sgd::default() };

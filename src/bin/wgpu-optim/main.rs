@@ -2,16 +2,18 @@
 //! over recorded gradients.
 
 mod adapters;
+mod backend;
 mod bench;
 mod output;
 mod replay;
+mod rules;
 mod trace;
 mod verify;
 
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// The fused optimizer step for every GPU.
 ///
@@ -36,47 +38,68 @@ enum Command {
         /// A part of the adapter's name, driver or backend.
         #[arg(long, value_name = "NAME")]
         adapter: Option<String>,
+        /// As a JSON object, and nothing else on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the rules: formula, paper, options with defaults and ranges, state, bytes.
+    Rules {
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
     },
     /// Run an optimizer over recorded gradients, for comparison with any other framework.
-    Replay {
-        /// A safetensors file with `param.<name>` and `grad.<name>` of shape [steps, …], each F32, F16 or BF16.
-        trace: PathBuf,
-        /// A JSON file, as {"optimizer": "adam", "lr": 1e-3}.
-        #[arg(long, value_name = "CONFIG.json")]
-        optimizer: PathBuf,
-        /// Where to write `param.<name>` and `state.<name>.<slot>`.
-        #[arg(long, value_name = "OUT.safetensors")]
-        out: PathBuf,
-        /// A part of the adapter's name, driver or backend.
-        #[arg(long, value_name = "NAME", conflicts_with = "cpu")]
-        adapter: Option<String>,
-        /// Run the f64 reference on the CPU instead, and write F64.
-        #[arg(long)]
-        cpu: bool,
-    },
+    Replay(replay::Options),
     /// Measure steps against a kernel that only moves the same bytes, and against the CPU.
     Bench(bench::Options),
+    /// Write the completions of a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    /// Whether it looks for an adapter.
+    fn needs_adapter(&self) -> bool {
+        match self {
+            Self::Adapters { .. } | Self::Verify { .. } | Self::Bench(_) => true,
+            Self::Replay(options) => options.needs_gpu(),
+            Self::Rules { .. } | Self::Completions { .. } => false,
+        }
+    }
 }
 
 /// An error in words for the person at the terminal.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Adapters { json } => adapters::run(json),
-        Command::Verify { adapter } => verify::run(adapter.as_deref()),
-        Command::Replay { trace, optimizer, out, adapter, cpu } => {
-            replay::run(&trace, &optimizer, &out, adapter.as_deref(), cpu)
-        }
-        Command::Bench(options) => bench::run(&options),
-    };
-    match done {
+    let command = Cli::parse().command;
+    let checked = if command.needs_adapter() { backend::check() } else { Ok(()) };
+    match checked.and_then(|()| run(command)) {
         Ok(code) => code,
         // The reader of the output has seen enough.
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::from(2),
         Err(failure) => {
             eprintln!("wgpu-optim: {failure}");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Adapters { json } => adapters::run(json),
+        Command::Verify { adapter, json } => verify::run(adapter.as_deref(), json),
+        Command::Replay(options) => replay::run(&options),
+        Command::Rules { json } => rules::run(json),
+        Command::Bench(options) => bench::run(&options),
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "wgpu-optim", &mut script);
+            std::io::stdout().lock().write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Recorded gradients: a safetensors file that is read a step at a time, however large it is.
 
+mod header;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,14 +14,11 @@ use wgpu_optim::Format;
 
 use crate::Failure;
 
-/// The length of the header's length.
-const HEADER_LENGTH: u64 = 8;
-
-/// The longest header that safetensors writes.
-const MAX_HEADER: u64 = 100_000_000;
-
 /// Bytes read at once.
 const READ: usize = 16 << 20;
+
+/// The most steps that may lie behind a trace.
+const MOST_STEPS: u64 = u32::MAX as u64;
 
 /// A checked trace, open for reading.
 pub(crate) struct Trace {
@@ -28,6 +27,17 @@ pub(crate) struct Trace {
     pub(crate) tensors: Vec<Tensor>,
     /// The first dimension of every gradient.
     pub(crate) steps: u64,
+    /// The steps that lie behind the trace, if it says so.
+    pub(crate) behind: Option<Behind>,
+}
+
+/// The steps before the first of a trace.
+#[derive(Clone, Copy)]
+pub(crate) struct Behind {
+    /// All of them.
+    pub(crate) steps: u64,
+    /// Those that were not skipped.
+    pub(crate) taken: u64,
 }
 
 /// A parameter's initial values and all its gradients, somewhere in the file.
@@ -36,25 +46,80 @@ pub(crate) struct Tensor {
     pub(crate) shape: Vec<usize>,
     /// Elements of the parameter.
     pub(crate) len: u64,
-    /// How its values are stored, and its gradients.
-    pub(crate) formats: [Format; 2],
-    param_at: u64,
-    grad_at: u64,
+    pub(crate) param: Place,
+    pub(crate) grad: Place,
+    /// The numbers that were kept beside the parameter, under their whole names.
+    pub(crate) kept: BTreeMap<String, Place>,
+}
+
+impl Tensor {
+    /// How a GPU stores its values, and its gradients.
+    pub(crate) fn formats(&self) -> [Format; 2] {
+        [&self.param, &self.grad].map(|place| place.stored.format())
+    }
+}
+
+/// Numbers somewhere in the file.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    at: u64,
+    pub(crate) stored: Stored,
+}
+
+/// How numbers are stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stored {
+    As(Format),
+    F64,
+}
+
+impl Stored {
+    /// The format on a GPU, which gets no F64.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::As(format) => format,
+            Self::F64 => Format::F32,
+        }
+    }
+
+    /// Bytes of a number.
+    fn bytes(self) -> u64 {
+        match self {
+            Self::As(format) => format.bytes(),
+            Self::F64 => 8,
+        }
+    }
+
+    /// The numbers in little-endian bytes.
+    pub(crate) fn numbers(self, bytes: &[u8]) -> Vec<f64> {
+        match self {
+            Self::As(format) => format.decode_all(bytes).into_iter().map(f64::from).collect(),
+            Self::F64 => bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
+        }
+    }
 }
 
 impl Trace {
-    /// Opens a trace and checks all of it but the numbers.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let mut file = File::open(path).map_err(|e| named(&e))?;
-        let (metadata, data_at) = read_header(&mut file).map_err(|e| named(&e))?;
-        Self::new(file, &metadata, data_at).map_err(|e| named(&e).into())
+    /// Opens a trace, `-` for standard input, and checks all of it but the numbers. F64 is for the CPU.
+    pub(crate) fn open(path: &Path, cpu: bool) -> Result<Self, Failure> {
+        let name = if is_standard(path) { "standard input".into() } else { path.to_string_lossy() };
+        let named = |e: &dyn std::fmt::Display| format!("{name}: {e}");
+        let mut file =
+            if is_standard(path) { spooled() } else { File::open(path) }.map_err(|e| named(&e))?;
+        let (metadata, data_at) = header::read(&mut file).map_err(|e| named(&e))?;
+        Self::new(file, &metadata, data_at, cpu).map_err(|e| named(&e).into())
     }
 
-    fn new(file: File, metadata: &Metadata, data_at: u64) -> Result<Self, String> {
+    fn new(file: File, metadata: &Metadata, data_at: u64, cpu: bool) -> Result<Self, String> {
         let mut tensors = Vec::new();
         let mut steps: Option<(u64, String)> = None;
         let all: BTreeMap<String, &TensorInfo> = metadata.tensors().into_iter().collect();
+        let mut beside: BTreeMap<&str, Vec<(&String, &TensorInfo)>> = BTreeMap::new();
+        for (key, info) in &all {
+            if let Some(name) = parameter_of(key) {
+                beside.entry(name).or_default().push((key, info));
+            }
+        }
         for (key, info) in &all {
             let Some(name) = key.strip_prefix("param.") else { continue };
             if name.is_empty() {
@@ -63,7 +128,21 @@ impl Trace {
             let Some(grad) = all.get(&format!("grad.{name}")) else {
                 return Err(format!("`{key}` has no `grad.{name}`; record one gradient a step"));
             };
-            let formats = [format_of(key, info)?, format_of(&format!("grad.{name}"), grad)?];
+            let place = |key: &str, info: &TensorInfo| -> Result<Place, String> {
+                let at = data_at + info.data_offsets.0 as u64;
+                Ok(Place { at, stored: stored(key, info, cpu)? })
+            };
+            let (param, grad_at) = (place(key, info)?, place(&format!("grad.{name}"), grad)?);
+            let mut kept = BTreeMap::new();
+            for &(key, info_of_kept) in beside.get(name).into_iter().flatten() {
+                if info_of_kept.shape != info.shape {
+                    return Err(format!(
+                        "`{key}` has shape {:?}, `param.{name}` has {:?}; they must be equal",
+                        info_of_kept.shape, info.shape
+                    ));
+                }
+                kept.insert(key.clone(), place(key, info_of_kept)?);
+            }
             let own_steps = match grad.shape.split_first() {
                 Some((&steps, shape)) if shape == info.shape => steps as u64,
                 _ => {
@@ -90,9 +169,9 @@ impl Trace {
                 name: name.to_owned(),
                 shape: info.shape.clone(),
                 len,
-                formats,
-                param_at: data_at + info.data_offsets.0 as u64,
-                grad_at: data_at + grad.data_offsets.0 as u64,
+                param,
+                grad: grad_at,
+                kept,
             });
         }
         check_names(&all)?;
@@ -102,7 +181,7 @@ impl Trace {
             );
         };
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { file, tensors, steps })
+        Ok(Self { file, tensors, steps, behind: behind(metadata)? })
     }
 
     /// The initial values of a parameter, in order, a part at a time.
@@ -111,8 +190,18 @@ impl Trace {
         tensor: usize,
         each: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
-        let Tensor { param_at, len, formats: [format, _], .. } = self.tensors[tensor];
-        self.read(param_at, len * format.bytes(), each)
+        let place = self.tensors[tensor].param;
+        self.read_kept(tensor, place, each)
+    }
+
+    /// Numbers that belong to a parameter, as many as it has, a part at a time.
+    pub(crate) fn read_kept(
+        &mut self,
+        tensor: usize,
+        place: Place,
+        each: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        self.read(place.at, self.tensors[tensor].len * place.stored.bytes(), each)
     }
 
     /// The gradients of a parameter at a step counted from 0, in order, a part at a time.
@@ -122,9 +211,9 @@ impl Trace {
         step: u64,
         each: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
-        let Tensor { grad_at, len, formats: [_, format], .. } = self.tensors[tensor];
-        let bytes = len * format.bytes();
-        self.read(grad_at + step * bytes, bytes, each)
+        let Tensor { grad, len, .. } = self.tensors[tensor];
+        let bytes = len * grad.stored.bytes();
+        self.read(grad.at + step * bytes, bytes, each)
     }
 
     fn read(&mut self, at: u64, len: u64, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
@@ -141,57 +230,84 @@ impl Trace {
     }
 }
 
-/// The header, and where the data after it begins. Checked against the length of the file.
-fn read_header(file: &mut File) -> Result<(Metadata, u64), String> {
-    let size = file.metadata().map_err(|e| e.to_string())?.len();
-    let mut length = [0; HEADER_LENGTH as usize];
-    file.read_exact(&mut length)
-        .map_err(|_| format!("it has {size} bytes, a safetensors file at least {HEADER_LENGTH}"))?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER || length > size - HEADER_LENGTH {
-        return Err(format!(
-            "its header claims {length} bytes of the file's {size}; it is truncated or no safetensors file"
-        ));
-    }
-    let mut header = vec![0; length as usize];
-    file.read_exact(&mut header).map_err(|e| e.to_string())?;
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| format!("its header is not that of a safetensors file: {e}"))?;
-    // Through `new`, because reading alone does not check offsets against shapes.
-    let tensors = header.offset_keys().into_iter().filter_map(|key| {
-        let info: TensorInfo = header.info(&key)?.clone();
-        Some((key, info))
-    });
-    let header = Metadata::new(header.metadata().clone(), tensors.collect())
-        .map_err(|e| format!("its header is inconsistent: {e}"))?;
-    let (needs, has) = (header.data_len() as u64, size - HEADER_LENGTH - length);
-    if needs != has {
-        return Err(format!(
-            "its tensors take {needs} bytes, but {has} follow the header; it is truncated or damaged"
-        ));
-    }
-    Ok((header, HEADER_LENGTH + length))
+/// Whether a path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
-fn format_of(key: &str, info: &TensorInfo) -> Result<Format, String> {
+/// Standard input in a file without a name, because gradients are not in the order of steps.
+fn spooled() -> std::io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut file)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+fn stored(key: &str, info: &TensorInfo, cpu: bool) -> Result<Stored, String> {
     match info.dtype {
-        Dtype::F32 => Ok(Format::F32),
-        Dtype::F16 => Ok(Format::F16),
-        Dtype::BF16 => Ok(Format::Bf16),
-        other => Err(format!("`{key}` is {other:?}; it must be F32, F16 or BF16")),
+        Dtype::F32 => Ok(Stored::As(Format::F32)),
+        Dtype::F16 => Ok(Stored::As(Format::F16)),
+        Dtype::BF16 => Ok(Stored::As(Format::Bf16)),
+        Dtype::F64 if cpu => Ok(Stored::F64),
+        other => {
+            Err(format!("`{key}` is {other:?}; it must be F32, F16 or BF16, or F64 with --cpu"))
+        }
     }
 }
 
-/// Every tensor must be a parameter or the gradient of one.
+/// The parameter that a tensor was kept beside: `state.<name>.<slot>`, `ema.<name>` or `master.<name>`.
+fn parameter_of(key: &str) -> Option<&str> {
+    match key.split_once('.')? {
+        ("state", rest) => rest.rsplit_once('.').map(|(name, _)| name),
+        ("ema" | "master", name) => Some(name),
+        _ => None,
+    }
+}
+
+/// The steps that the metadata have: `steps`, and `steps_taken` if some were skipped.
+fn behind(metadata: &Metadata) -> Result<Option<Behind>, String> {
+    let Some(all) = metadata.metadata() else { return Ok(None) };
+    let count = |key: &str| -> Result<Option<u64>, String> {
+        let Some(text) = all.get(key) else { return Ok(None) };
+        let count = text.parse().ok().filter(|count| *count <= MOST_STEPS);
+        let wrong = || {
+            format!(
+                "its metadata have `{key}` = \"{text}\"; it must be a whole number up to {MOST_STEPS}"
+            )
+        };
+        count.map(Some).ok_or_else(wrong)
+    };
+    let (Some(steps), taken) = (count("steps")?, count("steps_taken")?) else { return Ok(None) };
+    let taken = taken.unwrap_or(steps);
+    if taken > steps {
+        return Err(format!(
+            "its metadata have {steps} `steps` and {taken} `steps_taken`; it must be at most as many"
+        ));
+    }
+    Ok(Some(Behind { steps, taken }))
+}
+
+/// Every tensor must be a parameter, or the gradient of one, or what was kept beside it.
 fn check_names(all: &BTreeMap<String, &TensorInfo>) -> Result<(), String> {
     for key in all.keys() {
+        let is_there = |name: &str| all.contains_key(&format!("param.{name}"));
         match key.split_once('.') {
             Some(("param", _)) => {}
-            Some(("grad", name)) if all.contains_key(&format!("param.{name}")) => {}
+            Some(("grad", name)) if is_there(name) => {}
             Some(("grad", name)) => {
                 return Err(format!("`{key}` has no `param.{name}`; record its initial values"));
             }
-            _ => return Err(format!("`{key}` is neither `param.<name>` nor `grad.<name>`")),
+            _ => match parameter_of(key) {
+                Some(name) if is_there(name) => {}
+                Some(name) => {
+                    return Err(format!("`{key}` has no `param.{name}`; add it or leave this out"));
+                }
+                None => {
+                    return Err(format!(
+                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>` and `master.<name>`; leave it out"
+                    ));
+                }
+            },
         }
     }
     Ok(())

@@ -1,21 +1,26 @@
 //! The file of the result.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::process::ExitCode;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use super::Tensor;
+use super::tensor::Tensor;
 use crate::Failure;
+use crate::trace::is_standard;
 
 /// The result's file: written beside its place and moved there when it is whole.
 pub(super) struct Output {
-    path: std::path::PathBuf,
-    parent: std::path::PathBuf,
+    /// `None`: standard output.
+    path: Option<PathBuf>,
+    parent: PathBuf,
 }
 
 impl Output {
     /// Finds out early whether it can be written.
     pub(super) fn new(path: &Path) -> Result<Self, Failure> {
+        if is_standard(path) {
+            return Ok(Self { path: None, parent: std::env::temp_dir() });
+        }
         let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         // Through a link, so that what it points to is replaced and not the link.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -30,7 +35,7 @@ impl Output {
             _ => Path::new("."),
         };
         let parent = parent.to_owned();
-        let output = Self { path, parent };
+        let output = Self { path: Some(path), parent };
         output.directory()?;
         Ok(output)
     }
@@ -43,21 +48,13 @@ impl Output {
         })?)
     }
 
-    pub(super) fn write(
-        self,
-        tensors: Vec<(String, Tensor<'_>)>,
-        steps: [u64; 3],
-    ) -> Result<ExitCode, Failure> {
-        self.write_checked(tensors, steps, || Ok(()))
-    }
-
-    /// Writes, asks whether all went well, and only then moves the file into its place.
+    /// Writes, asks whether all went well, and only then moves the file into its place, which it names.
     pub(super) fn write_checked(
         self,
         tensors: Vec<(String, Tensor<'_>)>,
         steps: [u64; 3],
         went_well: impl FnOnce() -> Result<(), Failure>,
-    ) -> Result<ExitCode, Failure> {
+    ) -> Result<String, Failure> {
         let directory = self.directory()?;
         let whole = directory.path().join("out.safetensors");
         let counts = ["steps", "steps_taken", "steps_skipped"].into_iter().zip(steps);
@@ -65,10 +62,17 @@ impl Output {
             counts.map(|(name, count)| (name.to_owned(), count.to_string())).collect();
         safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
         went_well()?;
+        let Some(path) = &self.path else {
+            let mut file = std::fs::File::open(&whole)?;
+            let mut out = std::io::stdout().lock();
+            std::io::copy(&mut file, &mut out)?;
+            out.flush()?;
+            return Ok("standard output".to_owned());
+        };
         // A temporary file is its owner's alone; a result is as any file this user makes.
         let ordinary = std::fs::File::create(directory.path().join("ordinary"))?;
         std::fs::set_permissions(&whole, ordinary.metadata()?.permissions())?;
-        std::fs::rename(&whole, &self.path).map_err(|e| format!("{}: {e}", self.path.display()))?;
-        Ok(ExitCode::SUCCESS)
+        std::fs::rename(&whole, path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(path.display().to_string())
     }
 }

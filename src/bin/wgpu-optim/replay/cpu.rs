@@ -1,0 +1,116 @@
+//! The f64 reference over a trace.
+
+use std::borrow::Cow;
+
+use wgpu_optim::config::Part;
+use wgpu_optim::{Controller, Format, Master, Reference};
+
+use super::out::Output;
+use super::start::slot;
+use super::tensor::{Data, Tensor};
+use super::{Counts, Run};
+use crate::trace::Trace;
+use crate::{Failure, progress};
+
+/// Runs it, and says where the result is.
+pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Failure> {
+    let mut controller = Controller::new(run.config.control)?;
+    let mut references = Vec::new();
+    for i in 0..run.trace.tensors.len() {
+        references.push(reference(&mut run, i)?);
+    }
+    let mut grads = vec![Vec::new(); references.len()];
+    let bar = progress(run.trace.steps, "replay");
+    for gradient in 0..run.trace.steps {
+        for (i, grad) in grads.iter_mut().enumerate() {
+            grad.clear();
+            let stored = run.trace.tensors[i].grad.stored;
+            run.trace.read_grad(i, gradient, |bytes| grad.extend(stored.numbers(bytes)))?;
+        }
+        if run.config.accumulate > 1 {
+            controller.accumulate(&grads);
+        }
+        if let Some(step) = run.step_after(gradient)
+            && controller.apply(&mut grads)
+        {
+            for (i, (reference, grad)) in references.iter_mut().zip(&grads).enumerate() {
+                if let Some(lr) = run.part(i).rate(step) {
+                    reference.set_lr(lr)?;
+                }
+                reference.step(grad)?;
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let counts = Counts { steps: run.steps(), skipped: controller.stats(&[]).skipped };
+    let mut tensors = Vec::new();
+    for (i, (tensor, reference)) in run.trace.tensors.iter().zip(&references).enumerate() {
+        let group = &run.part(i).group;
+        let mut add = |name: String, values: Cow<'_, [f64]>| {
+            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let data = Data::Ready(bytes);
+            tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
+        };
+        add(format!("param.{}", tensor.name), reference.param().into());
+        // Here nothing is rounded: the parameter is its own master.
+        if group.master != Master::None && tensor.formats()[0] != Format::F32 {
+            add(format!("master.{}", tensor.name), reference.param().into());
+        }
+        if let Some(average) = reference.ema() {
+            add(format!("ema.{}", tensor.name), average.into());
+        }
+        for slot in group.rule.slots().iter().map(|slot| slot.name) {
+            if let Some(values) = reference.state(slot) {
+                add(format!("state.{}.{slot}", tensor.name), values.into());
+            }
+        }
+    }
+    let place = output.write_checked(tensors, run.totals(&counts), || Ok(()))?;
+    Ok((counts, place))
+}
+
+impl Run {
+    /// The group of a tensor.
+    pub(super) fn part(&self, tensor: usize) -> &Part {
+        &self.config.groups[self.groups[tensor]]
+    }
+}
+
+/// A parameter with its state at the start.
+fn reference(run: &mut Run, tensor: usize) -> Result<Reference, Failure> {
+    let group = run.part(tensor).group.clone();
+    let (taken, trace) = (run.behind.taken, &mut run.trace);
+    let name = trace.tensors[tensor].name.clone();
+    let master = trace.tensors[tensor].kept.get(&format!("master.{name}")).copied();
+    let first = master.unwrap_or(trace.tensors[tensor].param);
+    let mut reference = Reference::new(&group, &numbers(trace, tensor, first)?)?;
+    if taken == 0 {
+        return Ok(reference);
+    }
+    let mut kept: Vec<(Option<String>, Vec<f64>)> = Vec::new();
+    for (key, place) in trace.tensors[tensor].kept.clone() {
+        let slot = slot(&key, &name).map(str::to_owned);
+        if slot.is_some() || key.starts_with("ema.") {
+            kept.push((slot, numbers(trace, tensor, place)?));
+        }
+    }
+    reference.set_steps(taken);
+    for (slot, numbers) in kept {
+        if !reference.resume(slot.as_deref(), &numbers) {
+            let what = slot.unwrap_or_else(|| "ema".to_owned());
+            return Err(format!("`{name}` keeps no `{what}` of {} numbers", numbers.len()).into());
+        }
+    }
+    Ok(reference)
+}
+
+fn numbers(
+    trace: &mut Trace,
+    tensor: usize,
+    place: crate::trace::Place,
+) -> Result<Vec<f64>, Failure> {
+    let mut numbers = Vec::with_capacity(trace.tensors[tensor].len as usize);
+    trace.read_kept(tensor, place, |bytes| numbers.extend(place.stored.numbers(bytes)))?;
+    Ok(numbers)
+}

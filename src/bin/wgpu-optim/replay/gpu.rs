@@ -1,0 +1,211 @@
+//! The kernels over a trace.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+
+use wgpu_optim::headless::Gpu;
+use wgpu_optim::{Format, GroupId, Master, Optimizer, View, wgpu};
+
+use super::arena::{IN_FLIGHT, allocate, upload};
+use super::out::Output;
+use super::start::slot;
+use super::tensor::{Data, Tensor};
+use super::{Counts, Run};
+use crate::trace::{Place, Trace};
+use crate::{Failure, progress};
+
+/// Runs it, and says where the result is.
+pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, String), Failure> {
+    let steps = run.steps();
+    let control = run.config.control;
+    let device_error = catch_errors(&gpu.device);
+    let checked = || match device_error.lock() {
+        Ok(mut error) => error.take().map_or(Ok(()), |error| Err(Failure::from(error))),
+        Err(poisoned) => Err(poisoned.to_string().into()),
+    };
+    let views = allocate(gpu, &run.trace)?;
+    let mut optimizer = Optimizer::new(&gpu.device);
+    optimizer.set_control(control)?;
+    let mut ids = Vec::new();
+    for part in &run.config.groups {
+        ids.push(optimizer.add_group(part.group.clone())?);
+    }
+    for (i, (param, grad)) in views.iter().enumerate() {
+        let id = ids[run.groups[i]];
+        optimizer.add_param(id, &run.trace.tensors[i].name, param.clone(), grad.clone())?;
+        upload(gpu, param, |each| run.trace.read_param(i, each))?;
+        checked()?;
+    }
+    gpu.queue.submit([]);
+    gpu.wait()?;
+    optimizer.prepare()?;
+    if run.behind.taken > 0 {
+        resume(gpu, &mut run, &mut optimizer, &ids, &views)?;
+        checked()?;
+    }
+    let mut in_flight = 0;
+    let bar = progress(run.trace.steps, "replay");
+    for gradient in 0..run.trace.steps {
+        for (i, (_, grad)) in views.iter().enumerate() {
+            upload(gpu, grad, |each| run.trace.read_grad(i, gradient, each))?;
+            in_flight += grad.len * grad.format.bytes();
+        }
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        if run.config.accumulate > 1 {
+            optimizer.accumulate(&mut encoder)?;
+        }
+        if let Some(step) = run.step_after(gradient) {
+            for (id, part) in ids.iter().zip(&run.config.groups) {
+                if let Some(lr) = part.rate(step) {
+                    let group = optimizer.group(*id)?.clone().lr(lr);
+                    optimizer.set_group(*id, group)?;
+                }
+            }
+            optimizer.step(&mut encoder);
+        }
+        gpu.queue.submit([encoder.finish()]);
+        if in_flight > IN_FLIGHT {
+            gpu.wait()?;
+            in_flight = 0;
+        }
+        checked()?;
+        bar.inc(1);
+    }
+    let stats = control.looks_at_gradients().then(|| optimizer.stats(&gpu.device, &gpu.queue));
+    gpu.wait()?;
+    checked()?;
+    bar.finish_and_clear();
+    let skipped = match stats.filter(|_| steps > 0) {
+        Some(stats) => pollster::block_on(stats)?.skipped,
+        None => 0,
+    };
+    let failed = RefCell::new(None);
+    let mut tensors = Vec::new();
+    for (i, (tensor, (param, _))) in run.trace.tensors.iter().zip(views).enumerate() {
+        let group = &run.part(i).group;
+        let mut add = |name: String, view: View| {
+            let data = Data::OnGpu { gpu, view, rest: None, failed: &failed };
+            tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
+        };
+        add(format!("param.{}", tensor.name), param.clone());
+        if let Some(average) = optimizer.ema(&tensor.name)? {
+            add(format!("ema.{}", tensor.name), average);
+        }
+        for slot in group.rule.slots().iter().map(|slot| slot.name) {
+            add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
+        }
+        if let Some(rest) = optimizer.master(&tensor.name)? {
+            let rest = Some((group.master, rest));
+            let data = Data::OnGpu { gpu, view: param, rest, failed: &failed };
+            let whole = Tensor { shape: tensor.shape.clone(), len: tensor.len, data };
+            tensors.push((format!("master.{}", tensor.name), whole));
+        }
+    }
+    let counts = Counts { steps, skipped };
+    let place = output.write_checked(tensors, run.totals(&counts), || match failed.take() {
+        Some(error) => Err(error.into()),
+        None => checked(),
+    })?;
+    Ok((counts, place))
+}
+
+/// Goes on from the state and the steps that the trace has.
+fn resume(
+    gpu: &Gpu,
+    run: &mut Run,
+    optimizer: &mut Optimizer,
+    ids: &[GroupId],
+    views: &[(View, View)],
+) -> Result<(), Failure> {
+    for id in ids {
+        optimizer.set_steps(*id, run.behind.taken)?;
+    }
+    for (i, (param, _)) in views.iter().enumerate() {
+        let name = run.trace.tensors[i].name.clone();
+        let master = run.part(i).group.master;
+        for (key, place) in run.trace.tensors[i].kept.clone() {
+            if let Some(slot) = slot(&key, &name) {
+                let view = optimizer.state(&name, slot)?;
+                put(gpu, &mut run.trace, i, place, &view)?;
+            } else if key.starts_with("ema.") {
+                if let Some(view) = optimizer.ema(&name)? {
+                    put(gpu, &mut run.trace, i, place, &view)?;
+                }
+            } else if let Some(view) = optimizer.master(&name)? {
+                let rest = rest(&mut run.trace, i, place, (param.format, master))?;
+                upload(gpu, &view, |each| {
+                    each(&rest);
+                    Ok(())
+                })?;
+            }
+        }
+        gpu.queue.submit([]);
+        gpu.wait()?;
+    }
+    Ok(())
+}
+
+/// Writes numbers of the trace into a view, in its format.
+fn put(
+    gpu: &Gpu,
+    trace: &mut Trace,
+    tensor: usize,
+    place: Place,
+    view: &View,
+) -> Result<(), Failure> {
+    let from = place.stored.format();
+    upload(gpu, view, |each| {
+        trace.read_kept(tensor, place, |bytes| {
+            if from == view.format {
+                each(bytes);
+            } else {
+                each(&view.format.encode_all(&from.decode_all(bytes)));
+            }
+        })
+    })
+}
+
+/// The bytes that a parameter's own leave of its master.
+fn rest(
+    trace: &mut Trace,
+    tensor: usize,
+    place: Place,
+    (format, master): (Format, Master),
+) -> Result<Vec<u8>, Failure> {
+    let (mut stored, mut whole) = (Vec::new(), Vec::new());
+    trace.read_param(tensor, |bytes| stored.extend(format.decode_all(bytes)))?;
+    let from = place.stored.format();
+    trace.read_kept(tensor, place, |bytes| whole.extend(from.decode_all(bytes)))?;
+    let mut rest = Vec::new();
+    for (stored, whole) in stored.into_iter().zip(whole) {
+        let left = match master {
+            Master::Remainder => whole.to_bits() << 16,
+            _ => whole.to_bits().wrapping_sub(stored.to_bits()),
+        };
+        if master.whole(stored, f32::from_bits(left)).to_bits() != whole.to_bits() {
+            let name = &trace.tensors[tensor].name;
+            return Err(format!(
+                "`param.{name}` has {stored:e} where `master.{name}` has {whole:e}, which rounds to \
+                another; leave `master.{name}` out to begin from the parameter"
+            )
+            .into());
+        }
+        match master {
+            Master::Remainder => rest.extend((left >> 16).to_le_bytes().into_iter().take(2)),
+            _ => rest.extend(left.to_le_bytes()),
+        }
+    }
+    Ok(rest)
+}
+
+/// Keeps the device's first error, where wgpu would end the program.
+fn catch_errors(device: &wgpu::Device) -> Arc<Mutex<Option<String>>> {
+    let first = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&first);
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        if let Ok(mut first) = keep.lock() {
+            first.get_or_insert_with(|| format!("the device reports: {error}"));
+        }
+    }));
+    first
+}

@@ -1,0 +1,123 @@
+//! The keys that every optimizer has, besides its rule's own options.
+
+use serde_json::Value;
+
+use super::words::{choice, kind, one_of, same_kind};
+use crate::control::Accumulation;
+use crate::num::{Format, Master};
+use crate::rule::Json;
+
+/// The most gradients of a step: more are a mistake.
+const MOST_ADDED: u64 = 1 << 24;
+
+/// The words for what a step makes of several gradients.
+pub(super) const ACCUMULATIONS: [(&str, Accumulation); 2] =
+    [("mean", Accumulation::Mean), ("sum", Accumulation::Sum)];
+
+/// Names of what 16-bit parameters are rounded from.
+pub(super) const MASTERS: [(&str, Master); 3] =
+    [("none", Master::None), ("remainder", Master::Remainder), ("f32", Master::F32)];
+
+/// A key that does not depend on the rule.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// The default as JSON. The learning rate's is the rule's.
+    default: &'static str,
+    /// Whether it counts for all groups together.
+    pub(super) is_global: bool,
+}
+
+const fn own(name: &'static str, default: &'static str) -> Key {
+    Key { name, default, is_global: false }
+}
+
+const fn global(name: &'static str, default: &'static str) -> Key {
+    Key { name, default, is_global: true }
+}
+
+/// Every such key.
+pub(super) const KEYS: [Key; 14] = [
+    own("lr", "null"),
+    own("weight_decay", "0.0"),
+    own("decoupled", "false"),
+    own("maximize", "false"),
+    own("master", "\"none\""),
+    own("state_format", "\"f32\""),
+    own("stochastic_rounding", "null"),
+    own("ema", "null"),
+    global("clip_norm", "null"),
+    global("clip_value", "null"),
+    global("loss_scale", "1.0"),
+    global("skip_nonfinite", "false"),
+    global("accumulate", "1"),
+    global("accumulation", "\"mean\""),
+];
+
+impl Key {
+    /// The default for a rule, or `None` if the rule has no such key.
+    pub(super) fn default(&self, json: &Json) -> Option<Value> {
+        match self.name {
+            "lr" => Some(json.lr.into()),
+            "decoupled" if !json.decoupled => None,
+            _ => serde_json::from_str(self.default).ok(),
+        }
+    }
+
+    /// The values that the key takes, in words.
+    pub(super) fn range(&self) -> String {
+        match self.name {
+            "lr" => "a number, 0 or more, or a list of such, one a step".to_owned(),
+            "weight_decay" => "a finite f32 number, 0 or more".to_owned(),
+            "clip_norm" => "a finite number, 0 or more, or null".to_owned(),
+            "clip_value" => "a finite f32 number above 0, or null".to_owned(),
+            "ema" => "a number at least 0 and below 1, or null".to_owned(),
+            "accumulate" => format!("a whole number from 1 to {MOST_ADDED}"),
+            "accumulation" => choice(&ACCUMULATIONS.map(|(name, _)| name)),
+            "master" => choice(&MASTERS.map(|(name, _)| name)),
+            "state_format" => choice(&Format::ALL.map(Format::name)),
+            "stochastic_rounding" => "a whole number, the seed, or null".to_owned(),
+            "loss_scale" => {
+                "a number, \"dynamic\", or an object of `init`, `growth`, `backoff`, `interval`"
+                    .to_owned()
+            }
+            _ => "true or false".to_owned(),
+        }
+    }
+}
+
+/// The values that `key` takes, if `value` is not of their kind; `default` is the key's.
+pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String> {
+    match key {
+        "lr" => {
+            let listed = |all: &Vec<Value>| !all.is_empty() && all.iter().all(Value::is_number);
+            let right = value.is_number() || value.as_array().is_some_and(listed);
+            (!right).then(|| "a number, or a list of numbers, one a step".to_owned())
+        }
+        "clip_norm" | "clip_value" | "ema" => {
+            (!value.is_number() && !value.is_null()).then(|| "a number or null".to_owned())
+        }
+        "accumulate" => {
+            let right = value.as_u64().is_some_and(|k| (1..=MOST_ADDED).contains(&k));
+            let must = || format!("a whole number from 1 to {MOST_ADDED}, the gradients of a step");
+            (!right).then(must)
+        }
+        "accumulation" => one_of(value, &ACCUMULATIONS.map(|(name, _)| name)),
+        "master" => one_of(value, &MASTERS.map(|(name, _)| name)),
+        "state_format" => one_of(value, &Format::ALL.map(Format::name)),
+        "stochastic_rounding" => {
+            let right = value.is_u64() || value.is_null();
+            (!right).then(|| "a whole number, the seed, or null".to_owned())
+        }
+        // Its own text says what it must be.
+        "loss_scale" => None,
+        _ => (!same_kind(default, value)).then(|| kind(default)),
+    }
+}
+
+/// PyTorch's keys that change no number where they are off, and why they cannot be on.
+pub(super) const INERT: [(&str, &str); 4] = [
+    ("foreach", "parameters that lie together share their launches already"),
+    ("fused", "every step here is fused already"),
+    ("capturable", "wgpu captures no graphs"),
+    ("differentiable", "no gradient passes through a step"),
+];

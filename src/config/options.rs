@@ -1,0 +1,249 @@
+//! The options of one group: the names that are given, those that are inherited, and all others.
+
+use serde_json::{Map, Value};
+
+use super::keys::{INERT, KEYS, MASTERS, wrong};
+use super::words::{kind, list};
+use crate::group::Group;
+use crate::num::{Format, Master};
+use crate::rule::{self, Entry, Preset};
+
+/// The two places of ε.
+const EPSILONS: [&str; 2] = ["eps", "eps_root"];
+
+/// The rule that a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    name: &'static str,
+    entry: &'static Entry,
+    preset: Option<&'static Preset>,
+}
+
+/// All names of optimizers.
+fn named() -> impl Iterator<Item = Named> {
+    rule::ALL.iter().flat_map(|entry| {
+        let own = Named { name: entry.name, entry, preset: None };
+        let presets = entry.json.presets.iter();
+        let others =
+            presets.map(move |preset| Named { name: preset.name, entry, preset: Some(preset) });
+        std::iter::once(own).chain(others)
+    })
+}
+
+impl Named {
+    /// The rule of a name in any case.
+    pub(super) fn of(value: Option<Value>) -> Result<Self, String> {
+        let names = || list(named().map(|named| named.name));
+        let name = match value {
+            Some(Value::String(name)) => name,
+            Some(other) => {
+                return Err(format!(
+                    "`optimizer` is {}; it must be one of {}",
+                    kind(&other),
+                    names()
+                ));
+            }
+            None => return Err(format!("`optimizer` is missing; it must be one of {}", names())),
+        };
+        let found = named().find(|named| named.name == name.to_lowercase());
+        found.ok_or_else(|| format!("unknown optimizer `{name}`; known are {}", names()))
+    }
+
+    /// Every key with its default: of the rule, or of one of its conventions.
+    fn defaults(&self, convention: Option<&Value>) -> Result<Map<String, Value>, String> {
+        let json = &self.entry.json;
+        let mut all: Map<String, Value> =
+            KEYS.iter().filter_map(|key| Some((key.name.to_owned(), key.default(json)?))).collect();
+        let mut options = json.defaults;
+        if let Some(preset) = self.preset {
+            options = preset.options;
+            all.insert("weight_decay".to_owned(), preset.weight_decay.into());
+            all.insert("decoupled".to_owned(), preset.decoupled.into());
+        }
+        if let Some(name) = convention {
+            let lower = name.as_str().map(str::to_lowercase);
+            let found = json.conventions.iter().find(|known| Some(known.name) == lower.as_deref());
+            let known = || list(json.conventions.iter().map(|known| known.name));
+            options = match (found, name) {
+                (Some(convention), _) => convention.options,
+                (None, Value::String(name)) => {
+                    return Err(format!(
+                        "`{}`: unknown convention `{name}`; known are {}",
+                        self.name,
+                        known()
+                    ));
+                }
+                (None, other) => {
+                    return Err(format!(
+                        "`{}`: `convention` is {}; it must be one of {}",
+                        self.name,
+                        kind(other),
+                        known()
+                    ));
+                }
+            };
+        }
+        if let Value::Object(own) = options().map_err(|e| e.to_string())? {
+            all.extend(own);
+        }
+        Ok(all)
+    }
+}
+
+/// The options that a config names, checked one by one.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    named: Named,
+    keys: Map<String, Value>,
+}
+
+/// A group with its learning rates, if it has one for each step.
+pub(super) type Built = (Group, Option<Vec<f64>>);
+
+impl Given {
+    /// Reads what is given. `of_config` names the keys of a config besides those of an optimizer.
+    pub(super) fn read(
+        named: Named,
+        given: Map<String, Value>,
+        of_config: &[&str],
+    ) -> Result<Self, String> {
+        let name = named.name;
+        let defaults = named.defaults(given.get("convention"))?;
+        let mut keys = Map::new();
+        for (key, value) in given {
+            let inert = INERT.iter().find(|(inert, _)| *inert == key);
+            if let Some((_, why)) = inert {
+                match value {
+                    Value::Null | Value::Bool(false) => continue,
+                    Value::Bool(true) => {
+                        return Err(format!(
+                            "`{name}`: `{key}` is true, but {why}; set it to false or leave it out"
+                        ));
+                    }
+                    other => {
+                        let is = kind(&other);
+                        return Err(format!("`{name}`: `{key}` is {is}, it must be false or null"));
+                    }
+                }
+            }
+            if key == "initial_lr" {
+                if !value.is_number() {
+                    let is = kind(&value);
+                    return Err(format!("`{name}`: `{key}` is {is}, it must be a number"));
+                }
+                // A scheduler's note, which no step reads.
+                continue;
+            }
+            let known = match &*key {
+                "convention" => key,
+                "decoupled_weight_decay" if defaults.contains_key("decoupled") => {
+                    "decoupled".into()
+                }
+                _ => {
+                    if !defaults.contains_key(&key) {
+                        let mut known: Vec<&str> = defaults.keys().map(String::as_str).collect();
+                        known.extend(["convention"].iter().chain(of_config));
+                        known.sort_unstable();
+                        let known = list(known.into_iter());
+                        return Err(format!(
+                            "unknown key `{key}` for `{name}`; known are `optimizer`, {known}"
+                        ));
+                    }
+                    key
+                }
+            };
+            let must = defaults.get(&known).and_then(|default| wrong(&known, default, &value));
+            if let Some(must) = must {
+                let is = kind(&value);
+                return Err(format!("`{name}`: `{known}` is {is}, it must be {must}"));
+            }
+            if keys.insert(known, value).is_some() {
+                return Err(format!(
+                    "`{name}`: `decoupled` and `decoupled_weight_decay` are one option; give one of them"
+                ));
+            }
+        }
+        Ok(Self { named, keys })
+    }
+
+    /// The rule's name.
+    pub(super) fn named(&self) -> Named {
+        self.named
+    }
+
+    /// The same with what it leaves open taken from `top`. Another rule takes no option of the first.
+    pub(super) fn inheriting(mut self, top: &Self) -> Result<Self, String> {
+        let same = self.named.entry.name == top.named.entry.name;
+        let defaults = self.named.defaults(None)?;
+        let general = |key: &str| KEYS.iter().any(|known| known.name == key);
+        for (key, value) in &top.keys {
+            let other_epsilon = EPSILONS.contains(&&**key)
+                && EPSILONS.iter().any(|epsilon| self.keys.contains_key(*epsilon));
+            let fits = general(key) && defaults.contains_key(key);
+            if !self.keys.contains_key(key) && !other_epsilon && (same || fits) {
+                self.keys.insert(key.clone(), value.clone());
+            }
+        }
+        Ok(self)
+    }
+
+    /// Every key with its value.
+    pub(super) fn values(&self) -> Result<Map<String, Value>, String> {
+        let mut all = self.named.defaults(self.keys.get("convention"))?;
+        // Where only one place of ε is named, ε stands there alone.
+        let [eps, eps_root] = EPSILONS.map(|epsilon| self.keys.contains_key(epsilon));
+        for (epsilon, other_alone) in EPSILONS.into_iter().zip([eps_root && !eps, eps && !eps_root])
+        {
+            if other_alone && all.contains_key(epsilon) {
+                all.insert(epsilon.to_owned(), 0.0.into());
+            }
+        }
+        for (key, value) in &self.keys {
+            if key != "convention" {
+                all.insert(key.clone(), value.clone());
+            }
+        }
+        Ok(all)
+    }
+
+    /// The group that all of it makes.
+    pub(super) fn group(&self) -> Result<Built, String> {
+        let mut values = self.values()?;
+        for key in KEYS.iter().filter(|key| key.is_global) {
+            values.remove(key.name);
+        }
+        let rates: Option<Vec<f64>> = match values.get("lr") {
+            Some(Value::Array(all)) => Some(all.iter().filter_map(Value::as_f64).collect()),
+            _ => None,
+        };
+        let first = rates.as_ref().and_then(|rates| rates.first().copied());
+        let mut number = |key: &str| values.remove(key).and_then(|v| v.as_f64());
+        let (lr, weight_decay) = (number("lr").or(first), number("weight_decay"));
+        let ema = number("ema");
+        let mut switch = |key: &str| values.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
+        let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
+        let stochastic_rounding = values.remove("stochastic_rounding").and_then(|v| v.as_u64());
+        let mut word = |key: &str| values.remove(key).unwrap_or_default();
+        let (master, format) = (word("master"), word("state_format"));
+        let master = MASTERS.into_iter().find(|(name, _)| master == *name);
+        let format = Format::ALL.into_iter().find(|known| format == known.name());
+        let json = &self.named.entry.json;
+        let rule = (json.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
+        let group = Group {
+            weight_decay: weight_decay.unwrap_or(0.0),
+            decoupled,
+            maximize,
+            stochastic_rounding,
+            ema,
+            master: master.map_or(Master::None, |(_, master)| master),
+            state_format: format.unwrap_or_default(),
+            ..Group::with(lr.unwrap_or(0.0), rule)
+        };
+        group.check().map_err(|e| e.to_string())?;
+        for (i, &lr) in rates.iter().flatten().enumerate() {
+            let at_step = Group { lr, ..group.clone() };
+            at_step.check_rate().map_err(|e| format!("lr[{i}]: {e}"))?;
+        }
+        Ok((group, rates))
+    }
+}
