@@ -268,19 +268,19 @@ fn wrong_configs() {
         ("{}", "CONFIG: `optimizer` is missing; it must be one of RULES"),
         (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of RULES"),
         (r#"{"optimizer": "no-such-rule"}"#, "CONFIG: unknown optimizer `no-such-rule`; known are RULES"),
-        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `accumulate`, `accumulation`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `decoupled`, `ema`, `eps`, `eps_hat`, `eps_root`, `loss_scale`, `lr`, `master`, `maximize`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `accumulate`, `accumulation`, `alpha`, `centered`, `clip_norm`, `clip_value`, `ema`, `eps`, `eps_root`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `accumulate`, `accumulation`, `clip_norm`, `clip_value`, `dampening`, `ema`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `accumulate`, `accumulation`, `amsgrad`, `betas`, `clip_norm`, `clip_value`, `convention`, `decoupled`, `ema`, `eps`, `eps_hat`, `eps_root`, `groups`, `loss_scale`, `lr`, `master`, `maximize`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `accumulate`, `accumulation`, `alpha`, `centered`, `clip_norm`, `clip_value`, `convention`, `ema`, `eps`, `eps_root`, `groups`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `accumulate`, `accumulation`, `clip_norm`, `clip_value`, `convention`, `dampening`, `ema`, `groups`, `loss_scale`, `lr`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
         (r#"{"optimizer": "adam", "master": "f64"}"#, "CONFIG: `adam`: `master` is the string \"f64\", it must be \"none\" or \"remainder\" or \"f32\""),
         (r#"{"optimizer": "adam", "stochastic_rounding": -1}"#, "CONFIG: `adam`: `stochastic_rounding` is a number, it must be a whole number, the seed, or null"),
         (r#"{"optimizer": "adam", "accumulate": 0}"#, "CONFIG: `adam`: `accumulate` is a number, it must be a whole number from 1 to 16777216, the gradients of a step"),
         (r#"{"optimizer": "adam", "accumulation": "max"}"#, "CONFIG: `adam`: `accumulation` is the string \"max\", it must be \"mean\" or \"sum\""),
         (r#"{"optimizer": "adam", "ema": true}"#, "CONFIG: `adam`: `ema` is true or false, it must be a number or null"),
         (r#"{"optimizer": "adam", "ema": 1}"#, "CONFIG: `adam`: ema is 1; it must be at least 0 and below 1 (also when rounded to f32)"),
-        (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number"),
+        (r#"{"optimizer": "adam", "lr": "fast"}"#, "CONFIG: `adam`: `lr` is the string \"fast\", it must be a number, or a list of numbers, one a step"),
         (r#"{"optimizer": "adam", "betas": [0.9]}"#, "CONFIG: `adam`: `betas` is a list of 1 numbers, it must be a list of 2 numbers"),
         (r#"{"optimizer": "adam", "amsgrad": 1}"#, "CONFIG: `adam`: `amsgrad` is a number, it must be true or false"),
-        (r#"{"optimizer": "adam", "lr": null}"#, "CONFIG: `adam`: `lr` is null, it must be a number"),
+        (r#"{"optimizer": "adam", "lr": null}"#, "CONFIG: `adam`: `lr` is null, it must be a number, or a list of numbers, one a step"),
         (r#"{"optimizer": "adam", "lr": -1}"#, "CONFIG: `adam`: lr is -1; it must be a finite f32 number, 0 or more"),
         (r#"{"optimizer": "adam", "betas": [0.9, 1.0]}"#, "CONFIG: `adam`: betas[1] is 1; it must be at least 0 and below 1 (also when rounded to f32)"),
         (r#"{"optimizer": "adam", "eps": 0, "eps_root": 0}"#, "CONFIG: `adam`: eps is 0 and eps_root is 0, so a gradient of 0 would be divided by 0; make one of them at least 1.2e-38, the smallest normal f32"),
@@ -293,7 +293,8 @@ fn wrong_configs() {
         (r#"{"optimizer": "sgd", "loss_scale": {"interval": 0}}"#, "CONFIG: `loss_scale.interval` is 0; it must be at least 1 step"),
         (r#"{"optimizer": "sgd", "nesterov": true}"#, "CONFIG: `sgd`: nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off"),
     ];
-    let rules: Vec<_> = rule::ALL.iter().map(|entry| format!("`{}`", entry.name)).collect();
+    let mut rules: Vec<_> = rule::ALL.iter().map(|entry| format!("`{}`", entry.name)).collect();
+    rules.push("`adamw`".to_owned());
     for (config, expected) in rows {
         assert_eq!(config_error(config), expected.replace("RULES", &rules.join(", ")), "{config}");
     }
@@ -316,12 +317,12 @@ fn wrong_traces() {
     let rows = [
         (drop("grad.w"), "TRACE: `param.w` has no `grad.w`; record one gradient a step"),
         (drop("param.w"), "TRACE: `grad.w` has no `param.w`; record its initial values"),
-        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is neither `param.<name>` nor `grad.<name>`"),
+        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>` and `master.<name>`; leave it out"),
         (put("grad.scale", tensor(&[5], &[0.0; 5])), "TRACE: `grad.scale` records 5 steps, `grad.layer.0.bias` 4; all must record as many"),
         (put("grad.w", tensor(&[4, 3, 2], &[0.0; 24])), "TRACE: `grad.w` has shape [4, 3, 2], `param.w` has [2, 3]; a gradient's shape must be [steps] followed by its parameter's"),
         (put("grad.scale", tensor(&[], &[0.0])), "TRACE: `grad.scale` has shape [], `param.scale` has []; a gradient's shape must be [steps] followed by its parameter's"),
-        (put("param.w", Tensor { dtype: Dtype::F64, shape: vec![2, 3], bytes: vec![0; 48] }), "TRACE: `param.w` is F64; it must be F32, F16 or BF16"),
-        (put("grad.w", Tensor { dtype: Dtype::I16, shape: vec![4, 2, 3], bytes: vec![0; 48] }), "TRACE: `grad.w` is I16; it must be F32, F16 or BF16"),
+        (put("param.w", Tensor { dtype: Dtype::F64, shape: vec![2, 3], bytes: vec![0; 48] }), "TRACE: `param.w` is F64; it must be F32, F16 or BF16, or F64 with --cpu"),
+        (put("grad.w", Tensor { dtype: Dtype::I16, shape: vec![4, 2, 3], bytes: vec![0; 48] }), "TRACE: `grad.w` is I16; it must be F32, F16 or BF16, or F64 with --cpu"),
         (trace_error(|t| t.clear()), "TRACE: it holds no parameter; name tensors `param.<name>` and `grad.<name>`"),
         (trace_error(|t| { t.insert("param.e".into(), tensor(&[0], &[])); t.insert("grad.e".into(), tensor(&[4, 0], &[])); }), "TRACE: `param.e` has shape [0] and so no elements"),
     ];
