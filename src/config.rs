@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::control::Control;
 use crate::group::Group;
 
-pub use describe::{Choice, Described, Kept, rules};
+pub use describe::{Choice, Described, Kept, Named, rules};
 use keys::KEYS;
-use options::{Given, Named};
+use options::{Given, Origin};
 use words::{kind, some};
 
 /// The optimizer that a CONFIG object describes.
@@ -53,9 +53,9 @@ pub fn config(json: &str) -> Result<Config, String> {
     let Value::Object(mut given) = value else {
         return Err(format!("a config is one JSON object, this is {}", kind(&value)));
     };
-    let named = Named::of(given.remove("optimizer"))?;
+    let named = Origin::of(given.remove("optimizer"))?;
     let (params, groups) = (given.remove("params"), given.remove("groups"));
-    let top = Given::read(named, given, &["groups", "params"])?;
+    let top = Given::read(named, given, false)?;
     let (control, accumulate) = control::control(&top.values()?)?;
     let mut parts = Vec::new();
     let patterns = match (top_patterns(params)?, &groups) {
@@ -97,9 +97,9 @@ fn part(value: Value, top: &Given, place: &str) -> Result<Part, String> {
     }
     let named = match given.remove("optimizer") {
         None => top.named(),
-        some => Named::of(some)?,
+        some => Origin::of(some)?,
     };
-    let given = Given::read(named, given, &["params"])?.inheriting(top)?;
+    let given = Given::read(named, given, true)?.inheriting(top)?;
     let (group, rates) = given.group()?;
     Ok(Part { group, rates, params, place: place.to_owned() })
 }
@@ -177,7 +177,7 @@ impl Config {
                 let place = if part.place.starts_with("`groups") { &*part.place } else { "" };
                 let colon = if place.is_empty() { "" } else { ": " };
                 return Err(format!(
-                    "{place}{colon}`lr` lists {has} learning rates for {steps} steps; list one a step"
+                    "{place}{colon}`lr` is a list of {has} for {steps} steps; give one value a step"
                 ));
             }
         }

@@ -30,7 +30,7 @@ pub use formula::{At, Formula, MAX_SLOTS};
 #[cfg(feature = "cli")]
 pub use json::Json;
 #[cfg(feature = "cli")]
-pub(crate) use json::Preset;
+pub(crate) use json::{Convention, Preset};
 #[cfg(feature = "cpu")]
 pub use lanes::Lanes;
 pub use oracle::Oracle;

@@ -1,11 +1,11 @@
 //! Descriptions of all rules, for a person who writes a CONFIG.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::keys::KEYS;
 use crate::num::Format;
-use crate::rule::{self, Entry};
+use crate::rule::{self, Convention, Entry, Preset};
 
 /// A rule in words and numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -14,19 +14,29 @@ pub struct Described {
     /// The rule's name in CONFIG.
     pub name: &'static str,
     /// Further names, which stand for the rule with other defaults.
-    pub presets: Vec<&'static str>,
+    pub presets: Vec<Named>,
     /// The formula, a line each.
     pub formula: &'static str,
     /// The paper.
     pub paper: &'static str,
     /// The words for `convention`.
-    pub conventions: Vec<&'static str>,
+    pub conventions: Vec<Named>,
     /// The rule's own options.
     pub options: Vec<Choice>,
     /// The options that every rule has.
     pub general: Vec<Choice>,
     /// The state that is kept, with each combination of switches.
     pub kept: Vec<Kept>,
+}
+
+/// A name, and the options that have another default under it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Named {
+    /// The name.
+    pub name: &'static str,
+    /// The options with their defaults.
+    pub defaults: Map<String, Value>,
 }
 
 /// An option of a rule.
@@ -73,12 +83,29 @@ fn described(entry: &'static Entry) -> Result<Described, String> {
     let general = KEYS.iter().filter_map(|key| {
         Some(Choice { name: key.name, default: key.default(json)?, range: key.range() })
     });
+    let differing = |name, options: Result<Value, serde_json::Error>| {
+        let Value::Object(mut all) = options.map_err(|e| e.to_string())? else {
+            return Err(format!("the options of {name} are no object"));
+        };
+        all.retain(|key, value| defaults.get(key) != Some(value));
+        Ok(Named { name, defaults: all })
+    };
+    let convention = |of: &Convention| differing(of.name, (of.options)());
+    let conventions: Vec<Named> =
+        json.conventions.iter().map(convention).collect::<Result<_, _>>()?;
+    let preset = |of: &Preset| {
+        let mut named = differing(of.name, (of.options)())?;
+        named.defaults.insert("weight_decay".to_owned(), of.weight_decay.into());
+        named.defaults.insert("decoupled".to_owned(), of.decoupled.into());
+        Ok(named)
+    };
+    let presets: Vec<Named> = json.presets.iter().map(preset).collect::<Result<_, String>>()?;
     Ok(Described {
         name: entry.name,
-        presets: json.presets.iter().map(|preset| preset.name).collect(),
+        presets,
         formula: entry.formula,
         paper: entry.paper,
-        conventions: json.conventions.iter().map(|convention| convention.name).collect(),
+        conventions,
         options: own.collect(),
         general: general.collect(),
         kept: kept(entry),

@@ -13,24 +13,24 @@ const EPSILONS: [&str; 2] = ["eps", "eps_root"];
 
 /// The rule that a name stands for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Named {
+pub(super) struct Origin {
     name: &'static str,
     entry: &'static Entry,
     preset: Option<&'static Preset>,
 }
 
 /// All names of optimizers.
-fn named() -> impl Iterator<Item = Named> {
+fn named() -> impl Iterator<Item = Origin> {
     rule::ALL.iter().flat_map(|entry| {
-        let own = Named { name: entry.name, entry, preset: None };
+        let own = Origin { name: entry.name, entry, preset: None };
         let presets = entry.json.presets.iter();
         let others =
-            presets.map(move |preset| Named { name: preset.name, entry, preset: Some(preset) });
+            presets.map(move |preset| Origin { name: preset.name, entry, preset: Some(preset) });
         std::iter::once(own).chain(others)
     })
 }
 
-impl Named {
+impl Origin {
     /// The rule of a name in any case.
     pub(super) fn of(value: Option<Value>) -> Result<Self, String> {
         let names = || list(named().map(|named| named.name));
@@ -93,7 +93,7 @@ impl Named {
 /// The options that a config names, checked one by one.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
-    named: Named,
+    named: Origin,
     keys: Map<String, Value>,
 }
 
@@ -101,11 +101,11 @@ pub(super) struct Given {
 pub(super) type Built = (Group, Option<Vec<f64>>);
 
 impl Given {
-    /// Reads what is given. `of_config` names the keys of a config besides those of an optimizer.
+    /// Reads what is given. A group of a config has no options of all groups.
     pub(super) fn read(
-        named: Named,
+        named: Origin,
         given: Map<String, Value>,
-        of_config: &[&str],
+        is_group: bool,
     ) -> Result<Self, String> {
         let name = named.name;
         let defaults = named.defaults(given.get("convention"))?;
@@ -142,7 +142,11 @@ impl Given {
                 _ => {
                     if !defaults.contains_key(&key) {
                         let mut known: Vec<&str> = defaults.keys().map(String::as_str).collect();
-                        known.extend(["convention"].iter().chain(of_config));
+                        let of_all =
+                            |name: &&str| KEYS.iter().any(|k| k.is_global && k.name == *name);
+                        known.retain(|name| !(is_group && of_all(name)));
+                        known.extend(["convention", "params"]);
+                        known.extend((!is_group).then_some("groups"));
                         known.sort_unstable();
                         let known = list(known.into_iter());
                         return Err(format!(
@@ -167,7 +171,7 @@ impl Given {
     }
 
     /// The rule's name.
-    pub(super) fn named(&self) -> Named {
+    pub(super) fn named(&self) -> Origin {
         self.named
     }
 

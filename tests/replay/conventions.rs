@@ -1,6 +1,6 @@
 //! A config can express every convention that the library has.
 
-use wgpu_optim::{Adagrad, Adam, Group, Reference, RmsProp};
+use wgpu_optim::{Adagrad, Adam, Group, Lion, Reference, RmsProp};
 
 use crate::files::{Files, f32s};
 
@@ -20,6 +20,40 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
             r#"{"optimizer": "adagrad", "eps": 1e-10, "eps_root": 0, "initial_accumulator_value": 0.1}"#,
             Group::new(1e-2, Adagrad { initial_accumulator_value: 0.1, ..Adagrad::pytorch() }),
         ),
+        // One place of ε alone, and both left open.
+        (r#"{"optimizer": "adam", "eps": 1e-8}"#, Group::new(1e-3, Adam::pytorch())),
+        (
+            r#"{"optimizer": "adam", "convention": "pytorch", "eps_root": 1e-16}"#,
+            Group::new(1e-3, Adam::default()),
+        ),
+        (r#"{"optimizer": "Adam"}"#, Group::adam(1e-3)),
+        (
+            r#"{"optimizer": "adamw"}"#,
+            Group::new(1e-3, Adam::pytorch()).weight_decay(0.01).decoupled(true),
+        ),
+        // The constructors by their names.
+        (r#"{"optimizer": "adam", "convention": "pytorch"}"#, Group::new(1e-3, Adam::pytorch())),
+        (r#"{"optimizer": "adam", "convention": "Optax"}"#, Group::new(1e-3, Adam::optax())),
+        (r#"{"optimizer": "adam", "convention": "keras"}"#, Group::new(1e-3, Adam::keras())),
+        (
+            r#"{"optimizer": "AdamW", "convention": "keras", "weight_decay": 0.1}"#,
+            Group::new(1e-3, Adam::keras()).weight_decay(0.1).decoupled(true),
+        ),
+        (
+            r#"{"optimizer": "rmsprop", "convention": "pytorch"}"#,
+            Group::new(1e-2, RmsProp::pytorch()),
+        ),
+        (r#"{"optimizer": "rmsprop", "convention": "optax"}"#, Group::new(1e-2, RmsProp::optax())),
+        (
+            r#"{"optimizer": "RMSProp", "convention": "keras", "momentum": 0.5}"#,
+            Group::new(1e-2, RmsProp { momentum: 0.5, ..RmsProp::keras() }),
+        ),
+        (
+            r#"{"optimizer": "adagrad", "convention": "pytorch"}"#,
+            Group::new(1e-2, Adagrad::pytorch()),
+        ),
+        (r#"{"optimizer": "Lion", "convention": "optax"}"#, Group::new(1e-4, Lion::default())),
+        (r#"{"optimizer": "SGD", "convention": "pytorch"}"#, Group::sgd(1e-3)),
     ];
     let trace = crate::trace();
     let numbers =
@@ -36,5 +70,31 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
             let found = out.tensors[&format!("state.w.{}", slot.name)].f64s();
             assert_eq!(Some(found), reference.state(slot.name), "{config}");
         }
+    }
+}
+
+#[test]
+fn an_unknown_convention_is_answered_with_those_there_are() {
+    let rows = [
+        (
+            r#""adam", "convention": "jax""#,
+            "`adam`: unknown convention `jax`; known are `pytorch`, `optax`, `keras`",
+        ),
+        (
+            r#""Lion", "convention": "pytorch""#,
+            "`lion`: unknown convention `pytorch`; known are `optax`",
+        ),
+        (
+            r#""adagrad", "convention": "keras""#,
+            "`adagrad`: unknown convention `keras`; known are `pytorch`",
+        ),
+        (
+            r#""adam", "convention": 3"#,
+            "`adam`: `convention` is a number; it must be one of `pytorch`, `optax`, `keras`",
+        ),
+    ];
+    for (config, expected) in rows {
+        let said = crate::config_error(&format!("{{\"optimizer\": {config}}}"));
+        assert_eq!(said, format!("CONFIG: {expected}"));
     }
 }

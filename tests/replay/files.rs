@@ -35,7 +35,7 @@ impl Tensor {
 }
 
 /// The file that replay has written.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Out {
     pub(crate) tensors: BTreeMap<String, Tensor>,
     pub(crate) metadata: HashMap<String, String>,
@@ -46,12 +46,21 @@ pub(crate) struct Files(tempfile::TempDir);
 
 impl Files {
     pub(crate) fn new(trace: &BTreeMap<String, Tensor>, config: &str) -> Self {
+        Self::with(trace, None, config)
+    }
+
+    /// The same with metadata in the trace.
+    pub(crate) fn with(
+        trace: &BTreeMap<String, Tensor>,
+        metadata: Option<HashMap<String, String>>,
+        config: &str,
+    ) -> Self {
         let files = Self(tempfile::tempdir().unwrap_or_else(|e| panic!("{e}")));
         let views = trace.iter().map(|(name, t)| {
             let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes);
             (name, view.unwrap_or_else(|e| panic!("{name}: {e}")))
         });
-        let bytes = serialize(views, None).unwrap_or_else(|e| panic!("{e}"));
+        let bytes = serialize(views, metadata).unwrap_or_else(|e| panic!("{e}"));
         files.write("trace.safetensors", &bytes);
         files.write("config.json", config.as_bytes());
         files
@@ -109,14 +118,20 @@ impl Files {
         let out = self.path("out.safetensors");
         let cpu: &[&str] = if cpu { &["--cpu"] } else { &[] };
         self.run(&[&["--out", &out][..], cpu].concat())?;
-        let bytes = self.bytes("out.safetensors");
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap_or_else(|e| panic!("{e}"));
-        let tensors = SafeTensors::deserialize(&bytes).unwrap_or_else(|e| panic!("{e}"));
+        Ok(Out::of(&self.bytes("out.safetensors")))
+    }
+}
+
+impl Out {
+    /// Reads a result.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap_or_else(|e| panic!("{e}"));
+        let tensors = SafeTensors::deserialize(bytes).unwrap_or_else(|e| panic!("{e}"));
         let own = |(name, view): (&str, TensorView<'_>)| {
             let (dtype, shape) = (view.dtype(), view.shape().to_vec());
             (name.to_owned(), Tensor { dtype, shape, bytes: view.data().to_vec() })
         };
         let metadata = metadata.metadata().clone().unwrap_or_default();
-        Ok(Out { tensors: tensors.iter().map(own).collect(), metadata })
+        Self { tensors: tensors.iter().map(own).collect(), metadata }
     }
 }

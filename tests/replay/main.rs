@@ -1,8 +1,12 @@
 //! `wgpu-optim replay` from outside: what it writes, what it refuses, and whatever else it is fed.
 
+mod command;
 mod conventions;
 mod files;
+mod groups;
+mod pytorch;
 mod random;
+mod resume;
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use wgpu_optim::config::{Choice, Described, rules};
+use wgpu_optim::config::{Choice, Described, Named, rules};
 
 use crate::Failure;
 use crate::output::columns;
@@ -31,13 +31,9 @@ Names are in any case, and PyTorch's keys are taken as they are: README, the sec
 /// The text of one rule.
 fn text(rule: &Described) -> String {
     let mut text = format!("{}\n", rule.name);
-    if !rule.presets.is_empty() {
-        text += &format!("  also: {}\n", rule.presets.join(", "));
-    }
     text += &format!("  paper: {}\n", rule.paper);
-    if !rule.conventions.is_empty() {
-        text += &format!("  convention: {}\n", rule.conventions.join(", "));
-    }
+    text.extend(rule.presets.iter().map(|of| named("optimizer", of)));
+    text.extend(rule.conventions.iter().map(|of| named("convention", of)));
     text.push('\n');
     text.extend(rule.formula.lines().map(|line| format!("    {line}\n")));
     text += "\n";
@@ -60,6 +56,13 @@ fn text(rule: &Described) -> String {
         kept.push([switches, names(&row.slots), state, step]);
     }
     text + &indented(&columns(&kept))
+}
+
+/// A name with what differs under it.
+fn named(key: &str, of: &Named) -> String {
+    let differs: Vec<_> = of.defaults.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    let differs = if differs.is_empty() { "as by default".to_owned() } else { differs.join(", ") };
+    format!("  \"{key}\": \"{}\": {differs}\n", of.name)
 }
 
 fn indented(table: &str) -> String {

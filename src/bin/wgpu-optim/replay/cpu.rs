@@ -54,8 +54,10 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
         };
         add(format!("param.{}", tensor.name), reference.param().into());
         // Here nothing is rounded: the parameter is its own master.
-        if group.master != Master::None && tensor.formats()[0] != Format::F32 {
-            add(format!("master.{}", tensor.name), reference.param().into());
+        let master = format!("master.{}", tensor.name);
+        let has_one = tensor.formats()[0] != Format::F32 || tensor.kept.contains_key(&master);
+        if group.master != Master::None && has_one {
+            add(master, reference.param().into());
         }
         if let Some(average) = reference.ema() {
             add(format!("ema.{}", tensor.name), average.into());
