@@ -41,7 +41,7 @@ fn replay_reads_and_writes_streams_and_says_so() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 1, "{said}");
     assert!(lines[0].starts_with("replay: 4 steps, 0 skipped, on the CPU in f64, "), "{said}");
-    assert!(lines[0].ends_with(" s, in standard output"), "{said}");
+    assert!(lines[0].ends_with(" s, written to standard output"), "{said}");
 
     let out = files.path("out.safetensors");
     let trace = files.path("trace.safetensors");
@@ -50,7 +50,7 @@ fn replay_reads_and_writes_streams_and_says_so() {
     let last = said.lines().last().unwrap_or_default();
     let adapter = support::gpu().describe();
     assert!(last.starts_with(&format!("replay: 4 steps, 0 skipped, on {adapter}, ")), "{said}");
-    assert!(last.ends_with(&format!(" s, in {out}")), "{said}");
+    assert!(last.ends_with(&format!(" s, written to {out}")), "{said}");
     assert!(done.stdout.is_empty());
 
     let short = run(&["replay", "-", "--optimizer", &config, "--out", "-", "--cpu"], b"x", None);

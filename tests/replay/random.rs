@@ -1,6 +1,6 @@
 //! Random configs and traces: whatever comes in, replay succeeds or says why not. It never panics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -70,6 +70,24 @@ fn trace() -> impl Strategy<Value = BTreeMap<String, Tensor>> {
     })
 }
 
+/// Tensors beside the parameters, often of the right name and shape, and metadata.
+fn beside() -> impl Strategy<Value = (Vec<(String, usize)>, HashMap<String, String>)> {
+    let slots = ["exp_avg", "exp_avg_sq", "square_avg", "momentum_buffer", "sum", "nothing", ""];
+    let key =
+        (0usize..4, prop::sample::select(slots.to_vec()), 0..9u8).prop_map(|(i, slot, odd)| {
+            match odd {
+                0 => format!("ema.p{i}"),
+                1 => format!("master.p{i}"),
+                2 => format!("state.{slot}"),
+                _ => format!("state.p{i}.{slot}"),
+            }
+        });
+    let count = prop_oneof![3 => "[0-9]{1,3}", 1 => "[0-9]{1,12}", 1 => ".{0,3}"];
+    let name = prop::sample::select(vec!["steps", "steps_taken", "steps_skipped", "other"]);
+    let metadata = prop::collection::hash_map(name.prop_map(str::to_owned), count, 0..3);
+    (prop::collection::vec((key, 0usize..4), 0..6), metadata)
+}
+
 /// Replays without a panic; a failure has a message, leaves no result and no other file.
 fn check(files: &Files, cpu: bool) {
     let names = files.names();
@@ -99,6 +117,22 @@ proptest! {
         bytes.truncate(len - cut.saturating_sub(300) % len);
         files.write("trace.safetensors", &bytes);
         check(&files, true);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_state(config in config(), trace in trace(), (more, metadata) in beside(), gpu in 0..5u8) {
+        let mut trace = trace;
+        for (key, i) in more {
+            // Mostly of the parameter that the name is of.
+            let own = (0..4).find(|p| key.contains(&format!("p{p}"))).unwrap_or(i);
+            let Some(param) = trace.get(&format!("param.p{own}")).cloned() else { continue };
+            trace.insert(key, param);
+        }
+        check(&Files::with(&trace, Some(metadata), &config), gpu > 0);
     }
 }
 

@@ -85,7 +85,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let Counts { steps, skipped } = counts;
     let seconds = begun.elapsed().as_secs_f64();
-    eprintln!("replay: {steps} steps, {skipped} skipped, on {machine}, {seconds:.2} s, in {place}");
+    eprintln!(
+        "replay: {steps} steps, {skipped} skipped, on {machine}, {seconds:.2} s, written to {place}"
+    );
     Ok(ExitCode::SUCCESS)
 }
 

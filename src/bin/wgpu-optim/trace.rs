@@ -36,7 +36,7 @@ pub(crate) struct Trace {
 pub(crate) struct Behind {
     /// All of them.
     pub(crate) steps: u64,
-    /// Those that were not skipped.
+    /// The steps that were not skipped.
     pub(crate) taken: u64,
 }
 
