@@ -50,7 +50,7 @@ fn main() -> Result<(), Error> {
         pass.set_pipeline(&gradient);
         pass.set_bind_group(0, &bindings, &[]);
         pass.dispatch_workgroups(1, 1, 1);
-        optimizer.record(&mut pass);
+        optimizer.step_in_pass(&mut pass);
         drop(pass);
         gpu.queue.submit([encoder.finish()]);
     }

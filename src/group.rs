@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::control::Control;
 use crate::error::Error;
 use crate::num::{Format, Master};
-use crate::rule::{self, Adagrad, Adam, At, Evaluate, Rates, RmsProp, Rule, Sgd, Variant};
+use crate::rule::{
+    self, Adagrad, Adam, At, Evaluate, IntoRule, Rates, RmsProp, Rule, Sgd, Variant,
+};
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_non_negative};
 
 /// The options by which a group of parameters is updated. Cheap to clone.
@@ -41,15 +43,10 @@ pub struct Group {
 }
 
 impl Group {
-    /// `rule` at learning rate `lr`, without weight decay, minimizing.
-    pub fn new(lr: f64, rule: impl Rule) -> Self {
-        Self::with(lr, Arc::new(rule))
-    }
-
-    /// The same from a rule behind a pointer.
-    pub fn with(lr: f64, rule: Arc<dyn Rule>) -> Self {
+    /// `rule`, or an `Arc<dyn Rule>`, at learning rate `lr`, without weight decay, minimizing.
+    pub fn new(lr: f64, rule: impl IntoRule) -> Self {
         Self {
-            rule,
+            rule: rule.into_rule(),
             lr,
             weight_decay: 0.0,
             decoupled: false,
@@ -95,8 +92,8 @@ impl Group {
 
     /// The same with another rule.
     #[must_use]
-    pub fn rule(self, rule: impl Rule) -> Self {
-        Self { rule: Arc::new(rule), ..self }
+    pub fn rule(self, rule: impl IntoRule) -> Self {
+        Self { rule: rule.into_rule(), ..self }
     }
 
     /// The same with this weight decay λ.
@@ -130,10 +127,10 @@ impl Group {
     }
 
     /// The same with 16-bit parameters rounded at random, a function of this seed, the parameter's recorded step
-    /// and the element's place in its buffer: [`Format::dither`].
+    /// and the element's place in its buffer ([`Format::dither`]); with `None`, to nearest.
     #[must_use]
-    pub fn stochastic_rounding(self, seed: u64) -> Self {
-        Self { stochastic_rounding: Some(seed), ..self }
+    pub fn stochastic_rounding(self, seed: impl Into<Option<u64>>) -> Self {
+        Self { stochastic_rounding: seed.into(), ..self }
     }
 
     /// The same with an exponential moving average of each parameter, in f32, updated by every step:
@@ -148,9 +145,11 @@ impl Group {
     /// are stored, those with a master as that is.
     ///
     /// *Differs from PyTorch*, whose `AveragedModel` begins with the first parameters at full weight.
+    ///
+    /// `None` keeps no average.
     #[must_use]
-    pub fn ema(self, decay: f64) -> Self {
-        Self { ema: Some(decay), ..self }
+    pub fn ema(self, decay: impl Into<Option<f64>>) -> Self {
+        Self { ema: decay.into(), ..self }
     }
 
     /// A description of all that is kept beside each parameter, in words.
@@ -261,7 +260,7 @@ impl Group {
 impl From<Variant> for Group {
     fn from(variant: Variant) -> Self {
         let Variant { rule, lr, weight_decay, decoupled, maximize } = variant;
-        Self { weight_decay, decoupled, maximize, ..Self::with(lr, rule) }
+        Self { weight_decay, decoupled, maximize, ..Self::new(lr, rule) }
     }
 }
 

@@ -39,7 +39,7 @@ pub use group::Group;
 pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use rule::rules::*;
-pub use rule::{At, Formula, Oracle, Rates, Rule, Scalar, Slot, Start, Varies};
+pub use rule::{At, Formula, IntoRule, Oracle, Rates, Rule, Scalar, Slot, Start, Varies};
 pub use view::View;
 pub use wgpu;
 

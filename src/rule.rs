@@ -23,7 +23,7 @@ mod sgd;
 
 pub(crate) use check::{check_fraction, check_non_negative};
 pub(crate) use contract::{Evaluate, slot_names};
-pub use contract::{MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
+pub use contract::{IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
 pub use formula::{At, Formula, MAX_SLOTS};

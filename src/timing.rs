@@ -60,7 +60,7 @@ impl Clock {
         let label = Some("bench");
         let mut pass =
             encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
-        (0..steps).for_each(|_| optimizer.record(&mut pass));
+        (0..steps).for_each(|_| optimizer.step_in_pass(&mut pass));
         drop(pass);
         if let Some(timestamps) = &self.timestamps {
             timestamps.resolve(&mut encoder);

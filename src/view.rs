@@ -9,7 +9,7 @@ use crate::num::{Format, WORD};
 ///
 /// It holds a handle to the buffer, no more: whoever created the buffer goes on owning what is in it.
 /// Nothing is checked until an optimizer is given the view, which then names the parameter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct View {
     /// Where the numbers are. A parameter's or gradient's buffer needs `BufferUsages::STORAGE`.
     pub buffer: wgpu::Buffer,

@@ -236,9 +236,9 @@ fn sums_and_steps_of_one_pass_are_in_order() {
             record(gpu, |encoder| {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 for _ in 0..3 {
-                    ok(optimizer.record_accumulate(&mut pass));
-                    ok(optimizer.record_accumulate(&mut pass));
-                    optimizer.record(&mut pass);
+                    ok(optimizer.accumulate_in_pass(&mut pass));
+                    ok(optimizer.accumulate_in_pass(&mut pass));
+                    optimizer.step_in_pass(&mut pass);
                 }
             });
         } else {

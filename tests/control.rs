@@ -331,7 +331,7 @@ fn options_out_of_range_are_refused_and_change_nothing() {
         assert_eq!(said.as_deref(), Some(words));
         assert_eq!(optimizer.control(), &plain);
     }
-    let stats = pollster::block_on(optimizer.stats(&gpu.device, &gpu.queue));
+    let stats = pollster::block_on(optimizer.stats(&gpu.queue));
     assert!(stats.is_err_and(|e| e.to_string().contains("no step has looked at its gradients")));
 }
 

@@ -134,7 +134,7 @@ fn train(
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for batch in schedule.epoch(epoch) {
             network.record_gradients(&mut pass, batch);
-            optimizer.record(&mut pass);
+            optimizer.step_in_pass(&mut pass);
         }
         drop(pass);
         gpu.queue.submit([encoder.finish()]);
@@ -148,7 +148,7 @@ fn train(
     let skipped = match control.loss_scale {
         LossScale::Fixed(_) => 0,
         LossScale::Dynamic { .. } => {
-            let stats = optimizer.stats(&gpu.device, &gpu.queue);
+            let stats = optimizer.stats(&gpu.queue);
             gpu.wait()?;
             pollster::block_on(stats)?.skipped
         }

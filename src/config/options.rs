@@ -241,7 +241,7 @@ impl Given {
             ema,
             master: master.map_or(Master::None, |(_, master)| master),
             state_format: format.unwrap_or_default(),
-            ..Group::with(lr.unwrap_or(0.0), rule)
+            ..Group::new(lr.unwrap_or(0.0), rule)
         };
         group.check().map_err(|e| e.to_string())?;
         for (i, &lr) in rates.iter().flatten().enumerate() {

@@ -1,5 +1,6 @@
 //! The pipelines of one device, each made when it is first needed.
 
+use futures_util::FutureExt;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +9,7 @@ use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
 use super::layout::{Layouts, READ, WRITE, entry, sums_binding};
 use super::spec::{Address, KernelSpec};
 use crate::error::Error;
-use crate::model::{Body, Grads, RuleKey, Spec, Variable, now, options};
+use crate::model::{Body, Grads, RuleKey, Spec, Variable, options};
 use crate::num::Format;
 use crate::plan::{Bounds, Width};
 
@@ -95,7 +96,7 @@ impl Kernels {
             let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
             self.build(&kernel);
-            let errors = [now(internal.pop()), now(invalid.pop())];
+            let errors = [internal.pop().now_or_never(), invalid.pop().now_or_never()];
             if let Some(error) = errors.into_iter().flatten().flatten().next() {
                 return Err(Error::Kernel { rule: rule.name(), message: error.to_string() });
             }
@@ -107,7 +108,7 @@ impl Kernels {
     pub(crate) fn unbindable(&self, buffer: &wgpu::Buffer) -> Option<String> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         self.probe(buffer);
-        now(scope.pop()).flatten().map(|error| error.to_string())
+        scope.pop().now_or_never().flatten().map(|error| error.to_string())
     }
 
     /// Binds `buffer`, for the error that comes of it.

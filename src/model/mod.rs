@@ -170,12 +170,3 @@ impl Model {
         cohort.steps(self.groups[cohort.group].recorded)
     }
 }
-
-/// The value of a future that is ready already.
-pub(crate) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    use std::task::{Context, Poll, Waker};
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}

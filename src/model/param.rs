@@ -91,4 +91,8 @@ pub(crate) struct Grad {
     /// How it is stored, or was when there was one.
     pub(crate) format: Format,
     pub(crate) cohort: usize,
+    /// Whether the parameter is frozen: then `view` is none.
+    pub(crate) frozen: bool,
+    /// The gradient that a frozen parameter has once it is unfrozen.
+    pub(crate) held: Option<View>,
 }

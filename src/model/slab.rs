@@ -71,6 +71,11 @@ impl Slabs {
         self.index();
     }
 
+    /// The size of all buffers, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.buffers.iter().map(wgpu::Buffer::size).sum()
+    }
+
     /// Whether `buffer` is one of these.
     pub(crate) fn holds(&self, buffer: &wgpu::Buffer) -> bool {
         self.buffers.contains(buffer)

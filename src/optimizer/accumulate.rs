@@ -2,7 +2,8 @@
 
 use super::{Optimizer, limits};
 use crate::error::Error;
-use crate::model::{Body, Spec, now, operand};
+use crate::model::{Body, Spec, operand};
+use futures_util::FutureExt;
 
 impl Optimizer {
     /// Records adding the gradients of every parameter, as they are then, to sums in f32 of the library's,
@@ -45,7 +46,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// As there.
-    pub fn record_accumulate(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
+    pub fn accumulate_in_pass(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         self.ready_sums()?;
         if !self.model.params.is_empty() {
             self.add(pass);
@@ -71,7 +72,7 @@ impl Optimizer {
             }));
             let sums = Spec::new(Body::Accumulate, None);
             self.model.slabs.extend(&device, &sums);
-            if let Some(Some(error)) = now(scope.pop()) {
+            if let Some(Some(error)) = scope.pop().now_or_never() {
                 self.model.sums.made = None;
                 self.model.slabs.drop_operand(operand("sum").unwrap_or_default());
                 let what = "the sums of gradients".to_owned();

@@ -1,8 +1,8 @@
 //! Clipping, loss scaling and skipping, as the caller sees them.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, PoisonError};
 
+use futures_channel::oneshot;
 use wgpu::util::DeviceExt;
 
 use super::{Optimizer, limits};
@@ -99,11 +99,8 @@ impl Optimizer {
     ///
     /// # Errors
     /// The future's, if the device fails, or if no step has looked at gradients yet.
-    pub fn stats(
-        &self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-    ) -> impl Future<Output = Result<Stats, Error>> + use<> {
+    pub fn stats(&self, queue: &wgpu::Queue) -> impl Future<Output = Result<Stats, Error>> + use<> {
+        let device = &self.model.device;
         let cohorts = self.model.cohorts.all();
         let size = 4 * (ControllerWords::NAMES.len() + CLOCK_WORDS * cohorts.len()) as u64;
         let staging = self.model.controller.as_ref().map(|controller| {
@@ -116,17 +113,20 @@ impl Optimizer {
             let mut encoder = device.create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(controller, 0, &staging, 0, size);
             queue.submit([encoder.finish()]);
-            staging
+            let (done, mapped) = oneshot::channel();
+            // Nobody listens any more if the caller has dropped the future.
+            staging.slice(..).map_async(wgpu::MapMode::Read, |result| _ = done.send(result));
+            (staging, mapped)
         });
-        let mapped = staging.as_ref().map(map);
         // The names as they are now; parameters may be added before the future is asked.
         let names: Vec<String> = self.names().map(str::to_owned).collect();
         let known = Arc::clone(self.program.known_skips());
         async move {
             let failed = |message| Error::Readback { what: "the statistics".to_owned(), message };
             let nothing = || failed("no step has looked at its gradients".to_owned());
-            let (Some(staging), Some(mapped)) = (staging, mapped) else { return Err(nothing()) };
-            mapped.await.map_err(|e| failed(e.to_string()))?;
+            let Some((staging, mapped)) = staging else { return Err(nothing()) };
+            let mapped = mapped.await.map_err(|e| failed(e.to_string()))?;
+            mapped.map_err(|e| failed(e.to_string()))?;
             let range = staging.slice(..).get_mapped_range().map_err(|e| failed(e.to_string()))?;
             let words: Vec<u32> =
                 range.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
@@ -152,29 +152,4 @@ impl Optimizer {
             })
         }
     }
-}
-
-/// A future of a buffer's being mapped.
-fn map(buffer: &wgpu::Buffer) -> impl Future<Output = Result<(), wgpu::BufferAsyncError>> + use<> {
-    type Done = Option<Result<(), wgpu::BufferAsyncError>>;
-    let shared: Arc<Mutex<(Done, Option<Waker>)>> = Arc::default();
-    let told = Arc::clone(&shared);
-    buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-        // A panic while this is held is nobody's here.
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.0 = Some(result);
-        if let Some(waker) = told.1.take() {
-            waker.wake();
-        }
-    });
-    std::future::poll_fn(move |context| {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match shared.0.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                shared.1 = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    })
 }

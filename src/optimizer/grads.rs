@@ -1,10 +1,11 @@
 //! Gradients that move, appear and disappear.
 
+use futures_util::FutureExt;
 use std::collections::HashMap;
 
 use super::{Optimizer, ParamId, check, limits};
 use crate::error::Error;
-use crate::model::{Part, now, overlapping};
+use crate::model::{Part, overlapping};
 use crate::view::View;
 
 /// One parameter's new gradient.
@@ -45,8 +46,66 @@ impl Optimizer {
             given.push((self.index_of(param)?, view));
         }
         self.check_once(&given)?;
-        let turning = self.turning(&given);
         self.check_grads(&given)?;
+        let frozen = |(index, _): &Given| self.model.grads[*index].frozen;
+        if !given.iter().any(frozen) {
+            return self.give(given);
+        }
+        let (held, given): (Vec<Given>, Vec<Given>) = given.into_iter().partition(frozen);
+        self.give(given)?;
+        let grads = self.model.grads.edit();
+        held.into_iter().for_each(|(index, view)| grads[index].held = view);
+        Ok(())
+    }
+
+    /// Freezes a parameter from the next step on: steps leave the parameter, its state, its copy and its average as
+    /// they are, its clock stands still, and its gradient is no part of a norm and of no accumulation.
+    /// [`Optimizer::set_grads`] keeps the gradient of a frozen parameter for later.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's, or the device's limits have no room for one clock more.
+    pub fn freeze(&mut self, param: ParamId) -> Result<(), Error> {
+        let index = self.index_of(param)?;
+        if self.model.grads[index].frozen {
+            return Ok(());
+        }
+        let held = self.model.grads[index].view.clone();
+        self.give(vec![(index, None)])?;
+        let grad = &mut self.model.grads.edit()[index];
+        (grad.frozen, grad.held) = (true, held);
+        Ok(())
+    }
+
+    /// Has the next step take a frozen parameter again, with the gradient that it had or was given since. Its clock
+    /// goes on where it stood.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's, or for what is wrong with the gradient by now, as in
+    /// [`Optimizer::set_grads`]; then the parameter stays frozen.
+    pub fn unfreeze(&mut self, param: ParamId) -> Result<(), Error> {
+        let index = self.index_of(param)?;
+        if !self.model.grads[index].frozen {
+            return Ok(());
+        }
+        let given = vec![(index, self.model.grads[index].held.clone())];
+        self.check_grads(&given)?;
+        self.give(given)?;
+        let grad = &mut self.model.grads.edit()[index];
+        (grad.frozen, grad.held) = (false, None);
+        Ok(())
+    }
+
+    /// Whether a parameter is frozen.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    pub fn is_frozen(&self, param: ParamId) -> Result<bool, Error> {
+        Ok(self.model.grads[self.index_of(param)?].frozen)
+    }
+
+    /// Puts checked gradients in their places, if there is room for the clocks.
+    fn give(&mut self, given: Vec<Given>) -> Result<(), Error> {
+        let turning = self.turning(&given);
         self.check_clocks(&turning)?;
         self.apply(given, &turning);
         Ok(())
@@ -154,7 +213,7 @@ impl Optimizer {
                 program.kernels.probe(buffer);
             }
         }
-        if now(scope.pop()).flatten().is_none() {
+        if scope.pop().now_or_never().flatten().is_none() {
             return Ok(());
         }
         unknown.iter().for_each(|(_, buffer)| program.forget_grads(buffer));

@@ -39,6 +39,43 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Sets the learning rate of one group, from the next recorded step on.
+    ///
+    /// # Errors
+    /// As [`Optimizer::set_lr`], and if the id is another optimizer's; then the group keeps its own.
+    pub fn set_group_lr(&mut self, id: GroupId, lr: f64) -> Result<(), Error> {
+        let group = &self.state_of(id)?.group;
+        check::rate(lr)?;
+        Group { lr, ..group.clone() }.check_rate()?;
+        self.model.groups[id.index].group.lr = lr;
+        Ok(())
+    }
+
+    /// Changes a group's options by a function of the present ones, from the next recorded step on.
+    ///
+    /// ```no_run
+    /// # fn f(opt: &mut wgpu_optim::Optimizer, group: wgpu_optim::GroupId) -> Result<(), wgpu_optim::Error> {
+    /// opt.update_group(group, |group| group.weight_decay(0.05).maximize(true))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Optimizer::set_group`].
+    pub fn update_group(
+        &mut self,
+        id: GroupId,
+        change: impl FnOnce(Group) -> Group,
+    ) -> Result<(), Error> {
+        let group = change(self.state_of(id)?.group.clone());
+        self.set_group(id, group)
+    }
+
+    /// Every group with its options, in the order they were added.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = (GroupId, &Group)> {
+        let groups = self.model.groups.iter().enumerate();
+        groups.map(|(index, state)| (GroupId { optimizer: self.serial, index }, &state.group))
+    }
+
     /// Changes a group's options, its rule included, from the next recorded step on.
     ///
     /// ```no_run

@@ -9,6 +9,7 @@ mod limits;
 mod params;
 mod state;
 
+use futures_util::FutureExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Error;
@@ -87,12 +88,12 @@ impl Optimizer {
             label: Some("wgpu-optim step"),
             timestamp_writes: None,
         });
-        self.record(&mut pass);
+        self.step_in_pass(&mut pass);
     }
 
     /// [`Optimizer::step`] inside a compute pass that is already open. The pass is left with this step's
     /// pipeline and bind groups.
-    pub fn record(&mut self, pass: &mut wgpu::ComputePass<'_>) {
+    pub fn step_in_pass(&mut self, pass: &mut wgpu::ComputePass<'_>) {
         let multiplied = self.take_sums();
         self.model.recorded += 1;
         self.model.groups.iter_mut().for_each(|group| group.recorded += 1);
@@ -112,7 +113,7 @@ impl Optimizer {
         let device = self.model.device.clone();
         let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         self.make_ready();
-        let Some(Some(error)) = crate::model::now(scope.pop()) else { return Ok(()) };
+        let Some(Some(error)) = scope.pop().now_or_never() else { return Ok(()) };
         self.model.slabs.truncate(slabs);
         let params = self.model.params.edit();
         params[placed..].iter_mut().for_each(|param| param.spot = None);

@@ -67,7 +67,13 @@ impl Optimizer {
         self.model.ranges.claim(Part::Grad, index, &grad);
         self.model.names.insert(name.to_owned(), index);
         let (format, origin) = (grad.format, param.at());
-        self.model.grads.edit().push(Grad { view: Some(grad), format, cohort });
+        self.model.grads.edit().push(Grad {
+            view: Some(grad),
+            format,
+            cohort,
+            frozen: false,
+            held: None,
+        });
         self.model.params.edit().push(Param {
             name: name.to_owned(),
             group: group.index,
@@ -137,7 +143,36 @@ impl Optimizer {
     /// A parameter by name.
     pub fn param(&self, name: &str) -> Option<ParamId> {
         let index = *self.model.names.get(name)?;
-        Some(ParamId { optimizer: self.serial, index })
+        Some(self.param_id(index))
+    }
+
+    /// Every parameter with its name and its view, in the order they were added.
+    pub fn params(&self) -> impl ExactSizeIterator<Item = (ParamId, &str, &View)> {
+        let params = self.model.params.iter().enumerate();
+        params.map(|(index, param)| (self.param_id(index), param.name.as_str(), &param.view))
+    }
+
+    /// The number of parameters.
+    pub fn len(&self) -> usize {
+        self.model.params.len()
+    }
+
+    /// Whether the optimizer has no parameter.
+    pub fn is_empty(&self) -> bool {
+        self.model.params.is_empty()
+    }
+
+    /// The group of a parameter.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    pub fn group_of(&self, param: ParamId) -> Result<GroupId, Error> {
+        let index = self.model.params[self.index_of(param)?].group;
+        Ok(GroupId { optimizer: self.serial, index })
+    }
+
+    fn param_id(&self, index: usize) -> ParamId {
+        ParamId { optimizer: self.serial, index }
     }
 
     /// The names of all parameters, in the order they were added.

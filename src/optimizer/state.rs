@@ -3,7 +3,7 @@
 use super::{Optimizer, check};
 use crate::buckets::Buckets;
 use crate::error::Error;
-use crate::model::{Body, Spec, Spot, at_home, element_bytes, next_in_phase, operand};
+use crate::model::{Body, Spec, Spot, at_home, element_bytes, next_in_phase, operand, variables};
 use crate::plan::{QUAD, STATE};
 use crate::view::View;
 
@@ -61,6 +61,33 @@ impl Optimizer {
         let index = self.named(name)?;
         self.prepare()?;
         Ok(operand(of).and_then(|row| self.model.operand_view(index, row, 0)))
+    }
+
+    /// The memory of the library's buffers that last: state, averages, low bits, sums and what controls steps, in
+    /// bytes. Parameters that were added since the last step count from the next step, or
+    /// [`prepare`](Optimizer::prepare), on.
+    pub fn memory_bytes(&self) -> u64 {
+        let Self { model, .. } = self;
+        let others = [&model.sums.made, &model.controller].into_iter().flatten();
+        model.slabs.bytes() + others.map(wgpu::Buffer::size).sum::<u64>()
+    }
+
+    /// The numbers that one step reads and writes, in bytes: parameters, gradients, copies and state, and the
+    /// gradients once more where their norm is asked for. Parameters without a gradient, and frozen ones, count 0.
+    pub fn bytes_per_step(&self) -> u64 {
+        let norm = u64::from(self.model.control.looks_at_gradients());
+        let of = |(index, param): (usize, &crate::model::Param)| {
+            if self.model.grads[index].view.is_none() {
+                return 0;
+            }
+            let spec = self.model.spec(index);
+            let step = variables(&spec).into_iter().map(|variable| {
+                let times = u64::from(variable.loads()) + u64::from(variable.stores());
+                times * u64::from(variable.code.bits()) / 8
+            });
+            param.view.len * (step.sum::<u64>() + norm * spec.grad.bytes())
+        };
+        self.model.params.iter().enumerate().map(of).sum()
     }
 
     /// Gives state to the parameters that have none yet.

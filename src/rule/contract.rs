@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::formula::At;
 use super::oracle::Oracle;
@@ -151,6 +152,24 @@ pub trait Rule: Oracle + Any + Debug + Send + Sync {
     /// # Errors
     /// [`Error::Hyper`], [`Error::NoEpsilon`] or [`Error::Conflict`], naming the option.
     fn check(&self) -> Result<(), Error>;
+}
+
+/// A rule, or a rule behind a pointer: the argument of [`Group::new`](crate::Group::new).
+pub trait IntoRule {
+    /// The rule behind a pointer.
+    fn into_rule(self) -> Arc<dyn Rule>;
+}
+
+impl<R: Rule> IntoRule for R {
+    fn into_rule(self) -> Arc<dyn Rule> {
+        Arc::new(self)
+    }
+}
+
+impl IntoRule for Arc<dyn Rule> {
+    fn into_rule(self) -> Arc<dyn Rule> {
+        self
+    }
 }
 
 /// The names of a rule's slots.

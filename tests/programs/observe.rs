@@ -33,7 +33,7 @@ impl Runner<'_> {
 
     /// Statistics of what is submitted.
     pub(crate) fn stats(&mut self) -> Outcome {
-        let stats = self.optimizer.stats(&self.device, &self.queue);
+        let stats = self.optimizer.stats(&self.queue);
         let Some(gpu) = self.gpu.filter(|_| self.compares()) else { return Ok(()) };
         gpu.wait().map_err(|e| e.to_string())?;
         let stats = pollster::block_on(stats).ok();

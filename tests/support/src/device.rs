@@ -28,7 +28,7 @@ pub fn default_limits() -> Gpu {
 /// The GPU's counts and measurements so far. Waits.
 #[track_caller]
 pub fn stats(gpu: &Gpu, optimizer: &Optimizer) -> Stats {
-    let stats = optimizer.stats(&gpu.device, &gpu.queue);
+    let stats = optimizer.stats(&gpu.queue);
     ok(gpu.wait());
     ok(pollster::block_on(stats))
 }

@@ -117,10 +117,10 @@ impl Training {
     pub fn record_in_pass(&mut self, action: Action, pass: &mut ComputePass<'_>) {
         match action {
             Action::Gradients => {}
-            Action::Accumulate => ok(self.optimizer.record_accumulate(pass)),
+            Action::Accumulate => ok(self.optimizer.accumulate_in_pass(pass)),
             Action::Step => {
                 self.set_rates();
-                self.optimizer.record(pass);
+                self.optimizer.step_in_pass(pass);
             }
         }
     }

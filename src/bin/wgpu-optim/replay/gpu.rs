@@ -71,7 +71,7 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         checked()?;
         bar.inc(1);
     }
-    let stats = control.looks_at_gradients().then(|| optimizer.stats(&gpu.device, &gpu.queue));
+    let stats = control.looks_at_gradients().then(|| optimizer.stats(&gpu.queue));
     gpu.wait()?;
     checked()?;
     bar.finish_and_clear();
