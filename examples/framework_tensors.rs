@@ -42,7 +42,7 @@ fn main() -> Result<(), Error> {
         }
     }
 
-    let square_avg = gpu.download(&optimizer.state("bias", "square_avg")?)?;
+    let square_avg = gpu.download(&optimizer.state(params[1], "square_avg")?)?;
     println!("bias: square_avg {:.4}", square_avg[0]);
     println!("weight: {:.4} after 100 steps", gpu.download(&weight.view())?[0]);
     Ok(())

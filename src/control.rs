@@ -122,7 +122,8 @@ pub struct Stats {
     pub taken: u64,
     /// Steps skipped.
     pub skipped: u64,
-    /// The first parameter, in the order they were added, with an Inf or NaN in this step's gradient.
+    /// The first parameter, in the order they were added, with an Inf or NaN in this step's gradient, unless it has
+    /// been removed since.
     pub nonfinite: Option<String>,
     /// Whether more steps in a row of statistics that were not asked for were skipped than the GPU has scalars
     /// for: then scalars that depend on the number of steps were those of a later step than the one taken.

@@ -169,6 +169,15 @@ pub enum Error {
         known: String,
     },
 
+    /// A parameter whose state has no memory yet.
+    #[error(
+        "parameter `{name}`: its state has no memory yet; call `Optimizer::prepare` or record a step first"
+    )]
+    NotPrepared {
+        /// The parameter.
+        name: String,
+    },
+
     /// No such group.
     #[error(
         "no group {group}; this optimizer has {groups}, and a `GroupId` is of use only to the optimizer that returned it"

@@ -1,5 +1,6 @@
 //! Gradients of several passes, added up for one step.
 
+use support::ByName;
 use support::arena::{PLACES, ROOM, adam, add_all, places};
 use support::{bits, encoded, gpu, numbers, ok, read, record, set, upload};
 use wgpu_optim::{
@@ -147,7 +148,7 @@ fn a_skipped_sum_begins_anew() {
             step(true, 40);
         }
         step(false, 50);
-        let average = ok(optimizer.ema("2")).expect("an average");
+        let average = ok(optimizer.ema_of("2")).expect("an average");
         [bits(gpu, &params), bits(gpu, &average)]
     };
     assert_eq!(run(true), run(false));

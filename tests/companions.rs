@@ -1,5 +1,6 @@
 //! A step does more than move parameters: averages, copies, gradients that are added up or cleared.
 
+use support::ByName;
 use support::arena::{PLACES, ROOM, adam, add_all, is_inside, places};
 use support::{Case, bits, cases, encoded, gpu, halves, numbers, ok, read, record, set, upload};
 use wgpu_optim::{Control, Error, Format, Group, OneStep, Optimizer, Sgd, View};
@@ -18,7 +19,9 @@ fn averages(case: &Case, decay: f64) {
     add_all(&mut optimizer, [group.clone(), other], &params, &grads);
     let names = PLACES.iter().enumerate().map(|(i, _)| i.to_string());
     let views: Vec<View> = names
-        .map(|name| ok(optimizer.ema(&name)).unwrap_or_else(|| panic!("`{name}` has no average")))
+        .map(|name| {
+            ok(optimizer.ema_of(&name)).unwrap_or_else(|| panic!("`{name}` has no average"))
+        })
         .collect();
     assert!(views.iter().all(|view| read(gpu, view).iter().all(|x| *x == 0.0)));
 
@@ -36,7 +39,7 @@ fn averages(case: &Case, decay: f64) {
         for (i, (view, param)) in views.iter().zip(places(&params)).enumerate() {
             let after = read(gpu, view);
             let name = i.to_string();
-            let weights = match ok(optimizer.master(&name)) {
+            let weights = match ok(optimizer.master_of(&name)) {
                 Some(rest) => {
                     let pairs = read(gpu, &param).into_iter().zip(read(gpu, &rest));
                     pairs.map(|(stored, rest)| group.master.whole(stored, rest)).collect()
@@ -277,7 +280,7 @@ fn a_decay_may_change() {
         let other = ok(optimizer.group(group)).clone().ema(0.5);
         ok(optimizer.set_group(group, other));
         gpu.step(&mut optimizer);
-        bits(gpu, &ok(optimizer.ema("w")).expect("an average"))
+        bits(gpu, &ok(optimizer.ema_of("w")).expect("an average"))
     };
     assert_eq!(run(true), run(false));
 }
@@ -330,7 +333,7 @@ fn averages_beside_16_bit_state_are_found() {
         for _ in 0..3 {
             gpu.step(&mut optimizer);
         }
-        bits(gpu, &ok(optimizer.ema("b")).expect("an average"))
+        bits(gpu, &ok(optimizer.ema_of("b")).expect("an average"))
     };
     assert_eq!(run(false), run(true));
 }

@@ -1,5 +1,6 @@
 //! Clipping, loss scaling and skipping, against the same in f64.
 
+use support::ByName;
 use support::{
     COEFFICIENT, bits, close, gpu, numbers, ok, one_of_each_text, read, scaled, slots, stats,
 };
@@ -67,7 +68,7 @@ impl Model {
         let mut all: Vec<Vec<u32>> = self.params.iter().map(|view| bits(gpu, view)).collect();
         for (i, name) in (0..LENGTHS.len()).map(|i| (i, format!("w{i}"))) {
             for slot in slots(&self.groups[i % 2]) {
-                all.push(bits(gpu, &ok(self.optimizer.state(&name, slot))));
+                all.push(bits(gpu, &ok(self.optimizer.state_of(&name, slot))));
             }
         }
         all

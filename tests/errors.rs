@@ -1,6 +1,7 @@
 //! Wrong input, one row each, with the exact message. Nothing runs, so no GPU is needed: the noop
 //! backend validates everything else wgpu is told.
 
+use support::ByName;
 use support::noop::device;
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits};
 use wgpu_optim::{Adagrad, Adam, Error, Group, GroupId, Optimizer, RmsProp, Sgd, View};
@@ -134,10 +135,13 @@ fn names_groups_and_slots() {
             elsewhere.group(second).map(|_| ()).err(),
             "no group 2; this optimizer has 0, and a `GroupId` is of use only to the optimizer that returned it",
         ),
-        (optimizer.state("v", "exp_avg").err(), "no parameter `v`; this optimizer knows `w`"),
-        (elsewhere.state("v", "exp_avg").err(), "no parameter `v`; this optimizer knows nothing"),
+        (optimizer.state_of("v", "exp_avg").err(), "no parameter `v`; this optimizer knows `w`"),
         (
-            optimizer.state("w", "momentum_buffer").err(),
+            elsewhere.state_of("v", "exp_avg").err(),
+            "no parameter `v`; this optimizer knows nothing",
+        ),
+        (
+            optimizer.state_of("w", "momentum_buffer").err(),
             "parameter `w`: rule `adam` keeps no `momentum_buffer`; it keeps `exp_avg`, `exp_avg_sq`",
         ),
         (
@@ -161,7 +165,7 @@ fn names_groups_and_slots() {
 #[test]
 fn gradients_given_later() {
     let Setup { mut optimizer, params, grads, .. } = setup();
-    let Some(w) = optimizer.param("w") else { panic!("`w` is there") };
+    let Ok(w) = optimizer.param("w") else { panic!("`w` is there") };
     let rows = [
         (
             optimizer.set_grad(w, View::f32(&grads).range(0..99)),
@@ -184,7 +188,7 @@ fn gradients_given_later() {
 #[test]
 fn what_a_gradient_occupied_is_free_once_it_has_moved() {
     let Setup { mut optimizer, group, grads, params, .. } = setup();
-    let Some(w) = optimizer.param("w") else { panic!("`w` is there") };
+    let Ok(w) = optimizer.param("w") else { panic!("`w` is there") };
     let (old, grad) = (View::f32(&grads).range(50..60), View::f32(&params).range(200..210));
     assert!(optimizer.add_param(group, "b", old.clone(), grad.clone()).is_err());
     assert!(optimizer.set_grad(w, View::f32(&grads).range(156..256)).is_ok());
@@ -194,7 +198,7 @@ fn what_a_gradient_occupied_is_free_once_it_has_moved() {
 #[test]
 fn buffers_that_cannot_be_bound() {
     let Setup { device, mut optimizer, group, grads, .. } = setup();
-    let state = optimizer.state("w", "exp_avg").unwrap_or_else(|e| panic!("{e}"));
+    let state = optimizer.state_of("w", "exp_avg").unwrap_or_else(|e| panic!("{e}"));
     let free = View::f32(&grads).range(120..220);
     let message = optimizer.add_param(group, "b", state.clone(), free.clone());
     assert_eq!(
@@ -203,7 +207,7 @@ fn buffers_that_cannot_be_bound() {
             "parameter `b`: its buffer is the state this optimizer keeps; a step writes that, so give it another buffer"
         )
     );
-    let Some(w) = optimizer.param("w") else { panic!("`w` is there") };
+    let Ok(w) = optimizer.param("w") else { panic!("`w` is there") };
     assert!(matches!(optimizer.set_grad(w, state), Err(Error::OwnState { .. })));
 
     let gone = buffer(&device, 1024, BufferUsages::STORAGE);

@@ -3,6 +3,7 @@
 //! `tools/golden_average.py` made the files).
 
 use std::path::Path;
+use support::ByName;
 
 use approx::relative_eq;
 use support::{COEFFICIENT, Tensors, gpu, ok, read, scaled, stats, tensors};
@@ -209,7 +210,7 @@ fn means_and_averages_are_the_origins() {
                 let share = Trajectory { value: 1.0 / 3.0, error: 1e-7 };
                 ok(bounds.step(&sums.iter().map(|sum| *sum * share).collect::<Vec<_>>()));
 
-                let average = ok(optimizer.ema(name)).unwrap_or_else(|| panic!("no average"));
+                let average = ok(optimizer.ema_of(name)).unwrap_or_else(|| panic!("no average"));
                 let none: &[f64] = &[];
                 let numbers = [
                     ("param", exact.param(), bounds.param(), read(gpu, &param)),

@@ -5,6 +5,7 @@
 //! that running error analysis allows a correct f32 kernel over the whole trajectory: nothing tuned.
 
 use std::path::{Path, PathBuf};
+use support::ByName;
 
 use approx::relative_eq;
 use support::{Tensors, gpu, ok, slots, tensors};
@@ -242,7 +243,7 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
         }
         for (t, bound) in traced.iter().zip(&bounds) {
             for slot in slots(&group) {
-                let view = ok(optimizer.state(t.name, slot));
+                let view = ok(optimizer.state_of(t.name, slot));
                 let origin = state_of(&expected, t.name, slot, sign);
                 let bound = bound.state(slot).unwrap_or_default();
                 let of = format!("{file}: {slot} of {}", t.name);

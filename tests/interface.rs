@@ -1,8 +1,9 @@
 //! The interface's conveniences: each does what the calls do that it stands for.
 
-use support::{bits, gpu, ok};
+use support::ByName;
+use support::{bits, gpu, ok, set, stats};
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{Adam, Control, Error, Format, Group, Optimizer, ParamId, View};
+use wgpu_optim::{Adam, Control, Error, Format, Group, GroupId, Master, Optimizer, ParamId, View};
 
 const _: () = {
     const fn is_send_and_sync<T: Send + Sync>() {}
@@ -41,11 +42,11 @@ impl Two {
         let mut all = vec![bits(gpu, &self.views[0]), bits(gpu, &self.views[2])];
         for name in ["p", "q"] {
             for slot in ["exp_avg", "exp_avg_sq"] {
-                all.push(bits(gpu, &ok(self.optimizer.state(name, slot))));
+                all.push(bits(gpu, &ok(self.optimizer.state_of(name, slot))));
             }
             all.push(bits(
                 gpu,
-                &ok(self.optimizer.ema(name)).unwrap_or_else(|| panic!("no average")),
+                &ok(self.optimizer.ema_of(name)).unwrap_or_else(|| panic!("no average")),
             ));
         }
         all
@@ -134,7 +135,7 @@ fn parameters_are_listed_and_counted() {
     let listed: Vec<_> = optimizer.params().map(|(id, name, view)| (id, name, view.len)).collect();
     assert_eq!(listed, [(two.ids[0], "p", 5), (two.ids[1], "q", 3)]);
     assert_eq!((optimizer.len(), optimizer.is_empty()), (2, false));
-    assert_eq!(optimizer.param("q"), Some(two.ids[1]));
+    assert_eq!(optimizer.param("q"), Ok(two.ids[1]));
     assert_eq!(optimizer.memory_bytes(), 0, "before the first step");
     ok(optimizer.prepare());
     // Two slots and an average in f32; parameters of two buffers lie in two slabs.
@@ -144,4 +145,178 @@ fn parameters_are_listed_and_counted() {
     ok(optimizer.freeze(two.ids[0]));
     assert_eq!(optimizer.bytes_per_step(), (4 * 8 + 4) * 3);
     assert_eq!(Format::F32.bytes(), 4);
+}
+
+/// Parameters of one arena, three steps of all of them, and how each goes on.
+struct Arena {
+    optimizer: Optimizer,
+    group: GroupId,
+    ids: Vec<ParamId>,
+    params: Vec<View>,
+    grads: Vec<View>,
+}
+
+impl Arena {
+    const LENS: [u64; 4] = [7, 5, 13, 3];
+
+    fn new(gpu: &Gpu, control: Control, group: Group, format: Format) -> Self {
+        let len = Self::LENS.iter().sum::<u64>();
+        let numbers: Vec<f32> = (0..len).map(|i| (i as f32 - 11.0) / 8.0).collect();
+        let slopes: Vec<f32> = (0..len).map(|i| (i as f32 * 5.0) % 7.0 - 3.25).collect();
+        let params = ok(gpu.upload("params", &numbers));
+        if format != Format::F32 {
+            set(gpu, &View::whole(&params, format).range(0..len), &numbers);
+        }
+        let grads = ok(gpu.upload("grads", &slopes));
+        let mut optimizer = Optimizer::new(&gpu.device);
+        ok(optimizer.set_control(control));
+        let group = ok(optimizer.add_group(group));
+        let (mut start, mut all) = (0, Vec::new());
+        for len in Self::LENS {
+            let range = start..start + len;
+            start += len;
+            all.push((
+                View::whole(&params, format).range(range.clone()),
+                View::f32(&grads).range(range),
+            ));
+        }
+        let ids = (all.iter().enumerate())
+            .map(|(i, (p, g))| ok(optimizer.add_param(group, &i.to_string(), p.clone(), g.clone())))
+            .collect();
+        let (params, grads) = all.into_iter().unzip();
+        Self { optimizer, group, ids, params, grads }
+    }
+
+    fn steps(&mut self, gpu: &Gpu, steps: u32) {
+        (0..steps).for_each(|_| gpu.step(&mut self.optimizer));
+    }
+
+    /// All that there is of a parameter, as bits.
+    fn bits(&self, gpu: &Gpu, i: usize) -> Vec<Vec<u32>> {
+        let id = self.ids[i];
+        let slots = ["exp_avg", "exp_avg_sq"].map(|slot| ok(self.optimizer.state(id, slot)));
+        let others = [ok(self.optimizer.ema(id)), ok(self.optimizer.master(id))];
+        let views = std::iter::once(self.params[i].clone()).chain(slots);
+        views.chain(others.into_iter().flatten()).map(|view| bits(gpu, &view)).collect()
+    }
+}
+
+fn controls() -> [Control; 3] {
+    [
+        Control::default(),
+        Control { clip_norm: Some(0.5), ..Control::default() },
+        Control { skip_nonfinite: true, clip_norm: Some(0.25), ..Control::default() },
+    ]
+}
+
+/// Removing a parameter is to let it have no gradient for ever, for it and for the others.
+#[test]
+fn a_removed_parameter_takes_no_steps() {
+    let gpu = gpu();
+    for control in controls() {
+        for gone in 0..Arena::LENS.len() {
+            let new = || Arena::new(gpu, control, Group::adam(0.125).ema(0.5), Format::F32);
+            let [mut removed, mut absent] = [new(), new()];
+            removed.steps(gpu, 3);
+            absent.steps(gpu, 3);
+            let memory = removed.optimizer.memory_bytes();
+            ok(removed.optimizer.remove_param(removed.ids[gone]));
+            ok(absent.optimizer.set_grads([(absent.ids[gone], None)]));
+            removed.steps(gpu, 3);
+            absent.steps(gpu, 3);
+            assert!(removed.optimizer.is_up_to_date());
+            assert_eq!(bits(gpu, &removed.params[gone]), bits(gpu, &absent.params[gone]));
+            for i in (0..Arena::LENS.len()).filter(|i| *i != gone) {
+                assert_eq!(removed.bits(gpu, i), absent.bits(gpu, i), "{i} without {gone}");
+            }
+            let refused = removed.optimizer.freeze(removed.ids[gone]);
+            assert!(matches!(refused, Err(Error::UnknownParam { .. })), "{refused:?}");
+            // Name and ranges are free, and the same parameter begins anew.
+            let (name, place) = (gone.to_string(), removed.params[gone].clone());
+            let grad = removed.grads[gone].clone();
+            let before = bits(gpu, &place);
+            removed.ids[gone] = ok(removed.optimizer.add_param(removed.group, &name, place, grad));
+            removed.steps(gpu, 2);
+            assert!(removed.optimizer.is_up_to_date());
+            assert_ne!(before, bits(gpu, &removed.params[gone]));
+            for i in 0..Arena::LENS.len() {
+                ok(removed.optimizer.remove_param(removed.ids[i]));
+            }
+            assert!(removed.optimizer.is_empty());
+            removed.steps(gpu, 1);
+            assert!(removed.optimizer.memory_bytes() < memory, "state is freed");
+        }
+    }
+}
+
+/// Statistics name the parameter that was meant when the step was recorded, and nobody if that has been removed.
+#[test]
+fn statistics_name_the_right_parameter_after_a_removal() {
+    let gpu = gpu();
+    let control = Control { skip_nonfinite: true, ..Control::default() };
+    for (bad, gone, named) in [(2, 0, Some("2")), (2, 3, Some("2")), (1, 1, None)] {
+        let mut arena = Arena::new(gpu, control, Group::adam(0.125), Format::F32);
+        arena.steps(gpu, 1);
+        set(gpu, &arena.grads[bad].clone().range(0..1), &[f32::NAN]);
+        arena.steps(gpu, 1);
+        ok(arena.optimizer.remove_param(arena.ids[gone]));
+        let found = stats(gpu, &arena.optimizer);
+        assert_eq!(found.nonfinite.as_deref(), named, "{gone} removed");
+        arena.steps(gpu, 1);
+        let found = stats(gpu, &arena.optimizer);
+        assert_eq!(found.nonfinite.as_deref(), named, "{gone} removed before the step");
+    }
+}
+
+/// A parameter whose state is reset goes on as one that is added then, with the same value and master.
+#[test]
+fn reset_state_begins_anew() {
+    let gpu = gpu();
+    let group = |master| Group::adam(0.0625).ema(0.5).master(master);
+    for control in controls() {
+        for (format, master) in [
+            (Format::F32, Master::None),
+            (Format::Bf16, Master::Remainder),
+            (Format::F16, Master::F32),
+        ] {
+            for reset in 0..Arena::LENS.len() {
+                let mut arena = Arena::new(gpu, control, group(master), format);
+                arena.steps(gpu, 3);
+                let master_before = ok(arena.optimizer.master(arena.ids[reset]));
+                let low = master_before.map(|view| bits(gpu, &view));
+                let before = bits(gpu, &arena.params[reset]);
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                ok(arena.optimizer.reset_state(&mut encoder, arena.ids[reset]));
+                gpu.queue.submit([encoder.finish()]);
+                let slots = ["exp_avg", "exp_avg_sq"];
+                let zero = vec![0_u32; Arena::LENS[reset] as usize];
+                for slot in slots {
+                    let view = ok(arena.optimizer.state(arena.ids[reset], slot));
+                    assert_eq!(bits(gpu, &view), zero, "{slot}");
+                }
+                let master_after = ok(arena.optimizer.master(arena.ids[reset]));
+                assert_eq!(master_after.map(|view| bits(gpu, &view)), low);
+                assert_eq!(bits(gpu, &arena.params[reset]), before);
+                gpu.step(&mut arena.optimizer);
+                assert!(arena.optimizer.is_up_to_date());
+                // The first step of ADAM goes lr · g / |g| far, and the average of one number is that number.
+                let bound = if format == Format::F32 { 1e-5 } else { 0.02 };
+                let [old, new] = [before, bits(gpu, &arena.params[reset])];
+                if format == Format::F32 {
+                    for (old, new) in old.iter().zip(&new) {
+                        let way = (f32::from_bits(*old) - f32::from_bits(*new)).abs();
+                        assert!((way - 0.0625).abs() < bound, "{way}");
+                    }
+                    let average = ok(arena.optimizer.ema(arena.ids[reset]));
+                    assert_eq!(average.map(|view| bits(gpu, &view)), Some(new));
+                }
+                // The others are where they are without a reset.
+                let mut other = Arena::new(gpu, control, group(master), format);
+                other.steps(gpu, 4);
+                for i in (0..Arena::LENS.len()).filter(|i| *i != reset) {
+                    assert_eq!(arena.bits(gpu, i), other.bits(gpu, i));
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The functions that rules share, on the GPU: `shaders/math.wgsl` against `Number`, by a rule that uses
 //! all of them and keeps as many slots as a rule can.
 
+use support::ByName;
 use support::{gpu, ok, read};
 use wgpu_optim::verify::verify_group;
 use wgpu_optim::{At, Error, Formula, Group, Number, Optimizer, Rule, Scalar, Slot, View};
@@ -102,8 +103,8 @@ fn a_nan_stays_one() {
     let group = ok(optimizer.add_group(Group::new(0.0, Shared { wgsl: WGSL })));
     ok(optimizer.add_param(group, "w", View::f32(&w), View::f32(&g)));
     gpu.step(&mut optimizer);
-    let signs = read(gpu, &ok(optimizer.state("w", "sign")));
-    let limited = read(gpu, &ok(optimizer.state("w", "limited")));
+    let signs = read(gpu, &ok(optimizer.state_of("w", "sign")));
+    let limited = read(gpu, &ok(optimizer.state_of("w", "limited")));
     for numbers in [&signs, &limited] {
         assert!(numbers[..2].iter().all(|x| x.is_nan()), "{numbers:?}");
     }

@@ -1,5 +1,6 @@
 //! Steps over NaN and infinity: nothing hides a NaN, and nothing finite becomes one.
 
+use support::ByName;
 use support::{Case, cases, encoded, gpu, ok, read, set, slots};
 use wgpu_optim::{Format, Optimizer, View};
 
@@ -15,9 +16,9 @@ fn after(case: &Case, grads: &[f32]) -> Vec<Vec<f32>> {
     let group = ok(optimizer.add_group(case.group.clone()));
     let id = ok(optimizer.add_param(group, "w", param.clone(), grad.clone()));
     ok(optimizer.set_copy(id, copy.clone()));
-    let slots = slots(&case.group).into_iter().map(|slot| ok(optimizer.state("w", slot)));
+    let slots = slots(&case.group).into_iter().map(|slot| ok(optimizer.state_of("w", slot)));
     let slots: Vec<View> = slots.collect();
-    let average = ok(optimizer.ema("w"));
+    let average = ok(optimizer.ema_of("w"));
     let written: Vec<View> = [param].into_iter().chain(slots).chain(copy).chain(average).collect();
     let mut all = Vec::new();
     for number in grads {

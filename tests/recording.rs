@@ -1,5 +1,6 @@
 //! The host layer: what a step records, when options count, and what changes in between.
 
+use support::ByName;
 use support::{Action, Training, bits, cases, gpu, numbers, ok, read};
 use wgpu_optim::wgpu::ComputePassDescriptor;
 use wgpu_optim::{Adam, Group, Optimizer, Reference, Sgd, View};
@@ -163,12 +164,12 @@ fn state_is_found_by_its_pytorch_name_before_and_after_steps() {
     let amsgrad = Adam { amsgrad: true, ..Adam::default() };
     let group = ok(optimizer.add_group(Group::new(1e-3, amsgrad.clone())));
     ok(optimizer.add_param(group, "w", View::f32(&w), View::f32(&g)));
-    assert_eq!(read(gpu, &ok(optimizer.state("w", "exp_avg"))), [0.0; 3], "zero at the start");
+    assert_eq!(read(gpu, &ok(optimizer.state_of("w", "exp_avg"))), [0.0; 3], "zero at the start");
     gpu.step(&mut optimizer);
     let mut reference = ok(Reference::new(&Group::new(1e-3, amsgrad), &[1.0, 2.0, 3.0]));
     ok(reference.step(&[0.5, -0.25, 0.0]));
     for slot in ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] {
-        let view = ok(optimizer.state("w", slot));
+        let view = ok(optimizer.state_of("w", slot));
         assert_eq!(view.len, 3);
         let expected = reference.state(slot).unwrap_or_default();
         for (x, y) in read(gpu, &view).iter().zip(expected) {

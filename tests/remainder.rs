@@ -1,5 +1,6 @@
 //! 16-bit parameters with a remainder or a master are f32: every bit survives, and training is that in f32.
 
+use support::ByName;
 use support::{bits, gpu, masters, numbers, ok, read};
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::verify::groups;
@@ -122,7 +123,7 @@ fn trained(gpu: &Gpu, group: &Group, format: Format) -> Trained {
     }
     let shown: Vec<Vec<u32>> = views.iter().map(|view| bits(gpu, view)).collect();
     let whole = shown.iter().enumerate().map(|(i, shown)| {
-        let Some(rest) = ok(optimizer.master(&format!("w{i}"))) else { return shown.clone() };
+        let Some(rest) = ok(optimizer.master_of(&format!("w{i}"))) else { return shown.clone() };
         let whole = |(x, left): (&u32, f32)| group.master.whole(f32::from_bits(*x), left).to_bits();
         shown.iter().zip(read(gpu, &rest)).map(whole).collect()
     });
@@ -178,7 +179,7 @@ fn a_master_knows_what_overflows_and_vanishes() {
     let shown = read(gpu, &param);
     assert_eq!(shown[..3], [f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY]);
     assert!(shown[3].is_nan() && shown[4] == 0.0 && shown[5] == 1.0);
-    let Some(rest) = ok(optimizer.master("w")) else { panic!("no master") };
+    let Some(rest) = ok(optimizer.master_of("w")) else { panic!("no master") };
     let pairs = shown.iter().zip(read(gpu, &rest));
     let whole: Vec<f32> = pairs.map(|(shown, rest)| Master::F32.whole(*shown, rest)).collect();
     assert_eq!(whole[..3], numbers[..3]);

@@ -1,5 +1,6 @@
 //! The contract of a rule: what a rule declares, where its slots start, and its row in the README.
 
+use support::ByName;
 use support::{gpu, ok, read, set};
 use wgpu_optim::{
     At, Control, Error, Formula, Group, Number, Optimizer, Rates, Reference, Rule, Scalar, Slot,
@@ -153,7 +154,7 @@ fn train(optimizer: &mut Optimizer, name: &str, param: &View, grad: &View) {
     let (p, slots) = expected();
     assert_eq!(read(gpu, param), [p as f32; LEN], "{name}");
     for (slot, number) in SLOTS.into_iter().zip(slots) {
-        let view = ok(optimizer.state(name, slot));
+        let view = ok(optimizer.state_of(name, slot));
         assert_eq!(read(gpu, &view), [number as f32; LEN], "{slot} of {name}");
     }
 }
@@ -173,7 +174,7 @@ fn slots_start_on_the_gpu_at_the_first_step_that_is_taken() {
         ok(optimizer.add_param(group, "w", w.clone(), grad.clone()));
         (0..skipped).for_each(|_| gpu.step(&mut optimizer));
         for slot in SLOTS {
-            let view = ok(optimizer.state("w", slot));
+            let view = ok(optimizer.state_of("w", slot));
             assert_eq!(read(gpu, &view), [0.0; LEN], "{slot} after {skipped} skipped");
         }
         train(&mut optimizer, "w", &w, &grad);

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use support::ByName;
 
 use support::{Training, cases, one_of_each_text, slots, stats};
 use wgpu_optim::headless::Gpu;
@@ -89,7 +90,7 @@ fn train(gpu: &Gpu, group: &Group) -> Result<(), Error> {
 
     let mut views = vec![View::f32(&params), shared];
     for slot in slots(group) {
-        views.push(optimizer.state("own 1023", slot)?);
+        views.push(optimizer.state_of("own 1023", slot)?);
     }
     gpu.download_all(&views)?;
     Ok(())

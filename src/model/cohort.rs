@@ -103,6 +103,30 @@ impl Cohorts {
         cohort
     }
 
+    /// A parameter leaves its cohort.
+    pub(crate) fn leave(&mut self, number: usize) {
+        self.all[number].members -= 1;
+        if self.all[number].members == 0 && !self.counted {
+            self.unindex(number);
+            self.free.push(number);
+        }
+    }
+
+    /// Moves a parameter to a cohort whose clock is at 0, and runs if that of its cohort does.
+    pub(crate) fn restart(&mut self, number: usize, recorded: u64) -> usize {
+        let Cohort { group, clock, .. } = self.all[number];
+        let new = match clock {
+            Clock::Running { .. } => Clock::Running { born: recorded },
+            Clock::Paused { .. } => Clock::Paused { steps: 0 },
+        };
+        let known = self.index.get(&(group, new)).copied();
+        // A clock that stands at 0 has skipped nothing.
+        let cohort = known.unwrap_or_else(|| self.make(group, new, None, 0));
+        self.all[cohort].members += 1;
+        self.leave(number);
+        cohort
+    }
+
     /// Whether the next new parameter of the group makes a new cohort.
     pub(crate) fn is_known(&self, group: usize, recorded: u64) -> bool {
         self.index.contains_key(&(group, Clock::Running { born: recorded }))

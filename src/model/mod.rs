@@ -39,6 +39,8 @@ pub(crate) struct Model {
     pub(crate) grads: Tracked<Vec<Grad>>,
     pub(crate) cohorts: Cohorts,
     pub(crate) names: HashMap<String, usize>,
+    /// By the number of a parameter, its index; none once it is removed.
+    pub(crate) places: Vec<Option<usize>>,
     pub(crate) ranges: Ranges,
     pub(crate) slabs: Slabs,
     pub(crate) control: Tracked<Control>,
@@ -76,6 +78,7 @@ impl Model {
             grads: Tracked::new(Vec::new()),
             cohorts: Cohorts::default(),
             names: HashMap::new(),
+            places: Vec::new(),
             ranges: Ranges::default(),
             slabs: Slabs::default(),
             control: Tracked::new(Control::default()),

@@ -62,6 +62,8 @@ impl GroupKind {
 /// A parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct Param {
+    /// How many parameters were added before it: no other parameter of any time has this number.
+    pub(crate) number: usize,
     pub(crate) name: String,
     pub(crate) group: usize,
     pub(crate) view: View,

@@ -74,6 +74,19 @@ impl Ranges {
         }
     }
 
+    /// Takes out all ranges of an owner, and counts the owners after it anew.
+    pub(crate) fn remove(&mut self, owner: usize) {
+        for of in &mut self.sets {
+            for ranges in of.values_mut() {
+                let kept = ranges.ends.iter().filter(|((_, other), _)| *other != owner);
+                let moved = |other: usize| other - usize::from(other > owner);
+                ranges.ends =
+                    kept.map(|((start, other), end)| ((*start, moved(*other)), *end)).collect();
+            }
+            of.retain(|_, ranges| !ranges.ends.is_empty());
+        }
+    }
+
     /// Whether parameters or copies lie in a buffer: only there can a gradient be in their way.
     pub(crate) fn writes(&self, buffer: &wgpu::Buffer) -> bool {
         [Part::Param, Part::Copy].iter().any(|part| self.sets[*part as usize].contains_key(buffer))

@@ -64,6 +64,13 @@ impl Slabs {
         self.index();
     }
 
+    /// Gives up the buffers of a slab. Its number stays.
+    pub(crate) fn free(&mut self, slab: usize) {
+        (self.all[slab].buffers, self.all[slab].elements) = (Vec::new(), 0);
+        self.buffers.clear();
+        self.index();
+    }
+
     /// Gives up the slabs after the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.all.truncate(len);
@@ -103,6 +110,9 @@ pub(crate) fn element_bytes(spec: &Spec) -> u64 {
 impl StateSlab {
     /// Makes buffers for operands of `spec` that have none yet.
     fn extend(&mut self, device: &wgpu::Device, spec: &Spec) {
+        if self.elements == 0 {
+            return;
+        }
         for variable in at_home(spec) {
             if self.buffer(variable.operand, variable.index).is_some() {
                 continue;

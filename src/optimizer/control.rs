@@ -118,8 +118,9 @@ impl Optimizer {
             staging.slice(..).map_async(wgpu::MapMode::Read, |result| _ = done.send(result));
             (staging, mapped)
         });
-        // The names as they are now; parameters may be added before the future is asked.
-        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        // The names as they are now; parameters may be added or removed before the future is asked.
+        let name = |place: &Option<usize>| place.map(|index| self.model.params[index].name.clone());
+        let names: Vec<Option<String>> = self.model.places.iter().map(name).collect();
         let known = Arc::clone(self.program.known_skips());
         async move {
             let failed = |message| Error::Readback { what: "the statistics".to_owned(), message };
@@ -147,7 +148,7 @@ impl Optimizer {
                 loss_scale: number(head.scale),
                 taken: head.steps.into(),
                 skipped: head.skipped.into(),
-                nonfinite: first.flatten().cloned(),
+                nonfinite: first.flatten().cloned().flatten(),
                 overrun: head.overrun > 0,
             })
         }

@@ -7,6 +7,7 @@ mod grads;
 mod groups;
 mod limits;
 mod params;
+mod remove;
 mod state;
 
 use futures_util::FutureExt;
@@ -30,7 +31,7 @@ pub struct GroupId {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ParamId {
     optimizer: u64,
-    index: usize,
+    number: usize,
 }
 
 /// Updates parameters that live in your buffers, by kernels recorded into your encoder.

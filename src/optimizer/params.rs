@@ -74,7 +74,10 @@ impl Optimizer {
             frozen: false,
             held: None,
         });
+        let number = self.model.places.len();
+        self.model.places.push(Some(index));
         self.model.params.edit().push(Param {
+            number,
             name: name.to_owned(),
             group: group.index,
             view: param,
@@ -84,7 +87,7 @@ impl Optimizer {
             spot: None,
             moves: false,
         });
-        Ok(ParamId { optimizer: self.serial, index })
+        Ok(self.param_id(index))
     }
 
     /// Has every step from the next on write an f32 parameter to another place too, in 16 bits, rounded to
@@ -141,9 +144,14 @@ impl Optimizer {
     }
 
     /// A parameter by name.
-    pub fn param(&self, name: &str) -> Option<ParamId> {
-        let index = *self.model.names.get(name)?;
-        Some(self.param_id(index))
+    ///
+    /// # Errors
+    /// If there is none of that name: with the names that there are.
+    pub fn param(&self, name: &str) -> Result<ParamId, Error> {
+        match self.model.names.get(name) {
+            Some(index) => Ok(self.param_id(*index)),
+            None => Err(self.unknown_param(&format!("`{name}`"))),
+        }
     }
 
     /// Every parameter with its name and its view, in the order they were added.
@@ -172,7 +180,7 @@ impl Optimizer {
     }
 
     fn param_id(&self, index: usize) -> ParamId {
-        ParamId { optimizer: self.serial, index }
+        ParamId { optimizer: self.serial, number: self.model.params[index].number }
     }
 
     /// The names of all parameters, in the order they were added.
@@ -193,16 +201,17 @@ impl Optimizer {
     }
 
     pub(super) fn index_of(&self, param: ParamId) -> Result<usize, Error> {
-        let known = param.optimizer == self.serial && param.index < self.model.params.len();
-        let unknown =
-            || self.unknown_param(&format!("number {} of another optimizer", param.index));
-        known.then_some(param.index).ok_or_else(unknown)
-    }
-
-    /// A parameter's index by its name.
-    pub(super) fn named(&self, name: &str) -> Result<usize, Error> {
-        let index = self.model.names.get(name).copied();
-        index.ok_or_else(|| self.unknown_param(&format!("`{name}`")))
+        let own = param.optimizer == self.serial;
+        let place = self.model.places.get(param.number).filter(|_| own);
+        match place {
+            Some(Some(index)) => Ok(*index),
+            Some(None) => {
+                Err(self.unknown_param(&format!("number {}, which was removed", param.number)))
+            }
+            None => {
+                Err(self.unknown_param(&format!("number {} of another optimizer", param.number)))
+            }
+        }
     }
 
     fn unknown_param(&self, name: &str) -> Error {

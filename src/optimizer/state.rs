@@ -1,28 +1,30 @@
 //! The state: where it is, and room for it.
 
-use super::{Optimizer, check};
+use super::{Optimizer, ParamId, check};
 use crate::buckets::Buckets;
 use crate::error::Error;
-use crate::model::{Body, Spec, Spot, at_home, element_bytes, next_in_phase, operand, variables};
+use crate::model::{
+    Body, Param, Spec, Spot, at_home, element_bytes, next_in_phase, operand, variables,
+};
 use crate::plan::{QUAD, STATE};
 use crate::view::View;
 
 impl Optimizer {
     /// Where a parameter's state is, by PyTorch's name for it: a view of as many elements as the
     /// parameter, in a buffer of the library's with usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
-    /// It stays valid as long as the optimizer. A slot that starts at another number than 0 gets it at the
-    /// parameter's first step.
+    /// It stays valid as long as the optimizer, or until [`Optimizer::reset_state`]. A slot that starts at another
+    /// number than 0 gets it at the parameter's first step.
     ///
     /// # Errors
-    /// If there is no such parameter, its rule keeps no such slot, or the device has no room for it.
-    pub fn state(&mut self, name: &str, slot: &str) -> Result<View, Error> {
-        let index = self.named(name)?;
-        self.prepare()?;
+    /// If the id is another optimizer's, the rule keeps no such slot, or the state has no memory yet, which
+    /// [`Optimizer::prepare`] or a step gives it.
+    pub fn state(&self, param: ParamId, slot: &str) -> Result<View, Error> {
+        let index = self.placed(param)?;
         let rule = &self.model.kinds[self.model.params[index].group].rule;
         let at = rule.slot_names().iter().position(|known| *known == slot);
         let view = at.and_then(|at| self.model.operand_view(index, STATE, at));
         view.ok_or_else(|| Error::UnknownSlot {
-            name: name.to_owned(),
+            name: self.model.params[index].name.clone(),
             rule: rule.name(),
             slot: slot.to_owned(),
             known: check::quoted(&rule.slot_names()),
@@ -40,9 +42,9 @@ impl Optimizer {
     /// [`Master::whole`]: crate::Master::whole
     ///
     /// # Errors
-    /// If there is no such parameter, or the device has no room for its state.
-    pub fn master(&mut self, name: &str) -> Result<Option<View>, Error> {
-        self.operand(name, "low_bits")
+    /// If the id is another optimizer's, or the state has no memory yet, as in [`Optimizer::state`].
+    pub fn master(&self, param: ParamId) -> Result<Option<View>, Error> {
+        self.operand(param, "low_bits")
     }
 
     /// Where the average of a parameter is ([`Group::ema`](crate::Group::ema)): as many elements as the
@@ -50,17 +52,26 @@ impl Optimizer {
     /// [`Optimizer::state`]'s.
     ///
     /// # Errors
-    /// If there is no such parameter, or the device has no room for its state.
-    pub fn ema(&mut self, name: &str) -> Result<Option<View>, Error> {
-        self.operand(name, "ema")
+    /// If the id is another optimizer's, or the state has no memory yet, as in [`Optimizer::state`].
+    pub fn ema(&self, param: ParamId) -> Result<Option<View>, Error> {
+        self.operand(param, "ema")
     }
 
     /// Where the library keeps an operand of a parameter, by the operand's name; `None` if it keeps none.
     #[doc(hidden)]
-    pub fn operand(&mut self, name: &str, of: &str) -> Result<Option<View>, Error> {
-        let index = self.named(name)?;
-        self.prepare()?;
+    pub fn operand(&self, param: ParamId, of: &str) -> Result<Option<View>, Error> {
+        let index = self.placed(param)?;
         Ok(operand(of).and_then(|row| self.model.operand_view(index, row, 0)))
+    }
+
+    /// The index of a parameter whose state has memory.
+    fn placed(&self, param: ParamId) -> Result<usize, Error> {
+        let index = self.index_of(param)?;
+        let Param { name, spot, .. } = &self.model.params[index];
+        match spot {
+            Some(_) => Ok(index),
+            None => Err(Error::NotPrepared { name: name.clone() }),
+        }
     }
 
     /// The memory of the library's buffers that last: state, averages, low bits, sums and what controls steps, in
@@ -76,7 +87,7 @@ impl Optimizer {
     /// gradients once more where their norm is asked for. Parameters without a gradient, and frozen ones, count 0.
     pub fn bytes_per_step(&self) -> u64 {
         let norm = u64::from(self.model.control.looks_at_gradients());
-        let of = |(index, param): (usize, &crate::model::Param)| {
+        let of = |(index, param): (usize, &Param)| {
             if self.model.grads[index].view.is_none() {
                 return 0;
             }

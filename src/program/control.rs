@@ -89,7 +89,7 @@ impl ControlWords {
             partials: counts.partials,
             blocks: model.cohorts.all().len() as u32,
             dependents: counts.dependents,
-            params: model.params.len() as u32,
+            params: model.places.len() as u32,
             looks: control.looks_at_gradients().into(),
             skip_nonfinite: control.skips().into(),
             clip_norm: control.clip_norm.is_some().into(),

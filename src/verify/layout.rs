@@ -164,11 +164,13 @@ impl Layout {
 
     /// Where an optimizer keeps what it does of every spot.
     pub(super) fn kept(&self, optimizer: &mut Optimizer, case: &Case) -> Result<Vec<Kept>, Error> {
+        optimizer.prepare()?;
         let of = |Spot { name, .. }: &Spot| {
+            let id = optimizer.param(name)?;
             let slots = case.group.rule.slots().into_iter();
             let slots =
-                slots.map(|slot| optimizer.state(name, slot.name)).collect::<Result<_, _>>()?;
-            Ok(Kept { slots, master: optimizer.master(name)?, ema: optimizer.ema(name)? })
+                slots.map(|slot| optimizer.state(id, slot.name)).collect::<Result<_, _>>()?;
+            Ok(Kept { slots, master: optimizer.master(id)?, ema: optimizer.ema(id)? })
         };
         self.spots.iter().map(of).collect()
     }

@@ -58,7 +58,7 @@ pub fn long_run_of(gpu: &Gpu, rule: impl Rule) -> Result<Row, Error> {
         }
         gpu.queue.submit([encoder.finish()]);
     }
-    let v = gpu.download(&optimizer.state("w", "exp_avg_sq")?)?;
+    let v = gpu.download(&optimizer.state(id, "exp_avg_sq")?)?;
     let off = v.iter().zip(&exact).map(|(v, exact)| f64::from(*v) / exact - 1.0).sum::<f64>();
     let bias = off.abs() / LEN as f64;
     // Each step rounds by half a unit, 2⁻²⁴, of which 1 / √(1 − β²) remain if they are independent, and the mean

@@ -1,6 +1,7 @@
 //! Clocks that the GPU counts: a parameter's steps are those that it took itself, whatever is skipped, dropped or
 //! recorded while it has no gradient.
 
+use support::ByName;
 use support::{bits, gpu, numbers, ok, slots, upload};
 use wgpu_optim::verify::groups;
 use wgpu_optim::wgpu::Buffer;
@@ -114,8 +115,9 @@ impl Model {
         let name = param.to_string();
         let found = self.params.iter().find(|(i, ..)| *i == param);
         let mut views: Vec<View> = found.map(|(.., view)| view.clone()).into_iter().collect();
-        views.extend(ok(self.optimizer.ema(&name)));
-        views.extend(slots(&self.group).iter().map(|slot| ok(self.optimizer.state(&name, slot))));
+        views.extend(ok(self.optimizer.ema_of(&name)));
+        views
+            .extend(slots(&self.group).iter().map(|slot| ok(self.optimizer.state_of(&name, slot))));
         views.iter().map(|view| bits(gpu(), view)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Messages that name what is wrong, and options that mean nothing and may change.
 
+use support::ByName;
 use support::noop::device;
 use support::{halves, masters, ok};
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits};
@@ -89,7 +90,7 @@ fn a_master_may_change_where_it_means_nothing() {
                 let mut encoder = device.create_command_encoder(&Default::default());
                 optimizer.step(&mut encoder);
                 drop(encoder.finish());
-                assert_eq!(ok(optimizer.master("w")), None);
+                assert_eq!(ok(optimizer.master_of("w")), None);
             } else {
                 assert!(matches!(changed, Err(Error::OtherStateFormat { .. })), "{changed:?}");
             }

@@ -1,5 +1,6 @@
 //! More skipped steps than the GPU has scalars for: statistics say so, and asking for them in time prevents it.
 
+use support::ByName;
 use support::{bits, gpu, numbers, ok, slots, stats, upload};
 use wgpu_optim::{Control, Group, Optimizer, ParamId, View};
 
@@ -72,9 +73,9 @@ impl Model {
         for (i, (_, view)) in self.params.iter().enumerate() {
             let name = i.to_string();
             views.push(view.clone());
-            views.extend(ok(self.optimizer.ema(&name)));
+            views.extend(ok(self.optimizer.ema_of(&name)));
             for slot in slots(&self.groups[i / 2]) {
-                views.push(ok(self.optimizer.state(&name, slot)));
+                views.push(ok(self.optimizer.state_of(&name, slot)));
             }
         }
         views.iter().map(|view| bits(gpu(), view)).collect()

@@ -1,5 +1,6 @@
 //! The optimizer's own buffers: a step writes them, so that none may be a parameter, a gradient or a copy.
 
+use support::ByName;
 use support::noop::device;
 use support::{halves, ok};
 use wgpu_optim::wgpu::{BufferDescriptor, BufferUsages, Limits};
@@ -34,11 +35,11 @@ fn no_buffer_of_its_own_is_taken() {
     let found = |view: Option<View>| view.unwrap_or_else(|| panic!("the buffer is there"));
     let own = [
         ("the loss scale", found(optimizer.loss_scale())),
-        ("a slot", ok(optimizer.state("w", "exp_avg"))),
-        ("another slot", ok(optimizer.state("w", "exp_avg_sq"))),
-        ("a master", found(ok(optimizer.master("w")))),
-        ("an average", found(ok(optimizer.ema("w")))),
-        ("a sum", found(ok(optimizer.operand("w", "sum")))),
+        ("a slot", ok(optimizer.state_of("w", "exp_avg"))),
+        ("another slot", ok(optimizer.state_of("w", "exp_avg_sq"))),
+        ("a master", found(ok(optimizer.master_of("w")))),
+        ("an average", found(ok(optimizer.ema_of("w")))),
+        ("a sum", found(ok(optimizer.operand_of("w", "sum")))),
     ];
     for (what, view) in own {
         let len = view.len;

@@ -1,5 +1,6 @@
 //! Steps that the GPU counts: recording one costs the same at any step, whatever changes in between.
 
+use support::ByName;
 use support::noop::device;
 use support::ok;
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits, Queue};
@@ -117,7 +118,7 @@ fn changes() -> Vec<Change> {
                 assert!(calls < 300, "{calls} calls for a new parameter");
             }
         }),
-        ("state", |all, _| _ = ok(all.optimizer.state("0", "sum"))),
+        ("state", |all, _| _ = ok(all.optimizer.state_of("0", "sum"))),
         ("prepare", |all, _| ok(all.optimizer.prepare())),
     ]
 }

@@ -1,5 +1,6 @@
 //! Parameters, gradients and copies in one buffer: the results are those of separate buffers, bit for bit.
 
+use support::ByName;
 use support::noop::device;
 use support::{bits, gpu, halves, numbers, ok, one_of_each, slots, upload};
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Limits};
@@ -104,7 +105,7 @@ fn train(group: &Group, control: Control, formats: Formats, together: bool) -> V
     let mut all: Vec<Vec<u32>> = views.iter().flatten().map(|view| bits(gpu, view)).collect();
     for i in 0..views.len() {
         for slot in slots(group) {
-            all.push(bits(gpu, &ok(optimizer.state(&i.to_string(), slot))));
+            all.push(bits(gpu, &ok(optimizer.state_of(&i.to_string(), slot))));
         }
     }
     all

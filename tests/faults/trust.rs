@@ -1,5 +1,6 @@
 //! A rule is asked once for what its kernels are made of: a rule that answers differently later changes nothing.
 
+use support::ByName;
 use support::{bits, gpu, numbers, ok, upload};
 use wgpu_optim::{Adam, Control, Group, Optimizer, Scalar, Slot, View};
 
@@ -79,7 +80,7 @@ fn train(optimizer: &mut Optimizer, group: Group) -> Vec<Vec<u32>> {
     gpu.step(optimizer);
     ok(optimizer.set_group(id, ok(optimizer.group(id)).clone().lr(0.5)));
     gpu.step(optimizer);
-    let state = ["exp_avg", "exp_avg_sq"].map(|slot| ok(optimizer.state("w", slot)));
+    let state = ["exp_avg", "exp_avg_sq"].map(|slot| ok(optimizer.state_of("w", slot)));
     [param].iter().chain(&state).map(|view| bits(gpu, view)).collect()
 }
 

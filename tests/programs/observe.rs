@@ -1,5 +1,6 @@
 //! Downloads numbers and statistics from the device.
 
+use support::ByName;
 use wgpu_optim::View;
 
 use super::check::{Kept, Observed, Tally};
@@ -47,9 +48,9 @@ impl Runner<'_> {
         let host = &self.right().host;
         let slots = host.groups[host.params[i].group].spec.rule.slots();
         let name = format!("w{i}");
-        let slots = slots.iter().map(|slot| self.optimizer.state(&name, slot));
+        let slots = slots.iter().map(|slot| self.optimizer.state_of(&name, slot));
         let slots: Result<_, _> = slots.collect();
-        let ema = self.optimizer.ema(&name).map_err(|e| e.to_string())?;
+        let ema = self.optimizer.ema_of(&name).map_err(|e| e.to_string())?;
         Ok((slots.map_err(|e| e.to_string())?, ema))
     }
 

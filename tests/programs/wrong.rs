@@ -1,5 +1,6 @@
 //! Calls that must be refused, and then leave everything as it was.
 
+use support::ByName;
 use wgpu_optim::{Control, Error, Group, LossScale, Optimizer, Sgd, View};
 
 use super::calls::{Change, SCALE_IS_NO_PARAMETER, set_grads};
@@ -87,7 +88,7 @@ impl Runner<'_> {
             Wrong::OwnState => {
                 let slots = self.right().host.groups[of.group].spec.rule.slots();
                 let Some(slot) = slots.first() else { return Ok(None) };
-                let state = self.optimizer.state(&format!("w{param}"), slot);
+                let state = self.optimizer.state_of(&format!("w{param}"), slot);
                 view = state.map_err(|e| e.to_string())?;
             }
             Wrong::OwnScale => {

@@ -8,6 +8,7 @@ mod buffers;
 mod cases;
 mod device;
 mod golden;
+mod names;
 pub mod noop;
 pub mod tools;
 mod training;
@@ -19,6 +20,7 @@ pub use buffers::{bits, encoded, numbers, read, record, set, upload};
 pub use cases::{Case, cases, halves, masters, most_slots, one_of_each, one_of_each_text, slots};
 pub use device::{default_limits, gpu, pipeline, stats};
 pub use golden::{Tensors, tensors};
+pub use names::ByName;
 pub use training::{Action, Bits, Training};
 
 /// The value; an error ends the test or the bench with its own words.

@@ -1,5 +1,6 @@
 //! An optimizer that trains a case of the table: parameters in places of every kind, and all their bits.
 
+use crate::ByName;
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::wgpu::{Buffer, CommandEncoder, ComputePass};
 use wgpu_optim::{Format, Group, GroupId, Optimizer, View};
@@ -166,11 +167,11 @@ impl Training {
         let slots = slots(&self.case.group);
         for name in &self.names {
             for slot in &slots {
-                all.push((format!("{slot} of {name}"), ok(self.optimizer.state(name, slot))));
+                all.push((format!("{slot} of {name}"), ok(self.optimizer.state_of(name, slot))));
             }
-            let master = ok(self.optimizer.master(name));
+            let master = ok(self.optimizer.master_of(name));
             all.extend(master.map(|view| (format!("master of {name}"), view)));
-            let average = ok(self.optimizer.ema(name));
+            let average = ok(self.optimizer.ema_of(name));
             all.extend(average.map(|view| (format!("average of {name}"), view)));
         }
         let (names, views): (Vec<_>, Vec<_>) = all.into_iter().unzip();

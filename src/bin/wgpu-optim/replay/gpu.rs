@@ -88,13 +88,16 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
         add(format!("param.{}", tensor.name), param.clone());
-        if let Some(average) = optimizer.ema(&tensor.name)? {
+        if let Some(average) = optimizer.ema(optimizer.param(&tensor.name)?)? {
             add(format!("ema.{}", tensor.name), average);
         }
         for slot in group.rule.slots().iter().map(|slot| slot.name) {
-            add(format!("state.{}.{slot}", tensor.name), optimizer.state(&tensor.name, slot)?);
+            add(
+                format!("state.{}.{slot}", tensor.name),
+                optimizer.state(optimizer.param(&tensor.name)?, slot)?,
+            );
         }
-        if let Some(rest) = optimizer.master(&tensor.name)? {
+        if let Some(rest) = optimizer.master(optimizer.param(&tensor.name)?)? {
             let rest = Some((group.master, rest));
             let data = Data::OnGpu { gpu, view: param, rest, failed: &failed };
             let whole = Tensor { shape: tensor.shape.clone(), len: tensor.len, data };
@@ -125,13 +128,13 @@ fn resume(
         let master = run.part(i).group.master;
         for (key, place) in run.trace.tensors[i].kept.clone() {
             if let Some(slot) = slot(&key, &name) {
-                let view = optimizer.state(&name, slot)?;
+                let view = optimizer.state(optimizer.param(&name)?, slot)?;
                 put(gpu, &mut run.trace, i, place, &view)?;
             } else if key.starts_with("ema.") {
-                if let Some(view) = optimizer.ema(&name)? {
+                if let Some(view) = optimizer.ema(optimizer.param(&name)?)? {
                     put(gpu, &mut run.trace, i, place, &view)?;
                 }
-            } else if let Some(view) = optimizer.master(&name)? {
+            } else if let Some(view) = optimizer.master(optimizer.param(&name)?)? {
                 let rest = rest(&mut run.trace, i, place, (param.format, master))?;
                 upload(gpu, &view, |each| {
                     each(&rest);
