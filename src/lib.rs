@@ -24,9 +24,9 @@ mod program;
 #[doc(hidden)]
 pub mod reflect;
 pub mod rule;
-#[cfg(feature = "headless")]
+#[cfg(feature = "verify")]
 pub mod timing;
-#[cfg(feature = "headless")]
+#[cfg(feature = "verify")]
 pub mod verify;
 mod view;
 

@@ -11,7 +11,7 @@ mod listed;
 mod pipelines;
 mod spec;
 
-#[cfg(feature = "headless")]
+#[cfg(feature = "verify")]
 pub(crate) use listed::all_formats;
 pub use listed::{
     Facts, Kernel, OperandFact, control_kernels, every_kernel_of, kernels, kernels_of,

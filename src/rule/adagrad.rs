@@ -20,7 +20,7 @@ use crate::num::Number;
 /// default; [`Adagrad::pytorch`] has PyTorch's. PyTorch's state holds the initial value from the beginning,
 /// the one here from the first step on that is taken, and 0 before.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Adagrad {
     /// How much the learning rate falls with each step; `0`.
     pub lr_decay: f64,

@@ -24,7 +24,7 @@ use crate::num::{Number, halves};
 ///
 /// *Differs from PyTorch*: ε stands inside the root by default; [`Adam::pytorch`] has it outside.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Adam {
     /// β₁ and β₂, how much of each average remains after a step, in `[0, 1)`; `[0.9, 0.999]`.
     pub betas: [f64; 2],

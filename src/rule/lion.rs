@@ -20,7 +20,7 @@ use crate::num::{Number, halves};
 ///
 /// As `optax.lion` and its authors' PyTorch; PyTorch itself has none.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Lion {
     /// β₁ and β₂, how much of the average counts in a step and how much of it remains after the step, in
     /// `[0, 1)`; `[0.9, 0.99]`.

@@ -26,7 +26,7 @@ use crate::num::{Number, halves};
 /// TensorFlow and Optax; [`RmsProp::pytorch`] has it outside. Where rounding makes `s − a²` negative,
 /// PyTorch takes the root of a negative number; here its magnitude is used.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct RmsProp {
     /// α (ρ elsewhere), how much of the running square remains after a step, in `[0, 1)`; `0.99`.
     pub alpha: f64,

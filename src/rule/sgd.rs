@@ -20,7 +20,7 @@ use crate::num::{Number, halves};
 ///
 /// State: `momentum_buffer`, only if `momentum` is not 0. As `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Sgd {
     /// μ, 0 or more; `0`.
     pub momentum: f64,
