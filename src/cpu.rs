@@ -8,5 +8,6 @@ mod reference;
 
 pub use controller::Controller;
 #[cfg(feature = "cpu")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
 pub use engine::Cpu;
 pub use reference::Reference;

@@ -6,14 +6,18 @@
 //! decay, a [`View`] a run of numbers in a buffer that stays yours. [`Reference`] computes the same
 //! in f64 on the CPU.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod buckets;
 #[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod config;
 mod control;
 mod cpu;
 mod error;
 mod group;
 #[cfg(feature = "headless")]
+#[cfg_attr(docsrs, doc(cfg(feature = "headless")))]
 pub mod headless;
 pub mod kernel;
 mod model;
@@ -25,13 +29,16 @@ mod program;
 pub mod reflect;
 pub mod rule;
 #[cfg(feature = "verify")]
+#[cfg_attr(docsrs, doc(cfg(feature = "verify")))]
 pub mod timing;
 #[cfg(feature = "verify")]
+#[cfg_attr(docsrs, doc(cfg(feature = "verify")))]
 pub mod verify;
 mod view;
 
 pub use control::{Accumulation, Control, LossScale, Norm, Stats};
 #[cfg(feature = "cpu")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
 pub use cpu::Cpu;
 pub use cpu::{Controller, Reference};
 pub use error::Error;

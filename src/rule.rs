@@ -28,10 +28,12 @@ pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
 pub use formula::{At, Formula, MAX_SLOTS};
 #[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub use json::Json;
 #[cfg(feature = "cli")]
 pub(crate) use json::{Convention, Preset};
 #[cfg(feature = "cpu")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
 pub use lanes::Lanes;
 pub use oracle::Oracle;
 pub use registry::ALL;

@@ -125,7 +125,7 @@ pub trait Rule: Oracle + Any + Debug + Send + Sync {
 
     /// WGSL that declares `struct Hyper`, `HYPER_LENGTH` and
     /// `fn direction(p: real, g: real, hyper: Hyper) -> real`; `shaders/README.md` has the contract, and
-    /// [`verify_group`](crate::verify::verify_group) tells whether it is kept.
+    /// `verify::verify_group` (feature `verify`) tells whether it is kept.
     fn wgsl(&self) -> &'static str;
 
     /// The state kept for each element, in slot order. At most [`MAX_SLOTS`](super::MAX_SLOTS).

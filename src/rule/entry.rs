@@ -22,6 +22,7 @@ pub struct Entry {
     pub variants: fn() -> Vec<Variant>,
     /// The rule in a JSON object of its options, for `wgpu-optim replay`.
     #[cfg(feature = "cli")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
     pub json: Json,
 }
 

@@ -27,6 +27,7 @@ pub trait Oracle: Sealed {
     ) -> Trajectory;
     /// In f32, many elements at a time.
     #[cfg(feature = "cpu")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
     fn fast(&self, lanes: Lanes<'_>);
 }
 
