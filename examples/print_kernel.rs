@@ -1,7 +1,8 @@
 //! Prints a kernel's complete WGSL, to read it or to check it with other tools.
 //!
 //! `cargo run --example print_kernel` lists the names; with a name it prints that kernel, with
-//! `--all DIR` it writes every one to a file there.
+//! `--all DIR` it writes every one to a file there. A comment like `// --- shaders/step.wgsl ---` says where
+//! each file of `shaders/` begins.
 
 use std::process::ExitCode;
 

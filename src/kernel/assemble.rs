@@ -1,4 +1,6 @@
-//! The text of a kernel: files joined, and the few lines that say which they are.
+//! The text of a kernel: files joined, and the few lines that depend on the kernel.
+//!
+//! A comment says where each file begins, as in `// --- shaders/rule/adam.wgsl ---`.
 
 use super::WINDOW;
 use super::access::{RAW, access, codec};
@@ -8,22 +10,36 @@ use crate::group::DriverScalars;
 use crate::model::{Body, Code, OPERANDS, RuleKey, Weight};
 use crate::num::Format;
 use crate::plan::{PARAM, Width};
-use crate::rule::MAX_SLOTS;
+use crate::rule::{ALL, MAX_SLOTS};
 
 /// A text that grows file by file.
 #[derive(Default)]
 struct Text(String);
 
 impl Text {
-    /// Joins a file, under its name.
+    /// Joins a text under a heading, which must be one line: what follows a line break would be compiled.
+    fn part(&mut self, heading: &str, text: &str) {
+        self.0 += &format!("// --- {heading} ---\n{}\n\n", text.trim_end());
+    }
+
+    /// Joins a file of `shaders/`.
     fn file(&mut self, name: &str, text: &str) {
-        self.0 += &format!("// ── {name}\n{}\n\n", text.trim_end());
+        self.part(&format!("shaders/{name}"), text);
+    }
+
+    /// Joins the text of a rule. One from outside this crate has no file, and a name that nobody has looked at.
+    fn rule(&mut self, rule: &RuleKey) {
+        let text = rule.wgsl();
+        match ALL.iter().find(|entry| entry.wgsl == text) {
+            Some(entry) => self.file(&format!("rule/{}.wgsl", entry.name), text),
+            None => self.part(&format!("the rule `{}`", rule.name().escape_default()), text),
+        }
     }
 
     /// Joins lines that depend on the kernel.
     fn lines(&mut self, lines: &[String]) {
         if !lines.is_empty() {
-            self.0 += &format!("{}\n\n", lines.join("\n"));
+            self.part("lines of src/kernel/assemble.rs", &lines.join("\n"));
         }
     }
 }
@@ -72,7 +88,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
             _ => kernel.width,
         };
         let (name, access) = access(&variable, width);
-        text.file(&format!("{name} of {}", variable.name), &access);
+        text.file(&format!("{name} for {}", variable.name), &access);
     }
     if spec.grads == crate::model::Grads::Joined {
         join!(text, "access/joined.wgsl");
@@ -83,7 +99,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
         join!(text, "noise.wgsl");
     }
     for hook in &hooks {
-        text.file(hook.name, &hook.file.replace("codec", spec.param.name()));
+        text.file(hook.path, &hook.file.replace("codec", spec.param.name()));
     }
     match kernel.address {
         Address::Direct => join!(text, "address/direct.wgsl"),
@@ -118,7 +134,7 @@ fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
         }
     }
     join!(text, "math.wgsl");
-    text.file(rule.name(), rule.wgsl());
+    text.rule(rule);
     join!(text, "clip.wgsl");
     match kernel.spec.body {
         Body::Stream => join!(text, "kernel/stream.wgsl"),

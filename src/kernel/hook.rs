@@ -23,6 +23,8 @@ pub(super) enum Part {
 pub(super) struct Hook {
     pub(super) name: &'static str,
     pub(super) part: Part,
+    /// The file's path below `shaders/`, and its text.
+    pub(super) path: &'static str,
     pub(super) file: &'static str,
     pub(super) is_in: fn(&Spec) -> bool,
 }
@@ -32,6 +34,7 @@ macro_rules! hook {
         Hook {
             name: $name,
             part: Part::$part,
+            path: $file,
             file: include_str!(concat!("../../shaders/", $file)),
             is_in: $is_in,
         }

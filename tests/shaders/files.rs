@@ -1,6 +1,6 @@
 //! The files under `shaders/`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -120,4 +120,31 @@ fn formats_are_the_files_in_shaders_format() {
     expected.push(Path::new("format").join("raw.wgsl"));
     expected.sort();
     assert_eq!(files, expected);
+}
+
+/// A heading of a kernel's text names a file, and the text below it is that file's, up to the words that the host
+/// replaces.
+#[test]
+fn headings_say_where_each_file_begins() {
+    const LINES: &str = "lines of src/kernel/assemble.rs";
+    let files: BTreeMap<String, String> = files()
+        .into_iter()
+        .map(|(path, text)| (format!("shaders/{}", path.display()), text.trim_end().to_owned()))
+        .collect();
+    let codecs: Vec<&str> = support::halves().map(Format::name).chain(["f32", "raw"]).collect();
+    for Kernel { name, wgsl, .. } in all_kernels() {
+        let parts = wgsl.strip_prefix("// --- ");
+        let parts = parts.unwrap_or_else(|| panic!("{name} begins without a heading"));
+        for part in parts.split("\n// --- ") {
+            let (heading, text) = part.split_once(" ---\n").unwrap_or((part, ""));
+            if heading == LINES {
+                continue;
+            }
+            let (path, role) = heading.split_once(" for ").unwrap_or((heading, "role"));
+            let file = files.get(path).unwrap_or_else(|| panic!("{name}: `{heading}` is no file"));
+            let file = file.replace("role", role);
+            let is = |codec: &&str| file.replace("codec", codec) == text.trim_end();
+            assert!(codecs.iter().any(is), "{name}: the text below `{heading}` is not the file's");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod cover;
 mod files;
 mod layout;
 mod matrix;
+mod names;
 mod numbers;
 mod order;
 mod spirv;
