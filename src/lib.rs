@@ -1,4 +1,4 @@
-//! The fused optimizer step for every GPU.
+//! The fused optimizer step for wgpu.
 //!
 //! RMSProp, ADAM, SGD and their family as WGSL compute shaders over parameters that stay in your wgpu
 //! buffers. An [`Optimizer`] keeps the state, counts steps, and records its step into your encoder;

@@ -1,4 +1,4 @@
-//! The table of concepts in `docs/ARCHITECTURE.md` is short, names what exists, and misses no inner type.
+//! The table of concepts in `docs/CONCEPTS.md` is short, names what exists and its file, and misses no inner type.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ const LISTED: [&str; 4] = ["kernel", "model", "plan", "program"];
 const TYPES: [&str; 4] = ["struct", "enum", "trait", "type"];
 const ITEMS: [&str; 7] = ["struct", "enum", "trait", "type", "const", "static", "fn"];
 
-/// Reads the names in the first column of the table.
-fn listed(document: &str) -> Result<Vec<String>, String> {
+/// Reads the first and the last column of the table: names and files.
+fn listed(document: &str) -> Result<Vec<[String; 2]>, String> {
     let lines = || document.lines().map(str::trim);
     let (begin, end) =
         (lines().position(|line| line == BEGIN), lines().position(|line| line == END));
@@ -31,8 +31,9 @@ fn listed(document: &str) -> Result<Vec<String>, String> {
         lines().take(end).skip(begin + 1).filter(|l| l.starts_with('|')).collect();
     // The first two rows are the head.
     let names = rows.into_iter().skip(2).map(|row| {
-        let first = row.trim_start_matches('|').split('|').next().unwrap_or_default();
-        first.trim().trim_matches('`').to_owned()
+        let mut cells = row.trim_matches('|').split('|');
+        let [first, last] = [cells.next(), cells.next_back()];
+        [first, last].map(|cell| cell.unwrap_or_default().trim().trim_matches('`').to_owned())
     });
     Ok(names.collect())
 }
@@ -84,18 +85,26 @@ fn faults(listed: &[String], there: &BTreeSet<String>, inner: &BTreeSet<String>)
 
 #[test]
 fn the_list_of_concepts_is_short_and_true() {
-    let document = read(&root().join("docs/ARCHITECTURE.md"));
-    let listed = listed(&document).unwrap_or_else(|e| panic!("docs/ARCHITECTURE.md: {e}"));
+    let document = read(&root().join("docs/CONCEPTS.md"));
+    let rows = listed(&document).unwrap_or_else(|e| panic!("docs/CONCEPTS.md: {e}"));
+    let names: Vec<String> = rows.iter().map(|[name, _]| name.clone()).collect();
     let there = declared(&source(None), &ITEMS);
     let inner = LISTED.iter().flat_map(|module| inner_types(&source(Some(module)))).collect();
-    let wrong = faults(&listed, &there, &inner);
-    assert!(wrong.is_empty(), "docs/ARCHITECTURE.md, table of concepts:\n{}", wrong.join("\n"));
+    let mut wrong = faults(&names, &there, &inner);
+    for [name, file] in &rows {
+        let path = root().join(file);
+        if !path.is_file() || !declared(&tokens(&read(&path)), &ITEMS).contains(name) {
+            wrong.push(format!("`{name}` is not declared in `{file}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "docs/CONCEPTS.md, table of types:\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn the_table_is_read() {
-    let table = "x\n<!-- concepts -->\n| Name | Meaning |\n|---|---|\n| `A` | one |\n| B::c | `D` |\n<!-- /concepts -->\n| `E` |";
-    assert_eq!(listed(table), Ok(vec!["A".to_owned(), "B::c".to_owned()]));
+    let table = "x\n<!-- concepts -->\n| Name | Meaning | File |\n|---|---|---|\n| `A` | one | `a.rs` |\n| B::c | `D` | b |\n<!-- /concepts -->\n| `E` |";
+    let rows = [["A", "a.rs"], ["B::c", "b"]].map(|row| row.map(str::to_owned));
+    assert_eq!(listed(table), Ok(rows.into()));
     assert!(listed("| `A` |").is_err());
 }
 
