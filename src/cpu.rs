@@ -1,5 +1,5 @@
-//! The CPU's versions of what the kernels do: in f64 the reference of a group and of `Control`, and in f32
-//! an engine on all cores.
+//! This module computes steps on the CPU: in f64 as the reference of a group and of `Control`, and in f32 as an engine
+//! on all cores.
 
 mod controller;
 #[cfg(feature = "cpu")]

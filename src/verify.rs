@@ -1,8 +1,8 @@
-//! Whether an adapter computes what it should: every rule on it against the f64 reference.
+//! This module checks an adapter: it runs every rule on the adapter, and compares the numbers with the f64 reference.
 //!
-//! Each step starts from what the device itself has written, so every step of every element is a
-//! test of its own, and the bound is that of a single step ([`OneStep`](crate::OneStep)): derived from WGSL's accuracy
-//! table, relative to operands, never tuned. `docs/NUMERICS.md` tells why and shows figures.
+//! Each step starts from the numbers that the device itself has written. So every step of every element is a test of its
+//! own, and its bound is that of a single step ([`OneStep`](crate::OneStep)). The bound is derived from WGSL's accuracy
+//! table, relative to the operands, and never tuned. `docs/NUMERICS.md` has the reasons and the figures.
 
 mod cases;
 mod compare;
@@ -28,7 +28,7 @@ use crate::optimizer::Optimizer;
 pub struct Report {
     /// The adapter, its driver, and whether it is software.
     pub adapter: String,
-    /// One row a group.
+    /// One row for each case.
     pub rows: Vec<Row>,
 }
 
@@ -38,7 +38,7 @@ impl Report {
         self.rows.iter().all(Row::passed)
     }
 
-    /// The worst |Δ| / bound of all.
+    /// The worst |Δ| / bound of all rows.
     pub fn worst(&self) -> f64 {
         self.rows.iter().flat_map(|row| &row.worst).map(|worst| worst.ratio).fold(0.0, f64::max)
     }
@@ -51,40 +51,41 @@ pub struct Row {
     pub group: String,
     /// The rule with all its options.
     pub rule: String,
-    /// Numbers compared: elements × steps × what a step writes of each.
+    /// The count of compared numbers: elements × steps × numbers that a step writes of each element.
     pub compared: u64,
-    /// The numbers among them of which WGSL promises nothing, as after a division by a subnormal.
+    /// The count of compared numbers for which WGSL promises nothing, as after a division by a subnormal.
     pub unbounded: u64,
-    /// The worst |Δ| / bound of the parameter, of each slot, and of what else the step writes.
+    /// The worst |Δ| / bound of the parameter, of each slot, and of each other number that the step writes.
     pub worst: Vec<Worst>,
-    /// Bytes outside every parameter that were written to, which is always wrong.
+    /// The count of changed bytes outside every parameter. Each of them is an error.
     pub strays: u64,
 }
 
 impl Row {
-    /// Whether everything was within its bound, and nearly everything had one.
+    /// Whether every number was within its bound, no byte was changed by mistake, and at most one number in a thousand
+    /// had no bound.
     pub fn passed(&self) -> bool {
         let within = self.worst.iter().all(|worst| worst.ratio <= 1.0);
         within && self.strays == 0 && self.unbounded * 1000 <= self.compared
     }
 }
 
-/// Where |Δ| / bound was largest.
+/// The place where |Δ| / bound was largest.
 #[derive(Clone, Debug, Default)]
 pub struct Worst {
-    /// `param`, the slot's PyTorch name, `ema` or `copy`.
+    /// The kind of number: `param`, the slot's PyTorch name, `ema` or `copy`.
     pub what: String,
-    /// |Δ| / bound: above 1, the kernel is wrong.
+    /// |Δ| / bound. Above 1, the kernel is wrong.
     pub ratio: f64,
-    /// Which element of which view at which step, in words.
+    /// The element, its view and the step, in words.
     pub place: String,
 }
 
-/// Runs every rule in every variant on `gpu`, over a spread of lengths and offsets, and compares
-/// every number of every step with the reference. `done` is told of each row as it is finished.
+/// Runs every rule in every variant on `gpu`, over a spread of lengths and offsets, and compares every number of every
+/// step with the reference. Calls `done` with each row when it is finished.
 ///
 /// # Errors
-/// If the device lacks something or fails; a wrong result is not an error but in the report.
+/// If the device lacks something or fails. The report has wrong results, which are no errors.
 pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
     let mut rows = Vec::new();
     for case in cases() {
@@ -98,7 +99,7 @@ pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
     Ok(Report { adapter: gpu.describe(), rows })
 }
 
-/// How many rows [`verify`] has.
+/// The number of rows that [`verify`] has.
 pub fn rows() -> usize {
     cases().len() + long::ROWS
 }
@@ -108,7 +109,7 @@ pub fn groups() -> Vec<Group> {
     all_groups()
 }
 
-/// One row of [`verify`], for any group, a rule of your own included.
+/// Makes one row of [`verify`] for any group, also one with a rule of your own.
 ///
 /// # Errors
 /// As [`verify`].
@@ -116,7 +117,7 @@ pub fn verify_group(gpu: &Gpu, group: &Group) -> Result<Row, Error> {
     verify_case(gpu, &Case::new(group.clone()))
 }
 
-/// The same with all that a case says.
+/// Makes one row of [`verify`] for a case.
 ///
 /// # Errors
 /// As [`verify`].
@@ -135,7 +136,7 @@ fn run(gpu: &Gpu, case: &Case, layout: Layout, steps: u64, row: &mut Row) -> Res
     let Case { group, .. } = case;
     let mut optimizer = Optimizer::new(&gpu.device);
     optimizer.set_control(case.control)?;
-    // A second group, so that tables have several blocks of scalars to tell apart.
+    // A second group gives tables several blocks of scalars to tell apart.
     let other = group.clone().lr(group.lr / 3.0).weight_decay(group.weight_decay + 0.02);
     let mut groups = [group.clone(), other];
     let ids = [optimizer.add_group(groups[0].clone())?, optimizer.add_group(groups[1].clone())?];
@@ -151,11 +152,11 @@ fn run(gpu: &Gpu, case: &Case, layout: Layout, steps: u64, row: &mut Row) -> Res
     let mut taken = 0;
     for step in 1..=steps {
         for (id, group) in ids.iter().zip(&mut groups) {
-            // A rate that moves, so that a stale one shows.
+            // The rate moves at every step, so that a stale rate shows.
             *group = group.clone().lr(group.lr * if step % 2 == 0 { 1.5 } else { 0.7 });
             optimizer.set_group(*id, group.clone())?;
         }
-        // Every fourth step or so gradients are taken as they are, where others are added up.
+        // A step in four takes gradients as they are, if the others take sums.
         let added = if step % 4 == 3 { 0 } else { case.accumulate };
         for part in 0..added.max(1) {
             let bad = case.control.skip_nonfinite && step % 5 == 2 && part + 1 == added.max(1);

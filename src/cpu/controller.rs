@@ -1,10 +1,10 @@
-//! `Control` on the CPU in f64: the oracle of the kernels that look at gradients.
+//! This module computes `Control` on the CPU in f64. Tests compare the kernels that look at gradients with it.
 
 use crate::control::{Control, LossScale, Norm, Stats};
 use crate::error::Error;
 
-/// The smallest loss scale that a bad step leaves, 2⁻¹²⁶: the inverse of each smaller one may be infinite
-/// or zero on a device.
+/// The smallest loss scale that a bad step leaves: 2⁻¹²⁶. On a device, the inverse of a smaller scale may be infinite
+/// or zero.
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// [`Control`] in f64 on the CPU, step after step: what the kernels are tested against.
@@ -27,15 +27,15 @@ pub struct Controller {
     coefficient: f64,
     taken: u64,
     skipped: u64,
-    /// The first gradient with an Inf or NaN.
+    /// The index of the first gradient with an Inf or NaN.
     first: Option<usize>,
-    /// Gradients added up since the last step, and how many times.
+    /// The sums of gradients since the last step, and the number of gradients in each.
     sums: Vec<Vec<f64>>,
     added: u32,
 }
 
 impl Controller {
-    /// Before the first step.
+    /// The controller before the first step.
     ///
     /// # Errors
     /// Every error of [`Control::check`].
@@ -67,8 +67,8 @@ impl Controller {
         pairs.for_each(|(sum, g)| *sum += g);
     }
 
-    /// Turns the gradients of all parameters into what the rules are to see, and tells whether the
-    /// step is to be taken at all. If gradients were added up, it is those that count, whatever `grads` are.
+    /// Turns the gradients of all parameters into the gradients that rules see, and returns whether the step is taken. If
+    /// gradients were added up, their sums take the place of `grads`.
     pub fn apply(&mut self, grads: &mut [Vec<f64>]) -> bool {
         let added = std::mem::take(&mut self.added);
         for (grad, sum) in grads.iter_mut().zip(&self.sums).filter(|_| added > 0) {
@@ -110,7 +110,7 @@ impl Controller {
         !skip
     }
 
-    /// The loss scale after a step that was bad or not.
+    /// The loss scale after a step with or without an Inf or NaN.
     fn rescale(&mut self, bad: bool) {
         let LossScale::Dynamic { growth, backoff, interval, .. } = self.control.loss_scale else {
             return;
@@ -126,7 +126,7 @@ impl Controller {
         }
     }
 
-    /// The statistics of the last step; the first parameter with an Inf or NaN is called by `names`.
+    /// The statistics of the last step. `names` has the name of the first parameter with an Inf or NaN.
     pub fn stats(&self, names: &[&str]) -> Stats {
         Stats {
             norm: self.norm,

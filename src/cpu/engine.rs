@@ -1,5 +1,5 @@
-//! The same groups on the CPU in f32: multithreaded, vectorized, one pass over memory. The opponent
-//! in the benchmarks, and a way to train without a GPU.
+//! This module steps groups on the CPU in f32: multithreaded, vectorized, in one pass over memory. Benchmarks compare
+//! kernels with it, and programs can train with it without a GPU.
 
 use std::ops::RangeInclusive;
 
@@ -9,14 +9,14 @@ use crate::error::Error;
 use crate::group::{DriverScalars, Group};
 use crate::rule::{At, Lanes, slot_names};
 
-/// Elements that one task works on. Memory is read fastest in long runs; a short parameter should
-/// still be shared by all cores.
+/// The most elements that one task works on. Memory is read fastest in long runs, but all cores should share a short
+/// parameter.
 const CHUNK: RangeInclusive<usize> = 8192..=65536;
 
-/// Chunks that a parameter is cut into, as far as [`CHUNK`] allows.
+/// The number of chunks that a parameter is cut into, as far as [`CHUNK`] allows.
 const CHUNKS: usize = 64;
 
-/// Bytes of a cache line.
+/// The bytes of a cache line.
 const LINE: usize = 64;
 
 /// One parameter under one group, in f32, on the threads of rayon's current pool. What a group says of 16 bits
@@ -36,7 +36,7 @@ pub struct Cpu {
     group: Group,
     len: usize,
     chunk: usize,
-    /// Chunk after chunk, in each slot after slot: what one task works on lies together.
+    /// The state, chunk after chunk, and in each chunk slot after slot. So the numbers of one task lie together.
     state: Vec<f32>,
     t: u64,
 }
@@ -49,7 +49,7 @@ impl Cpu {
     pub fn new(group: &Group, len: usize) -> Result<Self, Error> {
         group.check()?;
         let state = vec![0.0; len * group.rule.slots().len()];
-        // Whole cache lines, so that every chunk begins where the first does.
+        // Chunks have whole cache lines, so that each begins at the same place in a line.
         let chunk = (len / CHUNKS).clamp(*CHUNK.start(), *CHUNK.end());
         let chunk = chunk.next_multiple_of(LINE / size_of::<f32>());
         Ok(Self { group: group.clone(), len, chunk, state, t: 0 })

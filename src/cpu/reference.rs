@@ -1,4 +1,4 @@
-//! The same groups on the CPU in f64, one element at a time: the oracle every kernel is tested against.
+//! This module steps groups on the CPU in f64, one element at a time. Tests compare every kernel that they run with it.
 
 use crate::error::Error;
 use crate::group::Group;
@@ -20,9 +20,9 @@ use crate::rule::{Evaluate, slot_names};
 pub struct Reference<N = f64> {
     group: Group,
     param: Vec<N>,
-    /// Slot after slot for each element.
+    /// The state, element after element, and for each element slot after slot.
     state: Vec<N>,
-    /// Empty if none is kept.
+    /// The average of the parameter; empty if none is kept.
     average: Vec<N>,
     t: u64,
 }
@@ -42,7 +42,7 @@ impl Reference<f64> {
     reason = "`Evaluate` is how each arithmetic asks a rule; the arithmetics are public"
 )]
 impl<N: Evaluate> Reference<N> {
-    /// The same in another arithmetic, from its own zero.
+    /// A parameter in another arithmetic, with that arithmetic's zero.
     ///
     /// # Errors
     /// Every error of [`Group::check`].

@@ -1,10 +1,11 @@
-//! The text that loads and stores one operand, by how it is stored and how many an invocation takes.
+//! This module chooses the text that loads and stores an operand. The choice depends on how the operand is stored and
+//! how many elements an invocation takes.
 
 use crate::model::{Code, Variable};
 use crate::num::Format;
 use crate::plan::Width;
 
-/// The WGSL of `decode_x`, `encode_x` and `dither_x`, where numbers are not stored as they are computed.
+/// The WGSL of `decode_x`, `encode_x` and `dither_x`, if a format needs them.
 pub(crate) fn codec(format: Format) -> Option<&'static str> {
     match format {
         Format::F32 => None,
@@ -16,7 +17,7 @@ pub(crate) fn codec(format: Format) -> Option<&'static str> {
 /// The WGSL of `decode_raw` and `encode_raw`.
 pub(crate) const RAW: &str = include_str!("../../shaders/format/raw.wgsl");
 
-/// A file of `shaders/access/`, with its name.
+/// The name and the text of a file of `shaders/access/`.
 type File = (&'static str, &'static str);
 
 macro_rules! file {
@@ -25,8 +26,8 @@ macro_rules! file {
     };
 }
 
-/// The file of a binding's buffer, `load_role` and, if it is written, `store_role`; the words `role` and
-/// `codec` are still in it.
+/// The file that declares a binding, `load_role` and, if the binding is written, `store_role`. The text still has the
+/// words `role` and `codec`.
 fn file(code: Code, width: Width, written: bool) -> File {
     match (code, width, written) {
         (Code::Bits(32), ..) => file!("bits.wgsl"),
@@ -43,7 +44,7 @@ fn file(code: Code, width: Width, written: bool) -> File {
     }
 }
 
-/// The access to a variable, with the name of its file.
+/// The text of the access to a variable, with the name of its file.
 pub(crate) fn access(variable: &Variable, width: Width) -> (&'static str, String) {
     let codec = match variable.code {
         Code::Bits(_) => "raw",

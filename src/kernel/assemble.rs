@@ -1,4 +1,4 @@
-//! The text of a kernel: files joined, and the few lines that depend on the kernel.
+//! This module joins the text of a kernel from files, and adds the few lines that depend on the kernel.
 //!
 //! A comment says where each file begins, as in `// --- shaders/rule/adam.wgsl ---`.
 
@@ -17,7 +17,7 @@ use crate::rule::{ALL, MAX_SLOTS};
 struct Text(String);
 
 impl Text {
-    /// Joins a text under a heading, which must be one line: what follows a line break would be compiled.
+    /// Joins a text under a heading. The heading must be one line, because WGSL compiles whatever follows a line break.
     fn part(&mut self, heading: &str, text: &str) {
         self.0 += &format!("// --- {heading} ---\n{}\n\n", text.trim_end());
     }
@@ -27,7 +27,7 @@ impl Text {
         self.part(&format!("shaders/{name}"), text);
     }
 
-    /// Joins the text of a rule. One from outside this crate has no file, and a name that nobody has looked at.
+    /// Joins the text of a rule. A rule from outside this crate has no file, and its name may have any characters.
     fn rule(&mut self, rule: &RuleKey) {
         let text = rule.wgsl();
         match ALL.iter().find(|entry| entry.wgsl == text) {
@@ -83,7 +83,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
     for variable in kernel.variables() {
         let width = match OPERANDS[variable.operand].column() {
             Some(crate::plan::GRAD) => kernel.width,
-            // Everything but gradients stands in quads.
+            // Every operand except gradients stands in quads.
             _ if kernel.width == Width::Loose => Width::Vec4,
             _ => kernel.width,
         };
@@ -142,7 +142,7 @@ fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
     }
 }
 
-/// The numbers that the host decides: groups, bindings, and blocks that a table sees.
+/// The lines with the numbers that the host decides: groups, bindings, and the blocks that a table sees.
 fn numbers(kernel: &KernelSpec) -> Vec<String> {
     let constant = |name: &str, number: u32| format!("const {name} = {number}u;");
     let moving = kernel.address == Address::Moving;
@@ -166,7 +166,7 @@ fn numbers(kernel: &KernelSpec) -> Vec<String> {
     lines
 }
 
-/// Where operands without a column stand.
+/// The lines with the places of operands that have no column.
 fn places(kernel: &KernelSpec) -> Vec<String> {
     let variables = kernel.variables();
     let rows = variables.iter().filter_map(|variable| {
@@ -179,7 +179,7 @@ fn places(kernel: &KernelSpec) -> Vec<String> {
     rows.collect()
 }
 
-/// The loads and stores of a rule's slots.
+/// The lines that load and store a rule's slots.
 fn state(rule: &RuleKey) -> Vec<String> {
     let load = |slot: usize| match slot {
         _ if slot >= rule.slots() => "real()".to_owned(),
@@ -201,7 +201,7 @@ fn state(rule: &RuleKey) -> Vec<String> {
     lines
 }
 
-/// The calls of the hooks beside the step.
+/// The lines that call the hooks beside the step.
 fn beside(hooks: &[&Hook]) -> Vec<String> {
     let names = || hooks.iter().filter(|hook| hook.part == Part::Beside).map(|hook| hook.name);
     let mut lines = vec!["fn load_beside(at: Place) {".to_owned()];
@@ -213,7 +213,7 @@ fn beside(hooks: &[&Hook]) -> Vec<String> {
     lines
 }
 
-/// The text of the kernel that decides.
+/// The text of the kernel `prepare`.
 pub(crate) fn prepare_wgsl() -> String {
     let mut text = Text::default();
     let word = |name: &str| {
@@ -226,7 +226,7 @@ pub(crate) fn prepare_wgsl() -> String {
     text.0
 }
 
-/// The text of the kernel that notes which sums were made.
+/// The text of the kernel `mark`.
 pub(crate) fn mark_wgsl() -> String {
     let mut text = Text::default();
     join!(text, "sums.wgsl");

@@ -1,7 +1,8 @@
-//! The table of hooks: the parts of a kernel that span several operands.
+//! This module has the table of hooks. A hook is a part of a kernel that spans several operands: a file of `shaders/`
+//! and a row of [`HOOKS`].
 //!
-//! A hook is a file of `shaders/` and a row of [`HOOKS`]. A kernel has the first hook of each part
-//! that is present, and each hook beside the step that is present, in this order.
+//! A kernel has the first hook of each part whose condition holds. Of the hooks beside the step it has all whose
+//! conditions hold, in the order of the table.
 
 use crate::model::{Body, Spec, Weight, keeps};
 use crate::num::Master;
@@ -9,17 +10,17 @@ use crate::num::Master;
 /// A part of a kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
-    /// `load_weight` and `store_weight`: the parameter as it is computed with.
+    /// `load_weight` and `store_weight`, for the parameter in f32.
     Weight,
     /// `load_gradient`.
     Gradient,
     /// `clear_gradient`.
     Clear,
-    /// `load_x_beside` and `store_x_beside`, x being the hook's name: operands that follow the parameter.
+    /// `load_x_beside` and `store_x_beside`, for operands that follow the parameter; `x` is the hook's name.
     Beside,
 }
 
-/// A file that spans operands, and when a kernel has it.
+/// A file that spans operands, and the condition under which a kernel has it.
 pub(super) struct Hook {
     pub(super) name: &'static str,
     pub(super) part: Part,
@@ -41,7 +42,7 @@ macro_rules! hook {
     };
 }
 
-/// Every hook there is.
+/// All hooks.
 const HOOKS: &[Hook] = &[
     hook!(Weight, "plain", "weight/plain.wgsl", |spec| {
         spec.is_step() && spec.weight == Weight::Plain

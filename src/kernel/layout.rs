@@ -1,9 +1,9 @@
-//! The layouts of bind groups.
+//! This module makes the layouts of bind groups.
 
 use super::spec::{Address, KernelSpec};
 use crate::model::Body;
 
-/// The layouts that kernels share. Each is made when the optimizer is: they are few and cost nothing.
+/// The layouts that kernels share. All are made together, because they are few and cost next to nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Layouts {
     device: wgpu::Device,
@@ -11,13 +11,13 @@ pub(super) struct Layouts {
     pub(super) scalars: wgpu::BindGroupLayout,
     /// The scalars of all cohorts.
     pub(super) all_scalars: wgpu::BindGroupLayout,
-    /// One uniform: the arguments of a norm or of an accumulation.
+    /// One uniform with the arguments of `norm` or `accumulate`.
     pub(super) arguments: wgpu::BindGroupLayout,
-    /// The arguments of the kernel that decides, and the scalars it is given.
+    /// The arguments of `prepare`, and the scalars that the host gives it.
     pub(super) given: wgpu::BindGroupLayout,
-    /// Gradients by themselves: only read; written too.
+    /// Gradients in a group of their own: first only read, then also written.
     pub(super) grads: [wgpu::BindGroupLayout; 2],
-    /// One buffer that is read: for asking whether the device can bind it.
+    /// One buffer that is read, to ask the device whether it can bind the buffer.
     pub(super) probe: wgpu::BindGroupLayout,
 }
 
@@ -67,7 +67,7 @@ impl Layouts {
         })
     }
 
-    /// The scalars that a launch addressed so sees.
+    /// The layout of the scalars that a launch sees, by its way of addressing.
     pub(super) fn scalars_of(&self, address: Address) -> &wgpu::BindGroupLayout {
         match address {
             Address::Direct | Address::Table => &self.scalars,
@@ -75,7 +75,7 @@ impl Layouts {
         }
     }
 
-    /// The layouts of all groups of a kernel, the first of which is this.
+    /// The layouts of all groups of a kernel; `first` is the layout of group 0.
     pub(super) fn of<'a>(
         &'a self,
         kernel: &KernelSpec,
@@ -93,7 +93,7 @@ impl Layouts {
     }
 }
 
-/// The binding of the uniform that says which sums were made, in kernels that ask.
+/// The binding of the uniform that says which sums were made, in kernels that read it.
 pub(crate) fn sums_binding(kernel: &KernelSpec) -> Option<u32> {
     match kernel.spec.body {
         Body::Accumulate => Some(kernel.extra(0)),

@@ -1,4 +1,4 @@
-//! Kernels as text, to look at or to check with other tools, and what is known of each.
+//! This module lists kernels as text with their facts, for readers and for other tools.
 
 use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
 use super::spec::{Address, KernelSpec};
@@ -11,7 +11,7 @@ use crate::plan::Width;
 /// A kernel as text.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// A name that no other kernel has, made of its facts.
+    /// The name, made of the kernel's facts. No other kernel has it.
     pub name: String,
     /// The complete WGSL.
     pub wgsl: String,
@@ -19,7 +19,7 @@ pub struct Kernel {
     pub entry_point: &'static str,
     /// The values of its `override` switches.
     pub switches: Vec<(&'static str, bool)>,
-    /// Its facts; `None` for the kernels of one workgroup, `prepare` and `mark`.
+    /// The facts; `None` for `prepare` and `mark`, which have one workgroup.
     pub facts: Option<Facts>,
 }
 
@@ -27,9 +27,9 @@ pub struct Kernel {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Facts {
-    /// How many elements an invocation takes at once.
+    /// The number of elements that an invocation takes at once.
     pub width: Width,
-    /// How workgroups find their elements.
+    /// The way in which workgroups find their elements.
     pub address: Address,
     /// The work of the kernel.
     pub body: Body,
@@ -37,9 +37,9 @@ pub struct Facts {
     pub rule: Option<&'static str>,
     /// The rule's slots, by name.
     pub slots: Vec<&'static str>,
-    /// Whether some slot starts elsewhere than at 0.
+    /// Whether some slot does not start at 0.
     pub starts: bool,
-    /// The scalars of the rule.
+    /// The number of the rule's scalars.
     pub hyper: usize,
     /// The formats of parameters, gradients and state.
     pub formats: [Format; 3],
@@ -49,13 +49,13 @@ pub struct Facts {
     pub master: Master,
     /// Whether gradients' magnitudes are limited.
     pub clip_value: bool,
-    /// Whether gradients are zero once they are used.
+    /// Whether the kernel writes zeros over used gradients.
     pub clear: bool,
     /// Whether gradients are sums.
     pub summed: bool,
     /// Whether parameters and gradients share a binding.
     pub joined: bool,
-    /// Blocks of scalars that a launch by `Table` sees; one by `Moving` sees all.
+    /// The number of blocks of scalars that a launch by `Table` sees. A launch by `Moving` sees all blocks.
     pub window: u32,
     /// The buffers that the kernel binds for operands.
     pub operands: Vec<OperandFact>,
@@ -67,17 +67,17 @@ pub struct Facts {
 pub struct OperandFact {
     /// The name in WGSL, as in `slot_0_buffer`.
     pub name: String,
-    /// Bits of an element.
+    /// The bits of an element.
     pub bits: u32,
-    /// How an element is stored; `None` if it is bits that are no number by themselves.
+    /// The format of an element; `None` if its bits are no number by themselves.
     pub format: Option<Format>,
-    /// Whether the kernel loads it.
+    /// Whether the kernel loads the operand.
     pub loads: bool,
-    /// Whether the kernel stores it.
+    /// Whether the kernel stores the operand.
     pub stores: bool,
-    /// Whether it is bound to be written.
+    /// Whether the binding may be written.
     pub written: bool,
-    /// Whether it stands at a distance from another operand, which the launch says.
+    /// Whether the operand stands at a distance from another one. The launch has that distance.
     pub distant: bool,
     /// The bind group.
     pub group: u32,
@@ -136,7 +136,7 @@ impl KernelSpec {
 
 const WIDTHS: [Width; 3] = [Width::Vec4, Width::Loose, Width::Scalar];
 
-/// A choice and the kernels that come of it.
+/// A function from a kernel to the kernels that a choice makes of it.
 type Choices<'a> = &'a dyn Fn(&KernelSpec) -> Vec<KernelSpec>;
 
 /// Multiplies a list of kernels by a choice.
@@ -162,7 +162,7 @@ fn plain(body: Body, rule: Option<RuleKey>) -> Vec<KernelSpec> {
     all
 }
 
-/// Every combination of formats, all f32 first.
+/// Every combination of formats. The first is f32 throughout.
 pub(crate) fn all_formats() -> impl Iterator<Item = [Format; 3]> {
     let of = |format| Format::ALL.map(|other| (format, other)).into_iter();
     let pairs = Format::ALL.into_iter().flat_map(of);
@@ -199,8 +199,8 @@ fn every_step(rule: &RuleKey) -> Vec<KernelSpec> {
     all
 }
 
-/// The kernels of a rule that are worth a look of their own: everything in f32, and everything else with the
-/// plainest of the rest, since files of different operands know nothing of each other.
+/// The kernels of a rule that are worth a look of their own: every choice in f32, and every other choice with the
+/// plainest rest. Files of different operands do not depend on each other, so more combinations would show nothing new.
 fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
     let f32 = plain(Body::Update, Some(rule.clone()));
     let mut all = f32.clone();
@@ -252,12 +252,12 @@ pub fn kernels_of(group: &Group) -> Vec<Kernel> {
     listed_steps(&rule).iter().map(KernelSpec::listed).collect()
 }
 
-/// Every kernel that a group of this rule could need, not only those of [`kernels_of`]. They are many.
+/// Every kernel that a group of this rule could need, which are many more than those of [`kernels_of`].
 pub fn every_kernel_of(group: &Group) -> impl Iterator<Item = Kernel> {
     every_step(&RuleKey::of(&*group.rule)).into_iter().map(|kernel| kernel.listed())
 }
 
-/// The kernels of every rule this crate ships, each once.
+/// The kernels of every rule of this crate, each once.
 pub fn kernels() -> Vec<Kernel> {
     let mut all: Vec<Kernel> = all_groups().iter().flat_map(kernels_of).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,7 +1,7 @@
-//! Kernels: which WGSL files make one, and the pipelines made of them.
+//! This module joins WGSL files to kernels, and makes pipelines of kernels.
 //!
-//! A kernel is its files joined; `shaders/README.md` says what each file declares and needs. Variation is by
-//! *which* files and by `override`.
+//! `shaders/README.md` says what each file declares and needs. Kernels differ in their files and in their `override`
+//! switches.
 
 mod access;
 mod assemble;
@@ -26,24 +26,24 @@ pub use crate::plan::Width;
 use crate::group::DriverScalars;
 use crate::rule::MAX_SCALARS;
 
-/// Bytes from one cohort's scalars to the next's: a uniform's dynamic offset is a multiple of this on every
-/// device, and `Block` in `shaders/scalars/block.wgsl` is as large.
+/// The bytes of a block, which holds one cohort's scalars. Every device allows dynamic offsets of a uniform that are
+/// multiples of this number. `Block` in `shaders/scalars/block.wgsl` has the same size.
 pub(crate) const BLOCK: u64 = 256;
 
-/// Words of a block.
+/// The words of a block.
 pub(crate) const BLOCK_WORDS: usize = BLOCK as usize / size_of::<u32>();
 
-/// Cohorts whose scalars a launch by table sees.
+/// The number of cohorts whose scalars a launch by table sees.
 pub(crate) const WINDOW: u32 = 32;
 
 /// The members of `Launch` in `shaders/prelude.wgsl` before its distances.
 pub(crate) const LAUNCH: [&str; 8] =
     ["param", "grad", "state", "length", "row", "shift", "first", "unused"];
 
-/// Words of `Launch`.
+/// The words of `Launch`.
 pub(crate) const LAUNCH_WORDS: usize = LAUNCH.len() + crate::plan::MOST;
 
-/// `real`s that an invocation of a norm sums up, one after the other.
+/// The number of `real`s that an invocation of `norm` sums up, one after the other.
 pub(crate) const EACH: u64 = 16;
 
 const _: () = assert!((DriverScalars::NAMES.len() + MAX_SCALARS) * 4 <= BLOCK as usize);

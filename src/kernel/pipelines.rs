@@ -1,4 +1,4 @@
-//! The pipelines of one device, each made when it is first needed.
+//! This module makes the pipelines of one device, each when it is first needed.
 
 use futures_util::FutureExt;
 use std::collections::HashMap;
@@ -18,18 +18,18 @@ use crate::plan::{Bounds, Width};
 pub(crate) struct Kernels {
     device: wgpu::Device,
     bounds: Bounds,
-    /// Made when first needed, since a device with too small limits is refused by `add_group`, not before.
+    /// The layouts, made when first needed: `add_group` is the first call that refuses a device with too small limits.
     layouts: OnceLock<Layouts>,
     pipelines: HashMap<KernelSpec, Pipeline>,
     prepare: Option<Pipeline>,
     mark: Option<Pipeline>,
 }
 
-/// A pipeline and how to bind to it. Handles: cheap to clone.
+/// A pipeline with its bindings. It holds handles and is cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
     pub(crate) pipeline: wgpu::ComputePipeline,
-    /// Group 0.
+    /// The layout of bind group 0.
     pub(crate) layout: wgpu::BindGroupLayout,
     pub(crate) variables: Arc<[Variable]>,
     /// The binding of the uniform that says which sums were made.
@@ -52,22 +52,22 @@ impl Kernels {
         self.layouts.get_or_init(|| Layouts::new(&self.device))
     }
 
-    /// The layout of the scalars that a launch addressed so sees.
+    /// The layout of the scalars that a launch sees, by its way of addressing.
     pub(crate) fn scalars(&self, address: Address) -> &wgpu::BindGroupLayout {
         self.layouts().scalars_of(address)
     }
 
-    /// The layout of the arguments of a norm or of an accumulation.
+    /// The layout of the arguments of `norm` and `accumulate`.
     pub(crate) fn arguments(&self) -> &wgpu::BindGroupLayout {
         &self.layouts().arguments
     }
 
-    /// The layout of the arguments of the kernel that decides, and of the scalars it is given.
+    /// The layout of the arguments of `prepare`, and of the scalars that the host gives it.
     pub(crate) fn given(&self) -> &wgpu::BindGroupLayout {
         &self.layouts().given
     }
 
-    /// The layout of gradients by themselves, written or only read.
+    /// The layout of gradients in a group of their own, written or only read.
     pub(crate) fn grads(&self, written: bool) -> &wgpu::BindGroupLayout {
         &self.layouts().grads[usize::from(written)]
     }
@@ -86,8 +86,8 @@ impl Kernels {
         pipeline
     }
 
-    /// Builds every kernel that tells something of a rule from outside this crate inside error scopes, so that
-    /// it is refused when it is given. On the web errors arrive later, as uncaptured ones.
+    /// Builds the kernels that show the faults of a rule from outside this crate, inside error scopes. So `add_group`
+    /// refuses a rule that does not compile. On the web, errors arrive later and uncaptured.
     pub(crate) fn check(&self, rule: &RuleKey) -> Result<(), Error> {
         if rule.is_ours() {
             return Ok(());
@@ -111,7 +111,7 @@ impl Kernels {
         scope.pop().now_or_never().flatten().map(|error| error.to_string())
     }
 
-    /// Binds `buffer`, for the error that comes of it.
+    /// Binds `buffer`, only for the error that the device may report.
     pub(crate) fn probe(&self, buffer: &wgpu::Buffer) {
         let size = wgpu::BufferSize::new(4);
         let resource =
@@ -128,7 +128,7 @@ impl Kernels {
         let layouts = self.layouts();
         let layout = layouts.operands(kernel);
         let ours = kernel.spec.rule.as_ref().is_none_or(RuleKey::is_ours);
-        // The text is asked for once, and what is compiled without checks is what `ours` was decided of.
+        // `RuleKey` asked the rule for its text once, so the text that is compiled is the one that decided `ours`.
         let module = module(&self.device, &label, wgsl(kernel), ours);
         let mut constants: Vec<(&str, f64)> =
             (kernel.switches().iter()).map(|&(name, on)| (name, f64::from(u8::from(on)))).collect();
@@ -141,7 +141,7 @@ impl Kernels {
         Pipeline { pipeline, layout, variables, sums }
     }
 
-    /// The kernel that decides on a step.
+    /// The pipeline of `prepare`, which decides on a step.
     pub(crate) fn prepare(&mut self) -> Pipeline {
         if let Some(pipeline) = &self.prepare {
             return pipeline.clone();
@@ -152,7 +152,7 @@ impl Kernels {
         made
     }
 
-    /// The kernel that notes which sums were made.
+    /// The pipeline of `mark`, which notes the sums that were made.
     pub(crate) fn mark(&mut self) -> Pipeline {
         if let Some(pipeline) = &self.mark {
             return pipeline.clone();
@@ -162,7 +162,7 @@ impl Kernels {
         made
     }
 
-    /// A kernel of one workgroup, with bounds checks.
+    /// The pipeline of a kernel of one workgroup, with bounds checks.
     fn control(&self, name: &str, wgsl: String, kinds: &[wgpu::BufferBindingType]) -> Pipeline {
         let label = format!("wgpu-optim {name}");
         let entries: Vec<_> = (0..).zip(kinds).map(|(at, kind)| entry(at, *kind, false)).collect();
@@ -183,7 +183,7 @@ impl Kernels {
         Pipeline { pipeline, layout, variables: [].into(), sums: None }
     }
 
-    /// A pipeline of the workgroup size there is.
+    /// Makes a pipeline with the workgroup size of this device.
     fn pipeline(
         &self,
         label: &str,
@@ -224,8 +224,8 @@ impl Kernels {
     }
 }
 
-/// The kernels that show what is wrong with a rule: it sees no format, but its names may be those of any file.
-/// Together they hold every file that a step can be joined of.
+/// The kernels that show the faults of a rule. A rule does not depend on formats, but its names may collide with those
+/// of any file. So together these kernels have every file of which a step can be joined.
 pub(super) fn telling(rule: &RuleKey) -> Vec<KernelSpec> {
     use crate::model::Weight::{Mastered, Stochastic};
     use crate::num::Master;
@@ -254,7 +254,7 @@ pub(super) fn telling(rule: &RuleKey) -> Vec<KernelSpec> {
     all.filter(KernelSpec::can_be).collect()
 }
 
-/// A shader module, without the bounds checks that some drivers would pay for if its text is all ours.
+/// Makes a shader module. If the text is all ours, the module has no bounds checks, which cost time on some drivers.
 #[allow(unsafe_code, reason = "the one audited place")]
 fn module(device: &wgpu::Device, label: &str, wgsl: String, ours: bool) -> wgpu::ShaderModule {
     let source = wgpu::ShaderSource::Wgsl(wgsl.into());
@@ -262,16 +262,22 @@ fn module(device: &wgpu::Device, label: &str, wgsl: String, ours: bool) -> wgpu:
     if !ours {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: no access is out of bounds. `update`, `accumulate` and `norm` touch memory only where `locate`
-    // says `inside`, which is below the launch's or the chunk's length; `plan` computes those from views that
-    // `View::check` has found inside their buffers, and its tests show that every element of a launch lies in
-    // its bindings. Where gradients move, `program::moving` computes their places from views that were
-    // checked in the same way, and binds their whole buffer. `norm` takes what is left of those for a count,
-    // and four at a time only of whole spans, which are a multiple of that. `chunks` is indexed below the
-    // length it was made with, `blocks` by a block's place in a window of as many or among all cohorts,
-    // `partials` by a number below how many the same plan has counted. This crate's rules see registers only.
-    // The only loops are `norm`'s, over at most `WORKGROUP_SPAN` elements and over `SIDE` lanes; its
-    // workgroup array is indexed below `WORKGROUP_SIZE`, which is at most `LANES`.
+    // SAFETY: No access is out of bounds, for these reasons:
+    // - `update`, `accumulate` and `norm` touch memory only if `locate` says `inside`: the index is below the length
+    //   of the launch or of the chunk. `plan` computes these lengths from views that `View::check` has found inside
+    //   their buffers, and the tests of `plan` show that every element of a launch lies in its bindings.
+    // - For gradients that move, `program::moving` computes the places from views that were checked in the same way,
+    //   and binds the whole buffer.
+    // - `norm` counts the `real`s that are left of the launch or of the chunk. It loads four at a time only in whole
+    //   spans, whose length is a multiple of four.
+    // - `chunks` is indexed below the length with which it was made. `blocks` is indexed by the place of a block in a
+    //   window of that many blocks, or among all cohorts. `partials` is indexed below the number that the same plan
+    //   has counted.
+    // - The rules of this crate see registers only.
+    // - Only `norm` has loops, over at most `WORKGROUP_SPAN` elements and over `SIDE` lanes. Its workgroup array is
+    //   indexed below `WORKGROUP_SIZE`, which is at most `LANES`.
+    // - The text is joined of this crate's files and lines: `RuleKey` compares the rule's text with them, and the one
+    //   other string in it, a heading, cannot leave its comment.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

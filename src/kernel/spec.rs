@@ -1,17 +1,17 @@
-//! The key of a kernel: everything that decides its text, its layout and its switches.
+//! This module has the key of a kernel: everything that decides its text, its layout and its switches.
 
 use crate::model::{Body, Grads, OPERANDS, RuleKey, Spec, Variable, Weight, keeps, variables};
 use crate::num::{Format, Master};
 use crate::plan::Width;
 
-/// How workgroups find their elements.
+/// The way in which workgroups find their elements.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Address {
-    /// One run of numbers: a uniform says where.
+    /// By a uniform, which has the place of one run of numbers.
     Direct,
-    /// Many: a table says where.
+    /// By a table, which has the places of many runs.
     Table,
-    /// Many, whose gradients may lie elsewhere at every step: gradients are bound by themselves.
+    /// By a table that may change at every step, because gradients move. Gradients have a bind group of their own.
     Moving,
 }
 
@@ -23,7 +23,7 @@ impl Address {
         if self == Self::Moving { 2 } else { 0 }
     }
 
-    /// Bind groups in all.
+    /// The number of bind groups.
     pub(crate) fn groups(self) -> u32 {
         if self == Self::Moving { 3 } else { 2 }
     }
@@ -63,7 +63,7 @@ impl KernelSpec {
         if self.group(variable) == 0 { variable.binding } else { 0 }
     }
 
-    /// The binding of something that is no operand: the one behind all operands, or a later one.
+    /// The binding of a buffer that is no operand. These bindings come behind those of all operands, in order.
     pub(crate) fn extra(&self, number: u32) -> u32 {
         crate::model::FIRST_BINDING + self.variables().len() as u32 + number
     }
@@ -81,13 +81,13 @@ impl KernelSpec {
         switches
     }
 
-    /// Whether gradients are bound to be written.
+    /// Whether the binding of gradients may be written.
     pub(crate) fn writes_grads(&self) -> bool {
         self.spec.clear || self.spec.grads != Grads::Own
     }
 
-    /// A name that no other kernel has: the rule or the body, the switches that are on, and the choices that
-    /// differ from the plainest.
+    /// The kernel's name: the rule or the body, the switches that are on, and the choices that differ from the plainest
+    /// kernel. No other kernel has the same name.
     pub(crate) fn name(&self) -> String {
         let Self { spec, width, address, .. } = self;
         let mut name = match (&spec.rule, spec.body) {
@@ -137,11 +137,11 @@ impl KernelSpec {
         if spec.is_step() {
             add(&format!("{:?}", spec.body), true);
         }
-        // Switches stay in upper case, to tell them from the kernel's own choices.
+        // Switches stay in upper case, so that readers can tell them from the kernel's own choices.
         name + &rest.to_lowercase()
     }
 
-    /// Whether parameters can be stored and completed so.
+    /// Whether these choices can occur together.
     pub(crate) fn can_be(&self) -> bool {
         let Spec { param, copy, weight, .. } = &self.spec;
         let joined = self.spec.grads == Grads::Joined;

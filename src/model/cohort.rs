@@ -1,4 +1,4 @@
-//! Cohorts: parameters that share a clock.
+//! This module counts steps. A cohort is the parameters of a group that share a clock.
 
 use std::collections::HashMap;
 
@@ -7,32 +7,32 @@ use std::collections::HashMap;
 pub(crate) struct Cohort {
     pub(crate) group: usize,
     clock: Clock,
-    /// Parameters; 0 if the cohort's number is free.
+    /// The number of parameters; 0 if the cohort's index is free.
     pub(crate) members: usize,
-    /// No other cohort of any time has this number: the GPU keeps skipped steps by it.
+    /// A number that no other cohort ever has. The GPU keeps skipped steps by it.
     pub(crate) generation: u32,
-    /// Steps that it is known to have skipped when it was made: it has skipped at least as many.
+    /// The number of steps that the cohort was known to have skipped when it was made. The true number may be larger.
     pub(crate) skipped: u64,
-    /// The cohort whose skipped steps this one had when it was made.
+    /// The cohort that this cohort was split from, with its skipped steps.
     pub(crate) parent: Option<usize>,
 }
 
-/// The steps recorded for a cohort.
+/// The number of steps recorded for a cohort.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Clock {
-    /// The group's steps less these. All of a group's running clocks advance at once.
+    /// The steps of the group less `born`. All running clocks of a group advance at once.
     Running { born: u64 },
-    /// So many, for as long as the parameters have no gradient.
+    /// A fixed number, for as long as the parameters have no gradient.
     Paused { steps: u64 },
 }
 
 impl Cohort {
-    /// Steps recorded, of a group for which `recorded` were.
+    /// The number of steps recorded for this cohort, if `recorded` steps were recorded for its group.
     pub(crate) fn steps(&self, recorded: u64) -> u64 {
         self.clock.steps(recorded)
     }
 
-    /// Whether its clock counts the group's next step.
+    /// Whether the clock counts the group's next step.
     pub(crate) fn is_running(&self) -> bool {
         self.clock.is_running()
     }
@@ -50,7 +50,7 @@ impl Clock {
         matches!(self, Self::Running { .. })
     }
 
-    /// The same steps, going on or standing still.
+    /// A clock with the same steps that stands still if this one runs, and runs if this one stands still.
     fn turned(self, recorded: u64) -> Self {
         let steps = self.steps(recorded);
         match self {
@@ -67,8 +67,8 @@ pub(crate) struct Cohorts {
     free: Vec<usize>,
     index: HashMap<(usize, Clock), usize>,
     made: u32,
-    /// Whether a step may have been skipped. Then the GPU alone knows how many each cohort has skipped, and
-    /// cohorts with one clock need not be one.
+    /// Whether a step may have been skipped. If so, only the GPU knows how many steps each cohort has skipped, and
+    /// cohorts with equal clocks stay apart.
     counted: bool,
 }
 
@@ -77,10 +77,10 @@ impl Cohorts {
         &self.all
     }
 
-    /// From now on steps may be skipped.
+    /// Notes that steps may be skipped from now on.
     pub(crate) fn count(&mut self) {
         self.counted = true;
-        // From now on numbers are in the order of their making, as the GPU takes them.
+        // The GPU takes cohorts in the order in which they were made, so that free indices are not used again.
         self.free.clear();
     }
 
@@ -88,16 +88,16 @@ impl Cohorts {
         self.counted
     }
 
-    /// How many cohorts there would be after one more.
+    /// The number of cohorts after `more` new ones.
     pub(crate) fn after(&self, more: usize) -> usize {
         self.all.len() + more.saturating_sub(self.free.len())
     }
 
-    /// The cohort of a new parameter of a group for which `recorded` steps were.
+    /// The cohort of a new parameter, if `recorded` steps were recorded for its group.
     pub(crate) fn born(&mut self, group: usize, recorded: u64) -> usize {
         let clock = Clock::Running { born: recorded };
         let known = self.index.get(&(group, clock)).copied();
-        // A clock that stands at 0 has skipped nothing.
+        // A clock at 0 has skipped no step.
         let cohort = known.unwrap_or_else(|| self.make(group, clock, None, 0));
         self.all[cohort].members += 1;
         cohort
@@ -127,7 +127,7 @@ impl Cohorts {
         cohort
     }
 
-    /// Whether the next new parameter of the group makes a new cohort.
+    /// Whether the next new parameter of a group needs a new cohort.
     pub(crate) fn is_known(&self, group: usize, recorded: u64) -> bool {
         self.index.contains_key(&(group, Clock::Running { born: recorded }))
     }
@@ -149,9 +149,9 @@ impl Cohorts {
         number
     }
 
-    /// Lets the clocks of some members of each cohort stand still or go on: `turning` of cohort `number`. Returns
-    /// the cohorts that they are in from then on, by the number of the cohort they were in. `skipped` has the steps
-    /// that a cohort is known to have skipped.
+    /// Stops or starts the clocks of some members of each cohort: `turning` members of cohort `number`. Returns the new
+    /// cohort of these members, by the number of their old one. `skipped` gives the number of steps that a cohort is
+    /// known to have skipped.
     pub(crate) fn turn(
         &mut self,
         turning: &HashMap<usize, usize>,

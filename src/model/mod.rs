@@ -1,4 +1,4 @@
-//! The model: everything that the next step depends on, and nothing that is derived from it.
+//! This module holds the model: everything that the next step depends on, and nothing that is derived from it.
 
 mod cohort;
 mod operand;
@@ -25,11 +25,11 @@ use crate::control::{Control, LossScale};
 use crate::num::{Format, Master};
 use crate::view::View;
 
-/// Everything that lasts. The parts that a program is built from count their changes.
+/// Everything that lasts from step to step. The parts from which a program is made count their changes.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) device: wgpu::Device,
-    /// Whether steps only move bytes.
+    /// Whether steps only move bytes, for benchmarks.
     pub(crate) streams: bool,
     pub(crate) groups: Vec<GroupState>,
     /// For each group, the options that decide kernels.
@@ -45,23 +45,23 @@ pub(crate) struct Model {
     pub(crate) slabs: Slabs,
     pub(crate) control: Tracked<Control>,
     pub(crate) sums: Sums,
-    /// The numbers that last on the GPU, once steps have depended on their gradients: `Controller` in
-    /// `shaders/control/controller.wgsl`.
+    /// The buffer of the numbers that last on the GPU: `Controller` in `shaders/control/controller.wgsl`. It is made for
+    /// the first step that depends on its gradients.
     pub(crate) controller: Option<wgpu::Buffer>,
     /// The number of the last start of a dynamic loss scale; 0 without a controller.
     pub(crate) last_start: u32,
-    /// Steps recorded in all.
+    /// The number of all recorded steps.
     pub(crate) recorded: u64,
 }
 
 /// The sums of gradients.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
-    /// Where the GPU notes which sums it has made, once gradients were added up.
+    /// The buffer in which the GPU notes the generation of the sums that it has made.
     pub(crate) made: Option<wgpu::Buffer>,
-    /// The sums that are being made, or were made last: counts the steps that took sums.
+    /// The generation of the current sums. It counts the steps that took sums.
     pub(crate) generation: u32,
-    /// Gradients added up since the last step.
+    /// The number of gradients added up since the last step.
     pub(crate) added: u32,
     /// Whether the next step takes sums.
     pub(crate) taken: Tracked<bool>,
@@ -89,7 +89,7 @@ impl Model {
         }
     }
 
-    /// The kernel of a parameter's step, as far as the parameter and the options decide it.
+    /// The part of a kernel's key that a parameter and its options decide.
     pub(crate) fn spec(&self, index: usize) -> Spec {
         let param = &self.params[index];
         let GroupKind { rule, state, kept, stochastic } = self.kinds[param.group].clone();
@@ -116,12 +116,12 @@ impl Model {
         }
     }
 
-    /// How a step finds a parameter's gradient stored, or would if there were one. Sums are in f32.
+    /// The format in which a step finds a parameter's gradient, also if it has none now. Sums are in f32.
     pub(crate) fn grad_format(&self, index: usize) -> Format {
         if *self.sums.taken { Format::F32 } else { self.grads[index].format }
     }
 
-    /// Where a step finds a parameter's gradient, if it has one.
+    /// The view in which a step finds a parameter's gradient, if there is one.
     pub(crate) fn gradient(&self, index: usize) -> Option<View> {
         let grad = self.grads[index].view.as_ref()?;
         if !*self.sums.taken {
@@ -130,8 +130,8 @@ impl Model {
         self.operand_view(index, operand("sum")?, 0)
     }
 
-    /// The buffer and the first element of what a pass finds for a parameter's gradient, which is a sum where the
-    /// pass takes sums.
+    /// The buffer and the first element in which a pass finds a parameter's gradient, or its sum if the pass is
+    /// `summed`.
     pub(crate) fn gradient_at(&self, index: usize, summed: bool) -> Option<(&wgpu::Buffer, u64)> {
         let view = self.grads[index].view.as_ref()?;
         if !summed {
@@ -141,14 +141,14 @@ impl Model {
         Some((self.slabs.buffer(spot, operand("sum")?, 0)?, spot.at))
     }
 
-    /// Where the library keeps an operand of a parameter.
+    /// The view in which the library keeps an operand of a parameter.
     pub(crate) fn operand_view(&self, index: usize, operand: usize, number: usize) -> Option<View> {
         let param = &self.params[index];
         let spot = param.spot?;
         self.slabs.view(spot, operand, number, param.view.len)
     }
 
-    /// Whether `buffer` is the library's.
+    /// Whether the library owns `buffer`.
     pub(crate) fn owns(&self, buffer: &wgpu::Buffer) -> bool {
         let controller = self.controller.as_ref().is_some_and(|own| own == buffer);
         let sums = self.sums.made.as_ref().is_some_and(|own| own == buffer);
@@ -168,7 +168,7 @@ impl Model {
         }
     }
 
-    /// Steps recorded for a cohort.
+    /// The number of steps recorded for a cohort.
     pub(crate) fn steps_of(&self, cohort: &Cohort) -> u64 {
         cohort.steps(self.groups[cohort.group].recorded)
     }

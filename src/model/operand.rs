@@ -1,7 +1,6 @@
-//! The table of operands: all that a kernel reads or writes for each element.
-//!
-//! An operand is a row of [`OPERANDS`]. Bindings, layouts, allocation, limits, checks for overlaps, the
-//! text of accesses and the labels are loops over this table.
+//! This module has the table of operands. An operand is one kind of number that a kernel reads or writes for each
+//! element, and a row of [`OPERANDS`]. Bindings, layouts, allocation, limits, checks for overlaps, the text of accesses
+//! and the labels are loops over this table.
 
 use crate::group::Group;
 use crate::num::{Format, Master};
@@ -13,9 +12,9 @@ use super::spec::{Body, Grads, Spec};
 pub(crate) struct Operand {
     /// The name in WGSL, in labels and in `Optimizer::operand`.
     pub(crate) name: &'static str,
-    /// Whether a group asks for it, if it is an option of groups.
+    /// Whether a group asks for the operand, if the operand is an option of groups.
     pub(crate) option: Option<fn(&Group) -> bool>,
-    /// How many a kernel has; 0 if it has none.
+    /// The number of these operands in a kernel; 0 if it has none.
     pub(crate) each: fn(&Spec) -> usize,
     home: Home,
     place: Place,
@@ -24,12 +23,12 @@ pub(crate) struct Operand {
 }
 
 impl Operand {
-    /// Whether the library owns its buffer.
+    /// Whether the library owns the buffer.
     pub(crate) fn is_ours(&self) -> bool {
         self.home == Home::Slab
     }
 
-    /// The column of a chunk that is its index, if it has one of its own.
+    /// The operand's own column in a chunk, if it has one.
     pub(crate) fn column(&self) -> Option<usize> {
         match self.place {
             Place::Column(column) => Some(column),
@@ -37,7 +36,7 @@ impl Operand {
         }
     }
 
-    /// The column from which it stands at a distance, if it does.
+    /// The column that the operand follows at a distance, if it has none of its own.
     pub(crate) fn follows(&self) -> Option<usize> {
         match self.place {
             Place::Column(_) => None,
@@ -46,30 +45,30 @@ impl Operand {
     }
 }
 
-/// Who owns the buffer.
+/// The owner of an operand's buffer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Home {
     /// The caller.
     Caller,
-    /// The library: a slab, where the parameter has a range.
+    /// The library. The buffer is that of a slab, in which the parameter has a range.
     Slab,
 }
 
-/// How a launch finds an element.
+/// The way in which a launch finds an element.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
-    /// By an index of its own: this column of a chunk.
+    /// By an index of its own, in this column of a chunk.
     Column(usize),
-    /// At a distance from this column that is constant within a launch.
+    /// At a distance from this column, which is constant within a launch.
     With(usize),
 }
 
-/// How a number is stored.
+/// The way in which a number is stored.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Code {
-    /// As a number.
+    /// As a number in a format.
     Plain(Format),
-    /// As so many bits that are no number by themselves: 16 or 32.
+    /// As 16 or 32 bits that are no number by themselves.
     Bits(u32),
 }
 
@@ -131,7 +130,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         code: |spec| Code::Plain(spec.state),
         access: |_| Access::ReadWrite,
     },
-    // The low bits of the parameter's f32, which 16 bits leave.
+    // The low bits of a 16-bit parameter's f32.
     Operand {
         name: "low_bits",
         option: None,
@@ -173,17 +172,17 @@ pub(crate) const OPERANDS: &[Operand] = &[
     },
 ];
 
-/// The rows of `OPERANDS` that a group asks for, a bit each.
+/// The rows of `OPERANDS` that a group asks for, one bit each.
 pub(crate) fn asked(group: &Group) -> u16 {
     rows(|operand| operand.option.is_some_and(|asks| asks(group)))
 }
 
-/// Whether a step keeps an operand that is an option.
+/// Whether a step keeps an optional operand.
 pub(crate) fn keeps(spec: &Spec, name: &str) -> bool {
     spec.is_step() && operand(name).is_some_and(|row| spec.kept >> row & 1 == 1)
 }
 
-/// The rows of `OPERANDS` that a group may ask for, a bit each.
+/// The rows of `OPERANDS` that a group may ask for, one bit each.
 pub(crate) fn options() -> u16 {
     rows(|operand| operand.option.is_some())
 }
@@ -193,7 +192,7 @@ fn rows(has: impl Fn(&Operand) -> bool) -> u16 {
     rows.fold(0, |all, (row, _)| all | 1 << row)
 }
 
-/// The row of `OPERANDS` that has this name.
+/// The row of `OPERANDS` with this name.
 pub(crate) fn operand(name: &str) -> Option<usize> {
     OPERANDS.iter().position(|operand| operand.name == name)
 }
@@ -201,32 +200,32 @@ pub(crate) fn operand(name: &str) -> Option<usize> {
 /// A variable that WGSL binds for an operand.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Variable {
-    /// The operand's name; with a number, if a kernel may have several.
+    /// The operand's name, followed by a number if a kernel may have several.
     pub(crate) name: String,
     /// The row of [`OPERANDS`].
     pub(crate) operand: usize,
-    /// Which of the operand's.
+    /// The number of the variable among those of its operand.
     pub(crate) index: usize,
     pub(crate) code: Code,
     access: Access,
-    /// Whether it is bound to be written.
+    /// Whether the binding may be written.
     pub(crate) written: bool,
     pub(crate) binding: u32,
 }
 
 impl Variable {
-    /// Whether the kernel's text loads it.
+    /// Whether the kernel's text loads the variable.
     pub(crate) fn loads(&self) -> bool {
         self.access != Access::Write
     }
 
-    /// Whether the kernel's text stores it.
+    /// Whether the kernel's text stores the variable.
     pub(crate) fn stores(&self) -> bool {
         self.access != Access::Read
     }
 }
 
-/// The first binding of an operand: the launch and its chunks come before.
+/// The first binding of an operand. The bindings of the launch and its chunks come before.
 pub(crate) const FIRST_BINDING: u32 = 2;
 
 /// The variables of a kernel, in the order of their bindings.
@@ -235,7 +234,7 @@ pub(crate) fn variables(spec: &Spec) -> Vec<Variable> {
     for (row, operand) in OPERANDS.iter().enumerate() {
         let each = (operand.each)(spec);
         let (code, access) = ((operand.code)(spec), (operand.access)(spec));
-        // One binding holds parameters and gradients that are joined.
+        // Parameters and gradients that are joined have one binding.
         let joined = row == GRAD && spec.grads == Grads::Joined;
         let shared = row == GRAD && spec.grads == Grads::Shared;
         for index in 0..if joined { 0 } else { each } {

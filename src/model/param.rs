@@ -1,4 +1,4 @@
-//! Parameters and groups, as they last.
+//! This module holds parameters and groups.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct GroupState {
     pub(crate) group: Group,
     /// The declarations of the group's rule.
     pub(crate) declared: Declared,
-    /// The rule's options as text, if the rule is a type of this crate: rules of one text have the same scalars.
+    /// The rule's options as text, if the rule is a type of this crate. Rules with equal texts have equal scalars.
     pub(crate) options: Option<Arc<str>>,
     pub(crate) recorded: u64,
 }
@@ -27,7 +27,7 @@ impl GroupState {
         Self { declared: Declared::of(rule), options, group, recorded }
     }
 
-    /// The same groups with other options, and the same rule.
+    /// The same group with other options. The rule stays.
     pub(crate) fn with(&self, group: Group) -> Self {
         Self { group, ..self.clone() }
     }
@@ -38,7 +38,7 @@ impl GroupState {
 pub(crate) struct GroupKind {
     pub(crate) rule: RuleKey,
     pub(crate) state: Format,
-    /// The rows of the operand table that the group asks for, a bit each.
+    /// The rows of the operand table that the group asks for, one bit each.
     pub(crate) kept: u16,
     pub(crate) stochastic: bool,
 }
@@ -48,7 +48,7 @@ impl GroupKind {
         Self::with(group, RuleKey::of(&*group.rule))
     }
 
-    /// The options of a group whose rule has said this.
+    /// The options of a group whose rule has these declarations.
     pub(crate) fn with(group: &Group, rule: RuleKey) -> Self {
         Self {
             rule,
@@ -69,11 +69,11 @@ pub(crate) struct Param {
     pub(crate) view: View,
     pub(crate) copy: Option<View>,
     pub(crate) master: Master,
-    /// The element of its buffer where the parameter was added: random bits count from there.
+    /// The element of its buffer at which the parameter was added. Random bits count from that element.
     pub(crate) origin: u64,
-    /// Where its state is, once it has some.
+    /// The place of the parameter's state, once there is some.
     pub(crate) spot: Option<Spot>,
-    /// Whether its gradient has ever moved or been absent: then kernels expect that of every step.
+    /// Whether the gradient has ever moved or been absent. If so, kernels expect it to move at every step.
     pub(crate) moves: bool,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Spot {
 pub(crate) struct Grad {
     /// The gradient, unless the parameter has none.
     pub(crate) view: Option<View>,
-    /// How it is stored, or was when there was one.
+    /// The format of the gradient, or of the last one if there is none now.
     pub(crate) format: Format,
     pub(crate) cohort: usize,
     /// Whether the parameter is frozen: then `view` is none.

@@ -1,12 +1,12 @@
-//! The bytes that parameters, gradients and copies occupy, so that none is written twice or by surprise.
+//! This module keeps the bytes that parameters, gradients and copies occupy. It finds overlaps, so that no byte is
+//! written twice or by surprise.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::param::Grad;
 use crate::view::View;
 
-/// The ranges that parameters, gradients and copies occupy, by buffer. Each belongs to a parameter, known
-/// by its index.
+/// The ranges of parameters, gradients and copies, by buffer. Each range belongs to a parameter, by its index.
 #[derive(Debug, Default)]
 pub(crate) struct Ranges {
     sets: [HashMap<wgpu::Buffer, Sorted>; 3],
@@ -14,17 +14,17 @@ pub(crate) struct Ranges {
     stale: bool,
 }
 
-/// Ranges of bytes, in order of their starts. Gradients may overlap each other unless they are written.
+/// Ranges of bytes, in the order of their starts. Gradients may overlap each other unless they are written.
 #[derive(Debug, Default)]
 struct Sorted {
     /// (first byte, owner) → the first byte after.
     ends: BTreeMap<(u64, usize), u64>,
-    /// At least as long as the longest range there is.
+    /// A length that no range exceeds.
     longest: u64,
 }
 
 impl Sorted {
-    /// Some owner whose range overlaps `start..end`.
+    /// Finds an owner whose range overlaps `start..end`.
     fn overlapping(&self, (start, end): (u64, u64)) -> Option<usize> {
         let candidates = (start.saturating_sub(self.longest), 0)..(end, 0);
         self.ends
@@ -34,7 +34,7 @@ impl Sorted {
     }
 }
 
-/// The part of a parameter that a range is.
+/// The part of a parameter to which a range belongs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Part {
     Param,
@@ -47,8 +47,8 @@ impl Part {
 }
 
 impl Ranges {
-    /// A range, with its owner, that `view` would collide with as `part`. Gradients do not with each
-    /// other, unless they are `written`.
+    /// Finds a range that `view` would collide with as `part`, and its owner. Gradients collide with each other only if
+    /// they are `written`.
     pub(crate) fn against(&self, part: Part, view: &View, written: bool) -> Option<(Part, usize)> {
         let read = |other| part == Part::Grad && other == Part::Grad && !written;
         Part::ALL.into_iter().filter(|other| !read(*other)).find_map(|other| {
@@ -87,12 +87,12 @@ impl Ranges {
         }
     }
 
-    /// Whether parameters or copies lie in a buffer: only there can a gradient be in their way.
+    /// Whether parameters or copies lie in a buffer. A gradient can collide with them only there.
     pub(crate) fn writes(&self, buffer: &wgpu::Buffer) -> bool {
         [Part::Param, Part::Copy].iter().any(|part| self.sets[*part as usize].contains_key(buffer))
     }
 
-    /// Gradients have moved, and their ranges are of no use until [`Ranges::refresh`].
+    /// Notes that gradients have moved. Their ranges are invalid until [`Ranges::refresh`].
     pub(crate) fn forget_grads(&mut self) {
         self.stale = true;
         self.sets[Part::Grad as usize].clear(); // lets go of the callers' buffers
@@ -110,7 +110,7 @@ impl Ranges {
     }
 }
 
-/// Two owners of ranges that overlap, of those given, if any do.
+/// Finds two of the given ranges that overlap, and returns their owners.
 pub(crate) fn overlapping<'a>(
     views: impl Iterator<Item = (usize, &'a View)>,
 ) -> Option<[usize; 2]> {
@@ -123,7 +123,7 @@ pub(crate) fn overlapping<'a>(
         if !ranges.is_sorted() {
             ranges.sort_unstable();
         }
-        // The range that reaches farthest overlaps first.
+        // If some earlier range overlaps this one, the one that reaches farthest does.
         let mut before = (0, usize::MAX);
         ranges.into_iter().find_map(|(start, end, owner)| {
             let found = (before.0 > start).then_some([before.1, owner]);

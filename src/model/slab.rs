@@ -1,4 +1,4 @@
-//! Slabs: the state of parameters that share a buffer.
+//! This module allocates state. A slab is the state of some parameters: one buffer for each operand.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -10,11 +10,12 @@ use crate::num::WORD;
 use crate::plan::QUAD;
 use crate::view::View;
 
-/// The state of some parameters: a buffer for each operand that is at home here, all of one layout.
+/// The state of some parameters. Each operand that they need and the library owns has a buffer; all buffers have one
+/// layout.
 #[derive(Debug)]
 struct StateSlab {
     buffers: Vec<(Variable, wgpu::Buffer)>,
-    /// Elements of each buffer.
+    /// The number of elements in each buffer.
     elements: u64,
 }
 
@@ -30,7 +31,7 @@ impl Slabs {
         self.all.len()
     }
 
-    /// Makes a slab of so many elements with a buffer for each operand of `specs` that is at home in one.
+    /// Makes a slab of `elements` elements, with a buffer for each operand of `specs` that belongs into slabs.
     pub(crate) fn add(&mut self, device: &wgpu::Device, specs: &[Spec], elements: u64) {
         let mut slab = StateSlab { buffers: Vec::new(), elements };
         specs.iter().for_each(|spec| slab.extend(device, spec));
@@ -38,12 +39,12 @@ impl Slabs {
         self.index();
     }
 
-    /// The buffer of an operand where a parameter's range is.
+    /// The buffer of an operand in the slab of a parameter.
     pub(crate) fn buffer(&self, spot: Spot, operand: usize, index: usize) -> Option<&wgpu::Buffer> {
         self.all[spot.slab].buffer(operand, index)
     }
 
-    /// An operand of a parameter of `len` elements.
+    /// The view of an operand of a parameter of `len` elements.
     pub(crate) fn view(&self, spot: Spot, operand: usize, index: usize, len: u64) -> Option<View> {
         self.all[spot.slab].view(operand, index, spot.at..spot.at + len)
     }
@@ -55,7 +56,7 @@ impl Slabs {
         self.index();
     }
 
-    /// Gives up the buffers of an operand.
+    /// Drops the buffers of an operand.
     pub(crate) fn drop_operand(&mut self, operand: usize) {
         for slab in &mut self.all {
             slab.buffers.retain(|(variable, _)| variable.operand != operand);
@@ -71,7 +72,7 @@ impl Slabs {
         self.index();
     }
 
-    /// Gives up the slabs after the first `len`.
+    /// Drops the slabs after the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.all.truncate(len);
         self.buffers.clear();
@@ -83,13 +84,13 @@ impl Slabs {
         self.buffers.iter().map(wgpu::Buffer::size).sum()
     }
 
-    /// Whether `buffer` is one of these.
+    /// Whether `buffer` belongs to a slab.
     pub(crate) fn holds(&self, buffer: &wgpu::Buffer) -> bool {
         self.buffers.contains(buffer)
     }
 
     fn index(&mut self) {
-        // After an addition only the last slab is new.
+        // After an addition, only the last slab is new.
         let known = !self.buffers.is_empty();
         let from = if known { self.all.len().saturating_sub(1) } else { 0 };
         let new = self.all[from..].iter().flat_map(|slab| &slab.buffers);
@@ -97,12 +98,12 @@ impl Slabs {
     }
 }
 
-/// The operands of a kernel that are at home in a slab.
+/// The operands of a kernel that belong into slabs.
 pub(crate) fn at_home(spec: &Spec) -> impl Iterator<Item = Variable> {
     variables(spec).into_iter().filter(|variable| OPERANDS[variable.operand].is_ours())
 }
 
-/// The most bytes that an element has of any operand in a slab.
+/// The bytes of one element in the largest operand that belongs into slabs.
 pub(crate) fn element_bytes(spec: &Spec) -> u64 {
     at_home(spec).map(|variable| u64::from(variable.code.bits()) / 8).max().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! The choices that decide the text of a kernel, as far as parameters and options make them.
+//! This module has the choices that parameters and options make about the text of a kernel.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::num::{Format, Master};
 use crate::rule::{self, Rule, Start, Variant};
 
-/// A rule's declarations, asked for once: a rule that answered differently later would change nothing.
+/// The declarations of a rule. The library asks for them once, so that a rule that answers differently later changes
+/// nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct RuleKey(Arc<Said>);
 
@@ -21,14 +22,14 @@ struct Said {
     ours: bool,
 }
 
-/// How a kernel gives a slot its first value.
+/// The way in which a kernel gives a slot its first value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Begins {
-    /// The slab is zero when it is made.
+    /// By the slab, which is zero when it is made.
     Zero,
-    /// A number among the step's scalars.
+    /// By a number among the step's scalars.
     Scalar,
-    /// The parameter before the step.
+    /// By the parameter before the step.
     Param,
 }
 
@@ -66,7 +67,7 @@ impl RuleKey {
         &self.0.switches
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub(crate) fn slots(&self) -> usize {
         self.0.slots.len()
     }
@@ -76,18 +77,18 @@ impl RuleKey {
         self.0.slots[slot].1 == Begins::Zero
     }
 
-    /// Whether a slot's first value is the parameter before the step. If it is neither that nor zero, it is a number
-    /// among the step's scalars.
+    /// Whether a slot's first value is the parameter before the step. A first value that is neither the parameter nor
+    /// zero is a number among the step's scalars.
     pub(crate) fn starts_at_param(&self, slot: usize) -> bool {
         self.0.slots[slot].1 == Begins::Param
     }
 
-    /// Whether another rule has the same slots, which begin in the same way.
+    /// Whether another rule has the same slots with the same starts.
     pub(crate) fn has_slots_of(&self, other: &Self) -> bool {
         self.0.slots == other.0.slots
     }
 
-    /// How many scalars there are.
+    /// The number of scalars.
     pub(crate) fn hyper(&self) -> usize {
         self.0.hyper
     }
@@ -112,7 +113,7 @@ impl Eq for RuleKey {}
 
 impl Hash for RuleKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The text is long, and rules of one name and one set of switches seldom differ in it.
+        // The text is left out, because it is long and rules with equal names and switches seldom differ in it.
         (self.0.name, &self.0.switches, self.0.slots.len()).hash(state);
     }
 }
@@ -122,7 +123,7 @@ impl Hash for RuleKey {
 pub enum Body {
     /// A step.
     Update,
-    /// The traffic of a step with next to no arithmetic, against which a step's speed is measured.
+    /// The traffic of a step with next to no arithmetic. Benchmarks compare a step with it.
     Stream,
     /// The sums of gradients over several backward passes.
     Accumulate,
@@ -133,30 +134,30 @@ pub enum Body {
 /// The way in which parameters are stored in fewer bits than they are computed in.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Weight {
-    /// A step rounds to nearest.
+    /// A step rounds parameters to nearest.
     Plain,
-    /// A step rounds at random.
+    /// A step rounds parameters at random.
     Stochastic,
-    /// A step completes them with the low bits that are kept beside the state.
+    /// A step completes parameters with the low bits that are kept beside the state.
     Mastered(Master),
 }
 
-/// Where gradients lie.
+/// The place of gradients.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Grads {
-    /// In a buffer of which a launch writes nothing else.
+    /// In a buffer of which a launch writes no other part.
     Own,
-    /// In a buffer that is also bound to be written: both bindings must be of one kind.
+    /// In a buffer that the launch also writes. Both bindings must be of one kind.
     Shared,
     /// In the parameters' binding.
     Joined,
 }
 
-/// The choices that parameters and options make; the width and the addressing come on top of them.
+/// The choices that parameters and options make. A plan adds the width and the addressing.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Spec {
     pub(crate) body: Body,
-    /// The rule, of steps only.
+    /// The rule, in steps only.
     pub(crate) rule: Option<RuleKey>,
     pub(crate) param: Format,
     pub(crate) grad: Format,
@@ -164,19 +165,19 @@ pub(crate) struct Spec {
     pub(crate) weight: Weight,
     /// The format of copies, if there are any.
     pub(crate) copy: Option<Format>,
-    /// The rows of the operand table that the group asks for, a bit each.
+    /// The rows of the operand table that the group asks for, one bit each.
     pub(crate) kept: u16,
     /// Whether each gradient's magnitude is limited.
     pub(crate) clip_value: bool,
     pub(crate) grads: Grads,
     /// Whether gradients are zero once they are used.
     pub(crate) clear: bool,
-    /// Whether gradients are sums, which are of no use if they were never made.
+    /// Whether gradients are sums. The kernel then checks that the sums were made.
     pub(crate) summed: bool,
 }
 
 impl Spec {
-    /// A kernel in f32 with nothing beside what its body needs.
+    /// The plainest kernel of a body, in f32.
     pub(crate) fn new(body: Body, rule: Option<RuleKey>) -> Self {
         Self {
             body,
@@ -194,7 +195,7 @@ impl Spec {
         }
     }
 
-    /// Whether it is a step, or moves what a step moves.
+    /// Whether the kernel is a step, or has the traffic of one.
     pub(crate) fn is_step(&self) -> bool {
         matches!(self.body, Body::Update | Body::Stream)
     }

@@ -1,4 +1,5 @@
-//! A value that counts its changes, so that what is derived from it knows when it is out of date.
+//! This module has a value that counts its changes. Whoever derives something from the value compares counts to know
+//! whether it is out of date.
 
 use std::ops::Deref;
 
@@ -20,7 +21,7 @@ impl<T> Tracked<T> {
         &mut self.value
     }
 
-    /// The number that no other state of this value has.
+    /// The number of the current state. No other state of this value has it.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }

@@ -1,8 +1,8 @@
-//! The launches of a pass: pure arithmetic on offsets, no GPU in it.
+//! This module plans the launches of a pass. It is arithmetic on offsets and touches no GPU.
 //!
-//! Views that adjoin become one [`Piece`]. A piece falls into whole 16-byte quads and up to three
-//! elements at either end. Pieces of the same buffers are gathered into [`Launch`]es whose bindings
-//! respect the device's limits, and of which no two bindings overlap.
+//! A [`Piece`] joins views that adjoin. The plan splits each piece into whole quads of four elements and up to
+//! three elements at either end. It gathers pieces of the same buffers into [`Launch`]es. The bindings of a launch
+//! respect the device's limits, and no two of them overlap.
 
 mod window;
 
@@ -36,11 +36,11 @@ pub(crate) struct Bounds {
 /// How many elements an invocation takes at once.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Width {
-    /// Four, which stand in one quad in every buffer.
+    /// Four elements, which stand in one quad in every buffer.
     Vec4,
-    /// Four, which stand in one quad in every buffer but that of the gradients.
+    /// Four elements, which stand in one quad in every buffer except the gradients'.
     Loose,
-    /// One.
+    /// One element.
     Scalar,
 }
 
@@ -58,13 +58,13 @@ impl Width {
     }
 }
 
-/// Operands that a plan tells apart; a plan counts them, and the operand table names them.
+/// The most operands of a plan. A plan knows operands by number; the operand table has their names.
 pub(crate) const MOST: usize = 8;
 
-/// Something for each operand.
+/// A value for each operand.
 type Each<T> = [T; MOST];
 
-/// The operands whose places a chunk lists. Any other stands at a constant distance from one of them.
+/// The operands whose places a chunk lists. Every other operand stands at a constant distance from one of these.
 pub(crate) const PARAM: usize = 0;
 pub(crate) const GRAD: usize = 1;
 pub(crate) const STATE: usize = 2;
@@ -74,34 +74,34 @@ pub(crate) const STATE: usize = 2;
 pub(crate) struct Shape {
     /// Bytes of an element.
     pub(crate) sizes: Each<u64>,
-    /// The operand from whose place each is a constant distance away; itself if it has a column.
+    /// For each operand, the operand that it follows at a constant distance; itself if it has a column.
     pub(crate) follows: Each<usize>,
-    /// Whether gradients are bound as the parameters, in one binding that spans both.
+    /// Whether one binding spans parameters and gradients.
     pub(crate) joined: bool,
-    /// Operands of one buffer that bindings of their own keep apart.
+    /// The pairs of operands that share a buffer and must have bindings that do not overlap.
     pub(crate) apart: Vec<(usize, usize)>,
-    /// `None`: a piece's quads are those of the parameter's buffer. Otherwise they begin with the piece's first
-    /// element, wherever it is, and launches cut a piece at multiples of so many elements.
+    /// `None`: the quads of a piece are those of the parameter's buffer. `Some(n)`: the quads begin with the piece's
+    /// first element, and launches cut a piece at multiples of `n` elements.
     pub(crate) unit: Option<u64>,
-    /// Whether a launch of one piece has a table, too.
+    /// Whether a launch of one piece also has a table.
     pub(crate) tables: bool,
 }
 
-/// The owner of pieces that may be merged with others.
+/// The owner of a piece that may be merged with others.
 pub(crate) const ANYONE: u32 = u32::MAX;
 
-/// Neighbouring elements of one parameter, or of several that a launch need not tell apart.
+/// Neighbouring elements of one parameter, or of several parameters that a launch need not tell apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Piece {
     /// The first element in the buffer of each operand.
     pub(crate) at: Each<u64>,
-    /// Elements.
+    /// The number of elements.
     pub(crate) len: u64,
     /// The block of scalars.
     pub(crate) block: u32,
-    /// The parameter, where pieces are not merged; otherwise [`ANYONE`].
+    /// The parameter's number if pieces are not merged, otherwise [`ANYONE`].
     pub(crate) owner: u32,
-    /// The first element in the owner.
+    /// The piece's first element, counted from the owner's first.
     pub(crate) from: u64,
 }
 
@@ -110,13 +110,13 @@ impl Piece {
         Self { at: self.at.map(|at| at + from), len, from: self.from + from, ..self }
     }
 
-    /// Whether `next` goes on where this ends: one launch cannot tell the two from one piece.
+    /// Whether `next` begins where this piece ends, so that a launch can take both as one piece.
     fn adjoins(self, next: Self) -> bool {
         let merges = self.owner == ANYONE && next.owner == ANYONE && self.block == next.block;
         merges && self.at.map(|at| at + self.len) == next.at
     }
 
-    /// The piece's whole quads, and the elements before and behind them.
+    /// Splits the piece into its whole quads and the elements before and behind them.
     fn split(self, shape: &Shape) -> impl Iterator<Item = (Width, Self)> {
         let phase = self.at[PARAM] % QUAD;
         let grad_in_phase = self.at[GRAD] % QUAD == phase;
@@ -149,20 +149,21 @@ pub(crate) struct Launch {
     pub(crate) width: Width,
     /// The bytes to bind of each operand.
     pub(crate) bindings: Each<Range<u64>>,
-    /// For each operand: its index minus the index of the operand that it follows, wrapping.
+    /// For each operand, its index minus the index of the operand that it follows, wrapping.
     pub(crate) distances: Each<u32>,
-    /// The element of its buffer that the parameters' binding starts with.
+    /// The element of the parameters' buffer at which their binding starts.
     pub(crate) first: u64,
-    /// One, or those of a table.
+    /// The chunks of the table; one chunk without a table.
     pub(crate) chunks: Vec<Chunk>,
-    /// `None`: a uniform says where the chunk is, `shaders/address/direct.wgsl`. Otherwise a table does,
-    /// `shaders/address/table.wgsl`, and each chunk is for `1 << shift` workgroups.
+    /// `None`: the uniform of the launch has the chunk (`shaders/address/direct.wgsl`). `Some(shift)`: a table has the
+    /// chunks (`shaders/address/table.wgsl`), and `1 << shift` workgroups share a chunk.
     pub(crate) shift: Option<u32>,
-    /// Workgroups in each dimension of the grid.
+    /// The number of workgroups in each dimension of the grid.
     pub(crate) grid: [u32; 2],
 }
 
-/// A part of a piece, for one or a few workgroups; counted in `real`s from the start of the bindings.
+/// A part of a piece for one or a few workgroups. Its places and its length count `real`s, from the start of each
+/// binding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Chunk {
     pub(crate) at: Each<u32>,
@@ -174,7 +175,7 @@ pub(crate) struct Chunk {
     pub(crate) from: u64,
 }
 
-/// Whether the ranges of two operands of one parameter, in one buffer, can be bound apart.
+/// Whether two ranges of one buffer can have bindings that do not overlap.
 pub(crate) fn can_be_apart(one: Range<u64>, two: Range<u64>, alignment: u64) -> bool {
     let start = |bytes: &Range<u64>| bytes.start - bytes.start % alignment;
     let end = |bytes: &Range<u64>| bytes.end.next_multiple_of(WORD);

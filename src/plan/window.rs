@@ -1,10 +1,11 @@
-//! Windows: as many pieces as fit one launch's bindings, its table and its grid.
+//! This module gathers pieces into windows. A window is as many pieces as fit the bindings, the table and the grid of
+//! one launch.
 
 use std::ops::Range;
 
 use super::{Bounds, Chunk, Each, GRAD, Launch, PARAM, Piece, QUAD, Shape, WORD, Width};
 
-/// The launches that cover `pieces`, all in the same buffers and with the same distances.
+/// Makes the launches that cover `pieces`. All pieces lie in the same buffers and have the same distances.
 pub(crate) fn launches(mut pieces: Vec<Piece>, shape: &Shape, bounds: Bounds) -> Vec<Launch> {
     pieces.sort_by_key(|piece| piece.at);
     pieces.dedup_by(|next, piece| {
@@ -22,7 +23,7 @@ pub(crate) fn launches(mut pieces: Vec<Piece>, shape: &Shape, bounds: Bounds) ->
     [Width::Vec4, Width::Loose, Width::Scalar].into_iter().flat_map(windows).collect()
 }
 
-/// How pieces of one width are gathered.
+/// The conditions under which pieces of one width are gathered.
 #[derive(Clone, Copy)]
 struct Windows<'a> {
     width: Width,
@@ -30,7 +31,7 @@ struct Windows<'a> {
     bounds: Bounds,
 }
 
-/// The most that a table's shift can be: chunks of 16 workgroups.
+/// The largest shift of a table: 16 workgroups share a chunk.
 const MAX_SHIFT: u32 = 4;
 
 impl Windows<'_> {
@@ -58,13 +59,13 @@ impl Windows<'_> {
         launches
     }
 
-    /// `piece` in parts each of which can be bound whole and dispatched at once.
+    /// Cuts a piece into parts, each of which one launch can bind and dispatch.
     fn cut(self, piece: Piece) -> impl Iterator<Item = Piece> {
         let bounds = self.bounds;
         let largest = self.shape.sizes.into_iter().max().unwrap_or(WORD);
         let unit = self.shape.unit.unwrap_or(QUAD);
-        // A binding starts up to one alignment before the piece does. A joined binding spans the way from
-        // the parameter to its gradient too, and whoever joins them has seen that it fits.
+        // A binding starts up to one alignment before its piece. A joined binding also spans the elements between
+        // parameter and gradient; the caller joins them only if one binding holds both.
         let bound = match self.shape.joined {
             true => u64::MAX,
             false => (bounds.binding - bounds.alignment) / largest / QUAD * QUAD,
@@ -78,17 +79,17 @@ impl Windows<'_> {
         })
     }
 
-    /// The most chunks a table can have.
+    /// The most chunks of a table.
     fn max_chunks(self) -> u64 {
         (self.bounds.table / size_of::<[u32; 4]>() as u64).min(self.max_grid())
     }
 
-    /// The most workgroups a dispatch can have.
+    /// The most workgroups of a dispatch.
     fn max_grid(self) -> u64 {
         self.bounds.workgroups.saturating_mul(self.bounds.workgroups)
     }
 
-    /// Elements of a chunk.
+    /// The number of elements in a chunk.
     fn chunk(self, shift: u32) -> u64 {
         (self.width.elements() * self.bounds.invocations * self.bounds.each) << shift
     }
@@ -97,8 +98,8 @@ impl Windows<'_> {
         piece.len.div_ceil(self.chunk(shift))
     }
 
-    /// How long chunks may be: the longer, the smaller the table, and the more workgroups at the ends of
-    /// pieces find nothing to do. A quarter more of those costs little, each ends at once.
+    /// Chooses the length of chunks. Longer chunks make a smaller table, but more workgroups at the ends of pieces find
+    /// nothing to do. A quarter more workgroups costs little, because an idle workgroup ends at once.
     fn shift(self, pieces: &[Piece]) -> u32 {
         let workgroups =
             |shift| pieces.iter().map(|piece| self.chunks(*piece, shift)).sum::<u64>() << shift;
@@ -115,14 +116,14 @@ impl Windows<'_> {
         let starts: Each<u64> =
             std::array::from_fn(|operand| bindings[operand].start / shape.sizes[operand]);
         let place = |piece: Piece| -> Each<u32> {
-            // A binding has fewer than 2³¹ bytes, so whatever is counted inside it fits u32.
+            // A binding has fewer than 2³¹ bytes, so every count inside it fits u32.
             std::array::from_fn(|operand| {
                 let elements = piece.at[operand] - starts[operand];
                 let each = if operand == GRAD { width.grad_elements() } else { width.elements() };
                 (elements / each) as u32
             })
         };
-        // As far apart in every piece of a launch.
+        // The distances are the same in every piece of a launch.
         let any = place(pieces[0]);
         let distances =
             std::array::from_fn(|operand| any[operand].wrapping_sub(any[shape.follows[operand]]));
@@ -155,13 +156,13 @@ impl Windows<'_> {
     }
 }
 
-/// A grid of at least `workgroups`, in as few rows as the device allows, and no longer than needed.
+/// Makes a grid of at least `workgroups`, in as few rows as the device allows. Rows are no longer than needed.
 fn grid(workgroups: u64, bounds: Bounds) -> [u32; 2] {
     let rows = workgroups.div_ceil(bounds.workgroups);
     [workgroups.div_ceil(rows) as u32, rows as u32]
 }
 
-/// The elements from the first to the last that some pieces touch, of each operand.
+/// For each operand, the elements from the first to the last that some pieces touch.
 #[derive(Clone, Copy)]
 struct Span(Each<(u64, u64)>);
 
@@ -176,7 +177,7 @@ impl Span {
         self
     }
 
-    /// The ranges that must be bound, in bytes: whole words.
+    /// The ranges to bind, in bytes; they end at whole words.
     fn bindings(mut self, Windows { shape, bounds, .. }: Windows<'_>) -> Each<Range<u64>> {
         if shape.joined {
             let ([(a, b), (c, d)], rest) = ([self.0[PARAM], self.0[GRAD]], &mut self.0);

@@ -1,4 +1,4 @@
-//! The arguments of a step whose gradients decide, in the words that the GPU reads.
+//! This module makes the words that the GPU reads before a step that depends on its gradients.
 
 use super::scalars::StepArgs;
 use crate::control::{Control, LossScale, Norm};

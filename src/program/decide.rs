@@ -1,5 +1,6 @@
-//! Steps that depend on their gradients: two kernels before the update's look at the gradients, decide, count, and
-//! write the scalars that the host otherwise writes.
+//! This module records the passes before a step that depends on its gradients. The kernel `norm` looks at the
+//! gradients. The kernel `prepare` decides whether the step is taken, counts it, and writes the scalars in place of
+//! the host.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,23 +17,23 @@ use super::tables::entry;
 use crate::kernel::{Address, BLOCK, BLOCK_WORDS, Kernels};
 use crate::model::{Cohort, Model};
 
-/// For each generation of a cohort that is known to have skipped steps, how many at least.
+/// For each generation of a cohort, the least number of steps that it is known to have skipped.
 pub(super) type KnownSkips = Arc<Mutex<HashMap<u32, u64>>>;
 
-/// The steps that a cohort is known to have skipped.
+/// The number of steps that a cohort is known to have skipped.
 pub(super) fn known(skips: &KnownSkips) -> impl Fn(&Cohort) -> u64 {
     let skips = skips.lock().unwrap_or_else(PoisonError::into_inner);
     move |cohort| skips.get(&cohort.generation).map_or(cohort.skipped, |n| cohort.skipped.max(*n))
 }
 
-/// The passes before a step's own.
+/// The passes before the update.
 #[derive(Debug, Default)]
 pub(super) struct Decide {
     norms: Option<(Epochs, Pass)>,
     partials: Partials,
     pub(super) series: Series,
     bound: Option<Bound>,
-    /// The skipped steps that reading back has shown.
+    /// The skipped steps that a read-back has shown.
     pub(super) skips: KnownSkips,
 }
 
@@ -45,18 +46,18 @@ struct Bound {
     scalars: wgpu::Buffer,
     prepare: wgpu::BindGroup,
     groups: ScalarGroups,
-    /// The epochs of the update that `groups` are for, and its ways of addressing.
+    /// The epochs and the ways of addressing of the update that `groups` belong to.
     epochs: Epochs,
     addresses: Vec<Address>,
 }
 
 impl Decide {
-    /// The launches over gradients, if steps look at them.
+    /// The launches of `norm`, if steps look at gradients.
     pub(super) fn norms(&self) -> Option<&Pass> {
         self.norms.as_ref().map(|(_, pass)| pass)
     }
 
-    /// Makes everything fit the model.
+    /// Brings the passes up to date with the model.
     pub(super) fn refresh(
         &mut self,
         model: &Model,
@@ -95,12 +96,12 @@ impl Decide {
         }
     }
 
-    /// The norm's pass, to follow the gradients.
+    /// The pass of `norm`, for gradients that move.
     pub(super) fn norms_mut(&mut self) -> Option<&mut Pass> {
         self.norms.as_mut().map(|(_, pass)| pass)
     }
 
-    /// Has the norm's pass made anew.
+    /// Forgets the pass of `norm`, so that the next refresh makes it anew.
     pub(super) fn forget_norms(&mut self) {
         self.norms = None;
     }
@@ -164,12 +165,12 @@ impl Decide {
         Bound { room, sums, firsts, scalars, prepare, groups, epochs, addresses }
     }
 
-    /// How many dispatches a step takes before the update's.
+    /// The number of dispatches before the update's.
     pub(super) fn dispatches(&self) -> usize {
         1 + self.norms().map_or(0, Pass::len)
     }
 
-    /// Records a step that the GPU decides on, with all of its scalars as they are if it is taken.
+    /// Records a step that the GPU decides on. The scalars are those of a step that is taken.
     pub(super) fn record(
         &self,
         model: &Model,
@@ -187,7 +188,7 @@ impl Decide {
         words.clear();
         words.extend(control.words());
         words.resize(BLOCK_WORDS, 0);
-        // Gradients are scaled by what the GPU decides.
+        // The GPU decides by how much gradients are scaled.
         scalars::write(model, args, None, words);
         for cohort in model.cohorts.all() {
             let parent = cohort.parent.map_or(super::control::NONE, |parent| parent as u32);

@@ -1,5 +1,5 @@
-//! The effects of a program: what each pass does to which elements, however launches are cut. A program that has
-//! been kept up to date has those of one that was made from nothing.
+//! This module lists the effects of a program: the elements that each pass reads and writes, however launches are cut.
+//! A program that was refreshed must have the effects of a program that is made from nothing.
 
 use super::moving::ABSENT;
 use super::pass::{Pass, Recordable};
@@ -7,18 +7,18 @@ use crate::kernel::Address;
 use crate::model::{OPERANDS, Spec};
 use crate::plan::{GRAD, QUAD, Width};
 
-/// Neighbouring elements that one kernel takes.
+/// Neighbouring elements that one kernel works on.
 #[derive(Clone, Debug, PartialEq)]
 struct Effect {
     spec: Spec,
     block: u32,
-    /// For each variable, its buffer and the first byte.
+    /// For each variable, the buffer and the first byte.
     places: Vec<(wgpu::Buffer, u64)>,
     elements: u64,
 }
 
 impl Effect {
-    /// Whether `next` goes on where this ends.
+    /// Whether `next` begins where these elements end.
     fn adjoins(&self, next: &Self, bytes: &[u64]) -> bool {
         let places = self.places.iter().zip(&next.places).zip(bytes);
         (&self.spec, self.block) == (&next.spec, next.block)
@@ -49,7 +49,7 @@ fn of(pass: &Pass) -> Vec<Effect> {
     merged.into_iter().map(|(effect, _)| effect).collect()
 }
 
-/// Whether two passes have the same effects, in whatever order.
+/// Whether two passes have the same effects, in any order.
 pub(super) fn are_same(one: Option<&Pass>, two: Option<&Pass>) -> bool {
     let [one, mut two] = [one, two].map(|pass| pass.map(of).unwrap_or_default());
     let found = one.iter().all(|effect| {

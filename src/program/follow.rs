@@ -1,4 +1,4 @@
-//! How a pass follows its gradients.
+//! This module lets a pass follow gradients that move.
 
 use super::moving::{GradGroups, Moving};
 use super::pass::Pass;
@@ -7,7 +7,7 @@ use crate::kernel::Kernels;
 use crate::model::Model;
 
 impl Pass {
-    /// Takes the places of gradients from the model. False if that takes another plan.
+    /// Takes the places of gradients from the model. Returns false if the pass must be planned anew.
     pub(super) fn follow(
         &mut self,
         model: &Model,
@@ -30,7 +30,7 @@ impl Pass {
                 Some(true) => changed.push(i),
                 Some(false) => {}
             }
-            // A buffer that the launch binds otherwise, too, has to be bound in one way.
+            // All bindings of one buffer in a launch must be of one kind.
             let lies_in = |buffer: &wgpu::Buffer| moving.buffer() == Some(buffer);
             if launch.bound.iter().any(|(_, buffer, _)| lies_in(buffer)) {
                 return false;

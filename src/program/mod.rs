@@ -1,5 +1,5 @@
-//! The program: launches, bind groups and tables, all derived from the model and made anew where the model's
-//! epochs say so. Nobody invalidates anything by hand.
+//! This module derives the program from the model: launches, bind groups and tables. It compares epochs, and makes
+//! anew each part whose epochs have passed. So nobody invalidates anything by hand.
 
 mod control;
 mod decide;
@@ -34,9 +34,10 @@ use crate::plan::Bounds;
 pub(crate) struct Program {
     pub(crate) kernels: Kernels,
     grads: GradGroups,
-    /// Where sums take the place of gradients.
+    /// The bind groups of sums, for a step that takes sums in place of gradients.
     sum_grads: GradGroups,
-    /// Storage buffers that a launch over moving gradients may bind; 0 if the device has too few bind groups.
+    /// The number of storage buffers that a launch over moving gradients may bind; 0 if the device has too few bind
+    /// groups.
     movable: u32,
     update: Option<(Epochs, Pass)>,
     sums: Option<(Epochs, Pass)>,
@@ -50,7 +51,7 @@ pub(crate) struct Program {
 struct Epochs {
     params: u64,
     kinds: u64,
-    /// Options that are part of kernels: clipping by value, and clearing.
+    /// The options that are part of kernels: clipping by value, and clearing.
     control: [bool; 2],
     sums: u64,
 }
@@ -88,7 +89,7 @@ impl Program {
         }
     }
 
-    /// Makes everything that a step records fit the model.
+    /// Brings everything that a step records up to date with the model.
     pub(crate) fn refresh(&mut self, model: &Model) {
         self.bind_grads_as(model.control.zero_grad);
         let epochs = Epochs::of(model);
@@ -121,18 +122,18 @@ impl Program {
         }
     }
 
-    /// Gradients by themselves are bound to be written, or only read.
+    /// Binds gradients that move to be written, or only to be read.
     fn bind_grads_as(&mut self, written: bool) {
         if self.grads.set_written(written) {
             self.forget();
         }
     }
 
-    /// Makes everything that adding up gradients records fit the model.
+    /// Brings everything that an accumulation records up to date with the model.
     pub(crate) fn refresh_sums(&mut self, model: &Model) {
         self.bind_grads_as(model.control.zero_grad);
         let mut epochs = Epochs::of(model);
-        // The sums do not depend on who takes them, nor on rules.
+        // Sums depend neither on the step that takes them nor on rules.
         (epochs.sums, epochs.kinds, epochs.control[0]) = (0, 0, false);
         let Self { kernels, grads, sum_grads, movable, sums, .. } = self;
         if sums.as_ref().is_none_or(|(of, _)| *of != epochs) {
@@ -157,13 +158,13 @@ impl Program {
         }
     }
 
-    /// Gives up everything: the next refresh begins from nothing.
+    /// Drops everything, so that the next refresh begins from nothing.
     pub(crate) fn forget(&mut self) {
         (self.update, self.sums) = (None, None);
         self.decide.forget_norms();
     }
 
-    /// Whether this program does what one does that was made of the model just now.
+    /// Whether this program has the effects of a program that is made from the model now.
     pub(crate) fn equals_a_new_one(&self, model: &Model) -> bool {
         let mut new = Self {
             kernels: self.kernels.clone(),
@@ -183,19 +184,19 @@ impl Program {
             && effects::are_same(self.decide.norms(), new.decide.norms())
     }
 
-    /// How many dispatches a step takes.
+    /// The number of dispatches of a step.
     pub(crate) fn dispatches(&self, model: &Model) -> usize {
         let updates = self.update.as_ref().map_or(0, |(_, pass)| pass.len());
         let deciding = model.is_controlled() && updates > 0;
         updates + if deciding { self.decide.dispatches() } else { 0 }
     }
 
-    /// The steps that a cohort is known to have skipped.
+    /// The number of steps that a cohort is known to have skipped.
     pub(crate) fn skipped(&self) -> impl Fn(&Cohort) -> u64 {
         decide::known(&self.decide.skips)
     }
 
-    /// Where it is noted what reading back shows of skipped steps.
+    /// The notes about skipped steps, which a read-back fills in.
     pub(crate) fn known_skips(&self) -> &KnownSkips {
         &self.decide.skips
     }
@@ -210,7 +211,7 @@ impl Program {
         self.grads.turn();
     }
 
-    /// Binds a buffer that gradients lie in now, or keeps it bound. False if one binding cannot hold it.
+    /// Binds a buffer of gradients, or keeps it bound. Returns false if one binding cannot hold the buffer.
     pub(crate) fn keep_grads(&mut self, device: &wgpu::Device, buffer: &wgpu::Buffer) -> bool {
         self.grads.keep(device, &self.kernels, buffer)
     }
@@ -220,7 +221,7 @@ impl Program {
         self.grads.forget(buffer);
     }
 
-    /// Records a step, whose clocks have been counted and whose gradients come to `multiplied` times their value.
+    /// Records a step. The caller has counted its clocks. The buffers hold `multiplied` times the gradients.
     pub(crate) fn record(
         &mut self,
         model: &Model,
@@ -240,7 +241,7 @@ impl Program {
         scalars::write(model, args, Some(&model.control), words);
         let cohorts = model.cohorts.all().len();
         words.resize(room(update, cohorts) * BLOCK_WORDS, 0);
-        // A fresh buffer, because a later step recorded into the same encoder has other scalars.
+        // The buffer is fresh, because a later step in the same encoder has other scalars.
         let scalars = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim scalars"),
             contents: bytemuck::cast_slice(words),
@@ -250,7 +251,7 @@ impl Program {
         update.record(pass, &Arguments::Blocks(&groups));
     }
 
-    /// Records adding gradients to the sums of the model's generation.
+    /// Records the launches that add gradients to the sums of the model's generation.
     pub(crate) fn record_sums(&mut self, model: &Model, pass: &mut wgpu::ComputePass<'_>) {
         let (Some((_, sums)), Some(mark)) = (&self.sums, &self.mark) else { return };
         let now = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {

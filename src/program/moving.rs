@@ -1,8 +1,8 @@
-//! Gradients that lie elsewhere at every step, or nowhere.
+//! This module handles gradients that move from step to step, or are absent.
 //!
-//! A launch over such gradients has a table even if it is of one piece, and its gradients are bound by themselves.
-//! A move writes the table anew, if the places in the buffer are others, and binds another buffer, if it is another;
-//! nothing is planned again.
+//! A launch over such gradients always has a table, and binds the gradients in a bind group of their own. If a gradient
+//! moves inside its buffer, the table is written anew. If it moves to another buffer, that buffer is bound. Nothing is
+//! planned again.
 
 use std::collections::HashMap;
 
@@ -18,17 +18,17 @@ pub(super) const ABSENT: u32 = 1;
 /// The part of a launch that changes with its gradients.
 #[derive(Debug)]
 pub(super) struct Moving {
-    /// The kernel for gradients in phase with their parameters, and the one for any others.
+    /// The kernel for gradients in phase with their parameters, and the kernel for all other gradients.
     pipelines: [Pipeline; 2],
     kernel: KernelSpec,
-    /// For each chunk, its parameter and its first element in that.
+    /// For each chunk, the parameter and the chunk's first element in it.
     owners: Vec<(u32, u64)>,
-    /// For each chunk, its length in `real`s.
+    /// For each chunk, the length in `real`s.
     lengths: Vec<u32>,
     words: Words,
     is_loose: bool,
     grads: Option<(wgpu::Buffer, wgpu::BindGroup)>,
-    /// Whether its table has ever been made.
+    /// Whether the table has ever been made.
     is_made: bool,
 }
 
@@ -57,7 +57,7 @@ impl Moving {
         }
     }
 
-    /// Whether it finds sums in the place of gradients.
+    /// Whether the launch takes sums in place of gradients.
     pub(super) fn is_summed(&self) -> bool {
         self.kernel.spec.summed
     }
@@ -92,8 +92,8 @@ impl Moving {
         }
     }
 
-    /// Takes the places of gradients from the model. `None` if the launch cannot: if they lie in several buffers.
-    /// Otherwise, whether its table has changed.
+    /// Takes the places of gradients from the model. Returns `None` if the gradients lie in several buffers, which one
+    /// launch cannot bind. Otherwise returns whether the table has changed.
     pub(super) fn follow(
         &mut self,
         model: &Model,
@@ -136,7 +136,7 @@ impl Moving {
         }
         match buffer {
             None => {
-                // Norms and sums take these gradients for zeros, but have to be bound to something.
+                // Norms and sums take absent gradients for zeros, but every binding needs a buffer.
                 if absent.is_none() {
                     self.grads = None;
                 } else {
@@ -153,11 +153,11 @@ impl Moving {
     }
 }
 
-/// Sets of gradients before the present one whose bind groups are kept. A bind group keeps the caller's memory alive;
-/// callers that allocate from a pool come back to a buffer after a few steps.
+/// The number of earlier sets of gradients whose bind groups are kept. Callers that allocate from a pool come back to a
+/// buffer after a few steps. More sets would keep more of the caller's memory alive.
 const KEPT: u64 = 3;
 
-/// Bind groups of gradients' buffers, of the last sets of gradients.
+/// The bind groups of the buffers in the last sets of gradients.
 #[derive(Debug, Default)]
 pub(super) struct GradGroups {
     known: HashMap<wgpu::Buffer, (wgpu::BindGroup, u64)>,
@@ -168,7 +168,7 @@ pub(super) struct GradGroups {
 }
 
 impl GradGroups {
-    /// The group of a buffer, made if need be; none if one binding cannot hold the buffer.
+    /// The bind group of a buffer, made when it is first needed. `None` if one binding cannot hold the buffer.
     pub(super) fn get(
         &mut self,
         device: &wgpu::Device,
@@ -179,7 +179,7 @@ impl GradGroups {
         self.known.get(buffer).map(|(group, _)| group.clone())
     }
 
-    /// The group of a buffer that nobody reads.
+    /// The bind group of a buffer that no kernel reads.
     fn nothing(
         &mut self,
         device: &wgpu::Device,
@@ -198,7 +198,7 @@ impl GradGroups {
         Some((buffer, group))
     }
 
-    /// Whether the group of a buffer has been made.
+    /// Whether a buffer has a bind group.
     pub(super) fn knows(&self, buffer: &wgpu::Buffer) -> bool {
         self.known.contains_key(buffer)
     }
@@ -210,7 +210,7 @@ impl GradGroups {
         self.known.retain(|_, (_, last)| turn - *last <= KEPT);
     }
 
-    /// Keeps the group of a buffer that gradients lie in now. False if one binding cannot hold the buffer.
+    /// Keeps the bind group of a buffer of gradients. Returns false if one binding cannot hold the buffer.
     pub(super) fn keep(
         &mut self,
         device: &wgpu::Device,
@@ -234,12 +234,12 @@ impl GradGroups {
         true
     }
 
-    /// Forgets the group of a buffer that the device cannot bind.
+    /// Forgets the bind group of a buffer that the device cannot bind.
     pub(super) fn forget(&mut self, buffer: &wgpu::Buffer) {
         self.known.remove(buffer);
     }
 
-    /// Forgets all groups, if gradients are bound otherwise from now on.
+    /// Forgets all bind groups if the access to gradients changes.
     pub(super) fn set_written(&mut self, written: bool) -> bool {
         let other = self.written != written;
         if other {
@@ -250,7 +250,7 @@ impl GradGroups {
     }
 }
 
-/// Whether pieces of a parameter are kept apart from those of others.
+/// Whether pieces of one parameter are not merged with pieces of another.
 pub(super) fn owner(index: usize, moves: bool) -> u32 {
     if moves { index as u32 } else { ANYONE }
 }

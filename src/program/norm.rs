@@ -1,4 +1,4 @@
-//! The pass that sums up gradients' squares, in an order that depends on no address.
+//! This module makes the pass that sums up the squares of gradients. The order of the sums depends on no address.
 
 use super::moving::owner;
 use super::pass::{Pass, Planned, address};
@@ -16,12 +16,13 @@ pub(super) struct Partials {
     pub(super) count: u32,
 }
 
-/// Elements of a partial sum over whole quads.
+/// The number of elements in a partial sum over whole quads.
 fn span(bounds: Bounds) -> u64 {
     QUAD * bounds.invocations * EACH
 }
 
-/// How many partial sums a parameter has: one for so many elements, and one for the rest of a quad.
+/// Counts the partial sums of a parameter: one for each span of elements, and one for the elements after its last
+/// whole quad.
 pub(crate) fn partials_of(len: u64, bounds: Bounds) -> u64 {
     (len / QUAD * QUAD).div_ceil(span(bounds)) + u64::from(!len.is_multiple_of(QUAD))
 }
@@ -38,8 +39,7 @@ pub(super) fn partials(model: &Model, bounds: Bounds) -> Partials {
     all
 }
 
-/// The launches over all gradients. A gradient's order of summation is that of a view that begins a quad, wherever
-/// it lies.
+/// Plans the launches over all gradients. Each gradient is summed as if its view began a quad, wherever the view lies.
 pub(super) fn plan(
     model: &Model,
     kernels: &mut Kernels,
@@ -67,7 +67,7 @@ pub(super) fn plan(
             Some(grad) => grad.at(),
             None => continue,
         };
-        // An owner of its own, so that no two parameters' gradients are summed together.
+        // Each parameter owns its pieces, so that no partial sum spans two gradients.
         let owner = owner(index, true);
         let piece = Piece { at: [at; MOST], len: param.view.len, block: 0, owner, from: 0 };
         let buffer = grad.map(|grad| grad.buffer);
@@ -100,7 +100,7 @@ pub(super) fn plan(
     pass
 }
 
-/// Gives each chunk the number of its first partial sum, in the place of the parameter's index.
+/// Gives each chunk the number of its first partial sum in place of the parameter's index.
 fn number(launch: &mut plan::Launch, model: &Model, partials: &Partials, bounds: Bounds) {
     let scalar = launch.width == Width::Scalar;
     for chunk in &mut launch.chunks {

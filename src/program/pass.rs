@@ -1,4 +1,4 @@
-//! A pass: launches with everything bound but what a step brings along.
+//! This module makes a pass: launches with everything bound except the scalars, which each step brings along.
 
 use std::ops::Range;
 
@@ -8,30 +8,30 @@ use crate::kernel::{Address, BLOCK, KernelSpec, Kernels, Pipeline, WINDOW};
 use crate::model::Model;
 use crate::plan::{GRAD, Launch};
 
-/// A launch that has been planned, with the buffers that it works on.
+/// A planned launch with its buffers.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) kernel: KernelSpec,
     pub(super) launch: Launch,
-    /// For each variable of the kernel, its buffer; the gradient's is of no use where that moves.
+    /// For each variable of the kernel, the buffer. A gradient that moves has its buffer elsewhere.
     pub(super) buffers: Vec<wgpu::Buffer>,
-    /// The other buffers that group 0 binds, whole.
+    /// The other buffers of group 0, which are bound whole.
     pub(super) extra: Vec<(u32, wgpu::Buffer)>,
-    /// How much further than the parameter's own element the one is that random bits count from.
+    /// The element that random bits count from, minus the parameter's own first element.
     pub(super) further: u32,
 }
 
-/// A launch with everything bound that does not change from step to step.
+/// A launch with every binding that stays the same from step to step.
 #[derive(Debug)]
 pub(super) struct Recordable {
     pub(super) kernel: KernelSpec,
     pipeline: Pipeline,
-    /// Group 0, once there are tables for it.
+    /// The bind group 0, once the tables exist.
     operands: Option<wgpu::BindGroup>,
-    /// The ranges that group 0 binds beside tables: those of operands first.
+    /// The ranges that group 0 binds besides tables; the ranges of operands come first.
     pub(super) bound: Vec<(u32, wgpu::Buffer, Range<u64>)>,
     pub(super) words: Words,
-    /// The first block of scalars that it sees.
+    /// The first block of scalars that the launch sees.
     pub(super) block: u32,
     grid: [u32; 2],
     pub(super) moving: Option<Moving>,
@@ -40,20 +40,19 @@ pub(super) struct Recordable {
 /// The launches of a pass.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The launches, those of one pipeline next to each other.
+    /// The launches. Launches of one pipeline are neighbours.
     pub(super) launches: Vec<Recordable>,
-    /// Which ways of addressing there are.
+    /// The ways of addressing that the launches use.
     pub(super) addresses: Vec<Address>,
-    /// Whether a parameter whose gradient moves is planned as if it did not: then the pass is made anew at
-    /// every move.
+    /// Whether some moving gradient is planned like a gradient that stays. Then every move makes the pass anew.
     pub(super) is_rigid: bool,
-    /// The gradients' epoch that it is of, once it has followed them.
+    /// The epoch of the gradients that the pass has followed.
     pub(super) grads_epoch: u64,
     pub(super) has_followed: bool,
 }
 
 impl Pass {
-    /// Binds what was planned.
+    /// Binds planned launches.
     pub(super) fn new(model: &Model, kernels: &mut Kernels, planned: Vec<Planned>) -> Self {
         let mut launches: Vec<Recordable> = Vec::with_capacity(planned.len());
         let words: Vec<Words> =
@@ -102,13 +101,13 @@ impl Pass {
         Self { launches, addresses, is_rigid: false, grads_epoch, has_followed }
     }
 
-    /// How many dispatches there are.
+    /// The number of dispatches.
     pub(super) fn len(&self) -> usize {
         self.launches.iter().filter(|launch| launch.is_ready()).count()
     }
 
-    /// Records the launches. Commands that change nothing are left out: with many launches they are much of
-    /// the cost of recording. `scalars` binds group 1 for a launch.
+    /// Records the launches. `scalars` binds group 1 for a launch. Commands that change nothing are left out, because
+    /// with many launches they are much of the cost of recording.
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>, arguments: &Arguments<'_>) {
         let (mut pipeline, mut block) = (None, None);
         for launch in self.launches.iter().filter(|launch| launch.is_ready()) {
@@ -143,7 +142,7 @@ impl Pass {
 }
 
 impl Recordable {
-    /// Whether it has anything to do.
+    /// Whether the pass has launches.
     pub(super) fn is_ready(&self) -> bool {
         self.operands.is_some() && self.moving.as_ref().is_none_or(Moving::is_ready)
     }
@@ -156,7 +155,7 @@ impl Recordable {
 
 /// The bind group 1 of the launches of a pass.
 pub(super) enum Arguments<'a> {
-    /// The same for all launches.
+    /// One bind group for all launches.
     Same(&'a wgpu::BindGroup),
     /// The scalars of the cohorts that a launch sees.
     Blocks(&'a ScalarGroups),
@@ -191,7 +190,7 @@ impl ScalarGroups {
     }
 }
 
-/// How the workgroups of a launch find their elements. It `moves` if its gradients do.
+/// Chooses how the workgroups of a launch find their elements. The launch `moves` if its gradients move.
 pub(super) fn address(launch: &Launch, moves: bool) -> Address {
     match launch.shift {
         _ if moves => Address::Moving,
@@ -200,7 +199,7 @@ pub(super) fn address(launch: &Launch, moves: bool) -> Address {
     }
 }
 
-/// Blocks of scalars that a launch sees; `None`: all.
+/// The number of blocks of scalars that a launch sees; `None` for all.
 fn blocks_seen(address: Address) -> Option<usize> {
     match address {
         Address::Direct => Some(1),
@@ -209,13 +208,13 @@ fn blocks_seen(address: Address) -> Option<usize> {
     }
 }
 
-/// Blocks of scalars that a buffer needs room for, so that every launch of `pass` can bind what it sees.
+/// The number of blocks for which a buffer of scalars needs room, so that every launch of `pass` can bind its window.
 pub(super) fn room(pass: &Pass, cohorts: usize) -> usize {
     let seen = pass.addresses.iter().filter_map(|address| blocks_seen(*address));
     cohorts.next_multiple_of(seen.max().unwrap_or(1))
 }
 
-/// The ranges that group 0 of a planned launch binds beside tables.
+/// The ranges that group 0 of a planned launch binds besides tables.
 fn bound(
     model: &Model,
     planned: &Planned,

@@ -1,4 +1,4 @@
-//! A step's scalars, block by block.
+//! This module computes the scalars of a step, block by block.
 
 use crate::control::Control;
 use crate::group::DRIVER_SCALARS;
@@ -10,22 +10,22 @@ use crate::rule::At;
 /// The arguments of one step that are not options.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepArgs {
-    /// Gradients are sums that come to this many times their value.
+    /// The factor by which the buffers exceed the step's gradients, which is above 1 if a step takes the mean of a sum.
     pub(super) multiplied: f64,
     /// The sums that the step takes.
     pub(super) sums: u32,
 }
 
 impl StepArgs {
-    /// The arguments of a step whose gradients come to `multiplied` times their value.
+    /// The arguments of a step whose buffers hold `multiplied` times the gradients.
     pub(super) fn of(model: &Model, multiplied: f64) -> Self {
         let sums = if *model.sums.taken { model.sums.generation } else { 0 };
         Self { multiplied, sums }
     }
 }
 
-/// A cohort's scalars at its `t`th step, as bits. Without `control`, gradients are as they should be, or the
-/// kernel that decides scales them.
+/// Computes the scalars of a cohort at its `t`th step, as bits. Without `control`, the scalars leave gradients as they
+/// are, because gradients need no scaling or `prepare` scales them.
 pub(super) fn block(
     of: &GroupState,
     t: u64,
@@ -51,7 +51,7 @@ pub(super) fn write(model: &Model, args: StepArgs, control: Option<&Control>, in
     for cohort in model.cohorts.all() {
         let steps = model.steps_of(cohort);
         if cohort.members == 0 || !cohort.is_running() || steps == 0 {
-            // Nobody reads it, unless for whether the step is skipped.
+            // A kernel reads at most the word `skip` of this block.
             into.extend([0; BLOCK_WORDS]);
             continue;
         }

@@ -1,9 +1,9 @@
-//! Scalars that depend on the number of steps taken, where the GPU counts: a window of steps, computed here in f64
-//! and picked there.
+//! This module computes the scalars that depend on the number of steps taken, if the GPU counts those steps. The host
+//! computes a window of steps in f64, and the GPU picks one.
 //!
-//! A cohort for which n steps are recorded has taken n less those skipped. The window holds the scalars of the
-//! steps from n − [`BACK`] on, and some more to come, so that it is seldom made anew. The buffer never changes once
-//! it is made: commands that were recorded go on reading it.
+//! A cohort with n recorded steps has taken n steps less the skipped ones. Its window holds the scalars from step
+//! n − [`BACK`] on, and some steps to come, so that it is seldom made anew. The buffer never changes once it is made,
+//! because recorded commands go on reading it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,23 +17,23 @@ use crate::kernel::BLOCK_WORDS;
 use crate::model::{Cohort, GroupState, Model};
 use crate::rule::{Start, Varies};
 
-/// Steps that may have been skipped, at most, before the window's first is too late.
+/// The most skipped steps that a window allows for.
 pub(crate) const BACK: u64 = 8192;
 
-/// Steps to come that a new window has.
+/// The number of steps to come in a new window.
 const AHEAD: u64 = 256;
 
-/// Bytes of all windows together, at most.
+/// The most bytes of all windows together.
 const BUDGET: u64 = 16 << 20;
 
-/// `dependents` in `shaders/control/prepare.wgsl`.
+/// A row of `dependents` in `shaders/control/prepare.wgsl`.
 type Dependent = [u32; 4];
 
 /// The windows of all cohorts.
 #[derive(Debug, Default)]
 pub(super) struct Series {
     rows: Vec<Rows>,
-    /// The windows that the GPU has, until a cohort leaves its own.
+    /// The windows that the GPU has. They are valid until a cohort leaves its window.
     pub(super) made: Option<MadeSeries>,
 }
 
@@ -43,9 +43,9 @@ pub(super) struct MadeSeries {
     pub(super) values: wgpu::Buffer,
     pub(super) dependents: wgpu::Buffer,
     pub(super) count: u32,
-    /// For each cohort, what it has.
+    /// The window of each cohort.
     cohorts: Vec<Placed>,
-    /// Steps recorded in all when they were made.
+    /// The number of all recorded steps when the windows were made.
     recorded: u64,
 }
 
@@ -53,22 +53,22 @@ pub(super) struct MadeSeries {
 #[derive(Clone, Copy, Debug, Default)]
 struct Placed {
     generation: u32,
-    /// The last step that it has.
+    /// The last step of the window.
     last: u64,
-    /// The place of its rows.
+    /// The place of the window's rows.
     rows: usize,
 }
 
-/// The scalars of one rule that depend on the step, for some steps in a row.
+/// The scalars of one rule that depend on the step, for consecutive steps.
 #[derive(Debug)]
 struct Rows {
-    /// A group with these numbers. Its rule is held, so that no other rule has its address.
+    /// A group with these numbers. It holds the rule, so that no other rule gets the same address.
     of: GroupState,
-    /// The words of a block that they are, each with its numbers, step by step.
+    /// For each scalar, its word in a block, and its numbers step by step.
     columns: Vec<(usize, VecDeque<f32>)>,
     first: u64,
     len: u64,
-    /// The first step of the windows that were made of them last, and the first behind those.
+    /// The first step of the windows that were last made from these numbers, and the first step behind them.
     used: Option<(u64, u64)>,
 }
 
@@ -116,8 +116,8 @@ impl Rows {
 }
 
 impl Series {
-    /// Makes the windows fit the steps recorded for every cohort, of which at least `skipped` were not taken. True
-    /// if the GPU has others from now on.
+    /// Makes windows anew if the recorded steps of some cohort have left them. At least `skipped` of a cohort's steps
+    /// were not taken. Returns true if the GPU has new windows.
     pub(super) fn refresh(&mut self, model: &Model, skipped: impl Fn(&Cohort) -> u64) -> bool {
         let running: Vec<(usize, &Cohort)> = (model.cohorts.all().iter().enumerate())
             .filter(|(_, cohort)| cohort.members > 0)
@@ -133,7 +133,7 @@ impl Series {
             })
         };
         if let Some(made) = self.made.as_ref().filter(|made| is_current(made)) {
-            // Some rows ahead of time, so that no single step computes many.
+            // Each step computes some rows ahead of time, so that no single step computes many.
             let more = model.recorded - made.recorded + AHEAD;
             let mut fed = vec![false; self.rows.len()];
             for (number, cohort) in &running {
@@ -150,7 +150,7 @@ impl Series {
         true
     }
 
-    /// The rows of a rule that hold step `first`, or begin or end there; new ones, if there are none.
+    /// The rows of a rule that hold step `first`, or begin or end there. If there are none, makes new rows.
     fn rows_at(&mut self, of: &GroupState, first: u64) -> usize {
         let key = key(of);
         let holds =
@@ -161,8 +161,8 @@ impl Series {
         })
     }
 
-    /// Forgets rows that are in no window, and steps that are in none and will not be if more turn out to have been
-    /// skipped than was known.
+    /// Forgets rows that no window has. Forgets steps that no window has or will have, even if a read-back shows more
+    /// skipped steps.
     fn forget(&mut self, cohorts: &mut [Placed]) {
         let mut place = 0;
         let mut places = Vec::with_capacity(self.rows.len());
@@ -225,7 +225,7 @@ impl Series {
         }
         self.forget(&mut cohorts);
         let table = |label, contents: &[u8]| {
-            // No binding is empty.
+            // A binding must not be empty.
             let contents = if contents.is_empty() { &[0; 16][..] } else { contents };
             model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
                 label: Some(label),
@@ -243,7 +243,7 @@ impl Series {
     }
 }
 
-/// A cohort, the steps recorded for it, and the most that it can have taken.
+/// A cohort, its recorded steps, and the most steps that it can have taken.
 struct Clocked<'a> {
     number: usize,
     cohort: &'a Cohort,
@@ -252,16 +252,16 @@ struct Clocked<'a> {
     newest: u64,
 }
 
-/// Steps that some cohorts, neighbours in a list, may be at: of one rule, so near that they share the numbers.
+/// The steps of some neighbouring cohorts that have one rule, and are so near each other that they share numbers.
 struct Window {
     first: u64,
-    /// The first step that is not in it.
+    /// The first step behind the span.
     end: u64,
     members: Range<usize>,
 }
 
-/// The windows of cohorts in order, of no more than `most` numbers in all, and how many steps to come each has. They
-/// reach less far back if they have to.
+/// Chooses the windows of cohorts, in order, and the number of steps to come in each. All windows together have at most
+/// `most` numbers, so they reach less far back if there are many cohorts.
 fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
     let mut room = BACK + AHEAD;
     loop {
@@ -290,20 +290,20 @@ fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
     }
 }
 
-/// All that scalars by the step depend on: groups with the same have the same numbers. A rule from outside, of which
-/// only its author knows all options, is the same where it has the same address.
+/// Everything that the scalars by step depend on. Groups that agree in it have the same numbers. A rule from outside
+/// this crate may have options that its text does not show, so it agrees only with itself, by address.
 fn key(of: &GroupState) -> (Result<&str, usize>, Option<u64>, Option<u64>) {
     let address = || Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
     let rule = of.options.as_deref().ok_or_else(address);
     (rule, of.group.ema.map(f64::to_bits), rate(of).map(f64::to_bits))
 }
 
-/// The learning rate, if scalars by the step depend on it.
+/// The learning rate, if scalars by step depend on it.
 fn rate(of: &GroupState) -> Option<f64> {
     of.declared.varies().contains(&Varies::StepsAndRate).then_some(of.group.lr)
 }
 
-/// How many scalars of these groups depend on the step.
+/// Counts the scalars of these groups that depend on the step.
 pub(crate) fn dependents<'a>(groups: impl Iterator<Item = &'a GroupState>) -> u64 {
     groups.map(|of| columns(of).count() as u64).sum()
 }

@@ -1,4 +1,4 @@
-//! The tables of launches: the words that `Launch` and `chunks` of a kernel are read from.
+//! This module writes the tables of launches: the words that a kernel reads as `launch` and `chunks`.
 
 use wgpu::util::DeviceExt;
 
@@ -9,13 +9,13 @@ use crate::plan::{Chunk, GRAD, Launch, MOST, PARAM, STATE};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Words {
     pub(super) launch: [u32; LAUNCH_WORDS],
-    /// Empty for a launch without a table.
+    /// The words of the chunks; empty for a launch without a table.
     pub(super) chunks: Vec<[u32; 4]>,
 }
 
 impl Words {
     /// The words of a launch whose table sees a window of blocks of scalars. Random bits count from an element that
-    /// is `further` than the parameter's own.
+    /// lies `further` elements behind the parameter's own.
     pub(super) fn of(launch: &Launch, further: u32) -> Self {
         let row = launch.grid[0];
         let Launch { chunks, shift, .. } = launch;
@@ -38,12 +38,12 @@ impl Words {
     }
 }
 
-/// Where a launch's words are.
+/// The places of a launch's words.
 #[derive(Clone, Debug)]
 pub(super) struct TablePlace {
     buffer: wgpu::Buffer,
     launch: u64,
-    /// The first byte of its chunks, and how many bytes they have.
+    /// The first byte of the chunks, and their size in bytes.
     chunks: Option<(u64, u64)>,
 }
 

@@ -1,4 +1,4 @@
-//! The passes over parameters: the step, and the sums of gradients.
+//! This module plans the passes over parameters: the step, and the sums of gradients.
 
 use std::ops::Range;
 
@@ -13,18 +13,18 @@ use crate::num::Format;
 use crate::plan::{self, Bounds, GRAD, MOST, PARAM, Piece, STATE, Shape, can_be_apart};
 use crate::view::View;
 
-/// Parameters that launches can have in common.
+/// The key of parameters that can share a launch.
 struct Together {
     spec: Spec,
     moves: bool,
-    /// A parameter of them.
+    /// One of these parameters.
     any: usize,
     grad: Option<View>,
     further: u32,
     pieces: Vec<Piece>,
 }
 
-/// Where a parameter's gradients lie, seen from what a step writes.
+/// Classifies the place of a parameter's gradients against the buffers that a step writes.
 pub(crate) fn grads_of(param: &View, copy: Option<&View>, grad: &View, bounds: Bounds) -> Grads {
     let copied = copy.filter(|copy| copy.buffer == grad.buffer);
     if grad.buffer == param.buffer && grad.format == param.format {
@@ -48,8 +48,7 @@ fn span(one: &View, two: &View) -> Range<u64> {
     one.start.min(two.start)..one.end.max(two.end)
 }
 
-/// Two views of one parameter that no launch could bind without an overlap, if there are such: by their operands'
-/// rows.
+/// Finds two views of one parameter that no launch could bind without an overlap. Returns the rows of their operands.
 pub(crate) fn too_near(
     param: &View,
     copy: Option<&View>,
@@ -97,9 +96,9 @@ pub(super) fn plan(model: &Model, kernels: &mut Kernels, movable: u32) -> Pass {
         at[copy_row] = param.copy.as_ref().map_or(view.at(), View::at);
         let owner = owner(index, moves);
         let piece = Piece { at, len: view.len, block: cohort, owner, from: 0 };
-        // Launches over moving gradients see all cohorts' scalars, others a window of them.
+        // A launch over moving gradients sees the scalars of all cohorts; any other launch sees a window of them.
         let window = if moves { 0 } else { cohort / WINDOW };
-        // In one launch a copy and the noise are at one distance from the parameter.
+        // In one launch, a copy and the noise each have one distance from the parameter.
         let copy = param
             .copy
             .as_ref()
@@ -151,11 +150,11 @@ pub(super) fn plan_sums(model: &Model, kernels: &mut Kernels, movable: u32) -> P
     pass
 }
 
-/// Whether gradients can be bound by themselves. Where they share a buffer with parameters, or fill more than one
-/// binding, or the device has too few bind groups, every move takes another plan.
+/// Whether gradients can have a bind group of their own. They cannot if they share a buffer with parameters, or fill
+/// more than one binding, or if the device has too few bind groups; then every move takes another plan.
 pub(super) fn can_move(spec: &Spec, grad: Option<&View>, movable: u32, bounds: Bounds) -> bool {
     let fits = grad.is_none_or(|grad| grad.buffer.size() <= bounds.binding);
-    // Beside operands there are chunks, and the scalars of all cohorts.
+    // Besides its operands, such a launch binds its chunks and the scalars of all cohorts.
     let buffers = variables(spec).len() as u32 + 2;
     buffers <= movable && spec.grads == Grads::Own && fits
 }
@@ -163,7 +162,7 @@ pub(super) fn can_move(spec: &Spec, grad: Option<&View>, movable: u32, bounds: B
 /// Plans launches and binds them.
 fn bound(model: &Model, kernels: &mut Kernels, together: Vec<Together>) -> Pass {
     let bounds = kernels.bounds();
-    // One pipeline's launches follow each other.
+    // Launches of one pipeline become neighbours.
     let mut launches = Buckets::new();
     for Together { spec, moves, any, grad, further, pieces } in together {
         let param = &model.params[any];
@@ -191,7 +190,7 @@ fn bound(model: &Model, kernels: &mut Kernels, together: Vec<Together>) -> Pass 
     Pass::new(model, kernels, planned)
 }
 
-/// The shape of launches over a parameter and others like it.
+/// The shape of launches over parameters like this one.
 fn shape(spec: &Spec, param: &Param, grad: Option<&View>, moves: bool) -> Shape {
     let mut sizes = [0_u64; MOST];
     let mut follows: [usize; MOST] =
@@ -200,7 +199,7 @@ fn shape(spec: &Spec, param: &Param, grad: Option<&View>, moves: bool) -> Shape 
         sizes[variable.operand] = u64::from(variable.code.bits()) / 8;
     }
     if sizes[PARAM] == 0 {
-        // Sums stand where the state does.
+        // Sums stand at the place of the state.
         (follows[PARAM], sizes[PARAM]) = (STATE, Format::F32.bytes());
     }
     if spec.grads == Grads::Joined || moves || sizes[GRAD] == 0 {
@@ -251,7 +250,7 @@ fn buffer(
             model.slabs.buffer(param.spot?, row, variable.index).cloned()
         }
         PARAM => Some(param.view.buffer.clone()),
-        // A buffer that moves is bound by itself; the parameter's keeps its place in the list.
+        // A gradient that moves is bound elsewhere; the parameter's buffer stands for it in this list.
         GRAD => Some(grad.map_or_else(|| param.view.buffer.clone(), |grad| grad.buffer.clone())),
         _ => param.copy.as_ref().map(|copy| copy.buffer.clone()),
     }

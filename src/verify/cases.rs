@@ -1,4 +1,4 @@
-//! The cases that are verified: every rule, and everything else there is with some rule.
+//! This module lists the cases of a verification: every rule, and every other choice with some rule.
 
 use super::groups;
 use crate::control::{Control, LossScale, Norm};
@@ -7,31 +7,31 @@ use crate::kernel::all_formats;
 use crate::num::{Format, Master};
 use crate::rule::slot_names;
 
-/// A group, how its numbers are stored, and what else a step does.
+/// A group, the formats of its numbers, and the other options of a step.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// A rule with its options; it says how the state is stored.
+    /// The rule with its options, and the format of the state.
     pub group: Group,
-    /// How parameters are stored.
+    /// The format of parameters.
     pub param: Format,
-    /// How their gradients are.
+    /// The format of gradients.
     pub grad: Format,
-    /// How copies of f32 parameters are, if there are any.
+    /// The format of copies of f32 parameters, if there are any.
     pub copy: Option<Format>,
-    /// The treatment of gradients; with `skip_nonfinite` some are Inf.
+    /// The treatment of gradients. With `skip_nonfinite`, some gradients are Inf.
     pub control: Control,
-    /// Gradients that are added up for most steps; 0: none are.
+    /// The number of gradients that most steps add up; 0 if steps add up none.
     pub accumulate: u32,
 }
 
 impl Case {
-    /// In f32, and nothing else.
+    /// A case in f32 without any other option.
     pub fn new(group: Group) -> Self {
         let (param, grad) = (Format::F32, Format::F32);
         Self { group, param, grad, copy: None, control: Control::default(), accumulate: 0 }
     }
 
-    /// Whether only the rule counts.
+    /// Whether the case has no option besides the rule.
     fn is_plain(&self) -> bool {
         let Self { group, copy, control, accumulate, .. } = self;
         let alone = group.ema.is_none() && copy.is_none() && *accumulate == 0;
@@ -42,13 +42,13 @@ impl Case {
         [self.param, self.grad, self.group.state_format]
     }
 
-    /// The number that a parameter is rounded from.
+    /// The master from which parameters are rounded.
     pub(super) fn master(&self) -> Master {
         self.group.master.of("", self.param).unwrap_or_default()
     }
 
-    /// Steps of each layout: many small views for long, one past 65 536 elements for short. What is not
-    /// the rule's shows in a few.
+    /// The number of steps for each layout: many for the small views, few for the view past 65 536 elements. Options
+    /// besides the rule show within a few steps.
     pub(super) fn steps(&self) -> [u64; 2] {
         if self.is_plain() { [150, 6] } else { [30, 2] }
     }
@@ -93,9 +93,9 @@ impl Case {
     }
 }
 
-/// Every row of [`verify`](super::verify): each group in f32, then every combination of formats, each with
-/// another group, then everything else a step can do, each with some. Kernels are joined of files that know
-/// nothing of each other, so that these cover the rest.
+/// Lists the rows of [`verify`](super::verify): each group in f32, then every combination of formats, each with another
+/// group, then every other option of a step, each with some group. Kernels are joined of files that do not depend on
+/// each other, so these rows run every file, but not every combination.
 pub fn cases() -> Vec<Case> {
     let groups = groups();
     let others = all_formats().zip(groups.iter().cycle()).skip(1);
@@ -110,7 +110,7 @@ pub fn cases() -> Vec<Case> {
 
 type Change = fn(Case) -> Case;
 
-/// The options of a step beside the rule, alone and together.
+/// The options of a step besides the rule, alone and together.
 fn besides() -> Vec<Change> {
     const F16: Format = Format::F16;
     const BF16: Format = Format::Bf16;

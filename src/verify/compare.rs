@@ -1,4 +1,4 @@
-//! One step of one view against the formula.
+//! This module compares one step of one view with the formula.
 
 use super::spot::{Numbered, Spot};
 use super::{Case, Row};
@@ -9,14 +9,14 @@ use crate::group::Group;
 use crate::num::{Format, Master, Number, OneStep};
 use crate::rule::MAX_SLOTS;
 
-/// How far a norm, a coefficient or a sum's share may be off, relative: `docs/NUMERICS.md` derives it.
+/// The relative error that a norm, a coefficient or a sum's share may have. `docs/NUMERICS.md` derives it.
 const COEFFICIENT: f64 = 64.0 / (1_u64 << 24) as f64;
 
-/// The gradients as rules are to see them, in f64 and with the bound of what a kernel makes of them.
+/// The gradients that rules see, in f64, with the bound of the gradients that a kernel computes.
 pub(super) struct Seen {
     case: Case,
     controller: Controller,
-    /// The gradients that were added up, view by view, if several were.
+    /// The sums of gradients, view by view, if a step adds up several.
     sums: Vec<Vec<OneStep>>,
 }
 
@@ -26,7 +26,7 @@ impl Seen {
         Ok(Self { case: case.clone(), controller, sums: Vec::new() })
     }
 
-    /// One more gradient of the next step's.
+    /// Adds one gradient to those of the next step.
     pub(super) fn add(&mut self, grads: &[Vec<f32>]) {
         let loaded = |g: &f32| OneStep::loaded(*g);
         if self.sums.is_empty() {
@@ -37,7 +37,7 @@ impl Seen {
         pairs.for_each(|(sum, g)| *sum = *sum + loaded(g));
     }
 
-    /// Whether the step is to be taken, which so many gradients were added up for, and with which.
+    /// Returns whether a step is taken for which `added` gradients were added up, and its gradients.
     pub(super) fn take(&mut self, added: u32) -> (bool, Vec<Vec<OneStep>>) {
         let sums = std::mem::take(&mut self.sums);
         let values = |sums: &[OneStep]| sums.iter().map(|sum| sum.value).collect::<Vec<f64>>();
@@ -57,7 +57,7 @@ impl Seen {
             let bounded = pairs.map(|(&value, sum)| {
                 let [scaled, error] = [sum.value, sum.error].map(|x| x * share / scale);
                 let scaled = OneStep { value: scaled, error };
-                // Beyond its limit, a gradient is as certain as that, however large a sum it was.
+                // A gradient beyond its limit becomes the limit, which is exact, however inexact the sum was.
                 let limited = limits.map_or(scaled, |[low, high]| scaled.clamp(low, high));
                 let brought = coefficient * limited.error * (1.0 + COEFFICIENT);
                 let own = value.abs() * COEFFICIENT + f64::from(f32::MIN_POSITIVE);
@@ -73,14 +73,14 @@ impl Seen {
 pub(super) struct Step<'a> {
     pub(super) spot: &'a Spot,
     pub(super) group: &'a Group,
-    /// Which it is among those recorded.
+    /// The number of the step among the recorded steps.
     pub(super) step: u64,
-    /// And among those taken.
+    /// The number of the step among the taken steps.
     pub(super) taken: u64,
 }
 
 impl Step<'_> {
-    /// Compares what a step has written with what it should have.
+    /// Compares the numbers that a step has written with the formula.
     pub(super) fn compare(
         &self,
         row: &mut Row,
@@ -132,7 +132,7 @@ impl Step<'_> {
         }
     }
 
-    /// After a step that was to be skipped.
+    /// Checks that a skipped step has changed no bit.
     pub(super) fn same(&self, row: &mut Row, before: &Numbered, after: &Numbered) {
         let all = |of: &Numbered| -> Vec<Vec<f32>> {
             let weight = std::iter::once(&of.weight).chain(&of.slots);
@@ -146,7 +146,7 @@ impl Step<'_> {
         }
     }
 
-    /// Whether `is` is what some number within the bound is rounded to at random.
+    /// Whether some number within the bound is rounded at random to `is`.
     fn dithered(&self, p: OneStep, seed: u64, i: usize, is: f32) -> Option<f64> {
         if !p.is_bounded() {
             return None;
@@ -157,13 +157,13 @@ impl Step<'_> {
             let dithered = format.dither(x as f32, seed, self.step, element);
             format.decode(format.encode(dithered))
         };
-        // Rounding is monotonic for the same random bits. What is between f32s goes to either.
+        // Rounding is monotonic for the same random bits. A number between two f32s goes to either.
         let low = round(f64::from(((p.value - p.error) as f32).next_down()));
         let high = round(f64::from(((p.value + p.error) as f32).next_up()));
         Some(if (low..=high).contains(&is) { 0.0 } else { f64::INFINITY })
     }
 
-    /// Enters a comparison; there is no ratio where WGSL promises nothing.
+    /// Enters a comparison. There is no ratio if WGSL promises nothing.
     fn hold(
         &self,
         row: &mut Row,
@@ -188,7 +188,7 @@ impl Step<'_> {
     }
 }
 
-/// The part of a master that its parameter shows.
+/// The part of a master that the parameter shows.
 fn rounded(master: Master, format: Format, whole: f32) -> f32 {
     match master {
         Master::Remainder => f32::from_bits((whole.to_bits() + 0x8000) & 0xffff_0000),
@@ -196,7 +196,7 @@ fn rounded(master: Master, format: Format, whole: f32) -> f32 {
     }
 }
 
-/// Where WGSL promises something, how far off in bounds.
+/// The error in bounds, if WGSL promises a bound.
 fn ratio(expected: OneStep, is: f32) -> Option<f64> {
     expected.is_bounded().then(|| expected.ratio(is))
 }

@@ -1,4 +1,4 @@
-//! Where the numbers of a verification lie: lengths, offsets and buffers of every kind.
+//! This module lays out the numbers of a verification, with lengths, offsets and buffers of every kind.
 
 use super::Case;
 use super::numbers::Numbers;
@@ -12,14 +12,14 @@ use crate::view::View;
 /// Parameters and gradients in some buffers.
 pub(super) struct Layout {
     pub(super) spots: Vec<Spot>,
-    /// Every buffer once.
+    /// The buffers, each once.
     buffers: Vec<wgpu::Buffer>,
     /// The formats of parameters and of gradients.
     formats: [Format; 2],
     /// The format of copies, and each buffer of parameters with that of its copies.
     copies: (Option<Format>, Vec<[wgpu::Buffer; 2]>),
     master: Master,
-    /// How many slots a parameter has.
+    /// The number of slots of a parameter.
     slots: usize,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Snapshot {
     kept: Vec<Vec<Vec<f32>>>,
 }
 
-/// Bytes in the gaps between views: any that nothing computes.
+/// The bytes in the gaps between views. No kernel computes such numbers.
 const GAP: [u8; WORD as usize] = (-7.25e-11_f32).to_le_bytes();
 
 impl Layout {
@@ -59,7 +59,7 @@ impl Layout {
         }
     }
 
-    /// Every kind of place, with few elements each.
+    /// A layout with every kind of place, and few elements at each.
     pub(super) fn small(gpu: &Gpu, case: &Case) -> Result<Self, Error> {
         let mut layout = Self::new(case);
         for len in [1, 2, 3, 4, 5, 255, 1023] {
@@ -71,8 +71,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// A view past 65 536 elements that starts off a 16-byte boundary; and two views side by side, long
-    /// enough for several workgroups to share a row of their launch's table.
+    /// A layout with a view past 65 536 elements that starts off a 16-byte boundary, and with two views side by side that
+    /// are so long that several workgroups share a row of their launch's table.
     pub(super) fn long(gpu: &Gpu, case: &Case) -> Result<Self, Error> {
         let mut layout = Self::new(case);
         layout.own(gpu, 65_537, 1)?;
@@ -91,7 +91,7 @@ impl Layout {
         Ok(buffer)
     }
 
-    /// Buffers for as many parameters and for as many gradients.
+    /// Makes a buffer of parameters and one of gradients with the given number of elements.
     fn pair(&mut self, gpu: &Gpu, len: u64) -> Result<[View; 2], Error> {
         let [param, grad] = self.formats;
         let params = self.buffer(gpu, len * param.bytes())?;
@@ -106,7 +106,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Where a parameter is copied, if it is: some elements further than itself, in phase or not.
+    /// The view of a parameter's copy, if there is one. It lies some elements further than the parameter, in phase or
+    /// not.
     fn copy(&mut self, gpu: &Gpu, param: &View) -> Result<Option<View>, Error> {
         let Some(format) = self.copies.0 else { return Ok(None) };
         let known = self.copies.1.iter().find(|[of, _]| *of == param.buffer);
@@ -124,15 +125,15 @@ impl Layout {
         Ok(Some(View::whole(&buffer, format).range(from..from + param.len)))
     }
 
-    /// A parameter in a buffer of its own, `offset` elements in.
+    /// Adds a parameter in a buffer of its own, `offset` elements from the start.
     fn own(&mut self, gpu: &Gpu, len: u64, offset: u64) -> Result<(), Error> {
         let [param, grad] = self.pair(gpu, offset + len)?;
         let range = offset..offset + len;
         self.add(gpu, format!("own {len}"), param.range(range.clone()), grad.range(range))
     }
 
-    /// Views of one buffer with gaps between them; gradients in another buffer, at the parameters'
-    /// phase of a quad or not. Neighbours share words of two.
+    /// Adds views of one buffer with gaps between them. The gradients lie in another buffer, in phase with the parameters
+    /// or not. Neighbours of 16 bits share words.
     fn arena(&mut self, gpu: &Gpu) -> Result<(), Error> {
         let [params, grads] = self.pair(gpu, 8192)?;
         let (mut at, mut grad_at) = (1, 5);
@@ -147,13 +148,13 @@ impl Layout {
         Ok(())
     }
 
-    /// Parameters and gradients in one buffer, 256 bytes apart as bindings of two formats have to begin.
+    /// Adds parameters and gradients in one buffer, 256 bytes apart, because bindings of two formats must be.
     fn shared(&mut self, gpu: &Gpu) -> Result<(), Error> {
         let buffer = self.buffer(gpu, 1502 * WORD)?;
         for (at, grad_at, len) in [(3, 323, 300), (643, 770, 77), (1024, 1280, 220)] {
             let [param, grad] = [(at, 0), (grad_at, 1)].map(|(at, role): (u64, usize)| {
                 let format = self.formats[role];
-                // A number smaller than a word begins in the middle of one.
+                // A number smaller than a word begins in the middle of a word.
                 let offset = at * WORD + WORD % (WORD / 2 + format.bytes());
                 View { offset, len, ..View::whole(&buffer, format) }
             });
@@ -162,7 +163,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Where an optimizer keeps what it does of every spot.
+    /// The views of the numbers that an optimizer keeps of every spot.
     pub(super) fn kept(&self, optimizer: &mut Optimizer, case: &Case) -> Result<Vec<Kept>, Error> {
         optimizer.prepare()?;
         let of = |Spot { name, .. }: &Spot| {
@@ -175,7 +176,7 @@ impl Layout {
         self.spots.iter().map(of).collect()
     }
 
-    /// Initial parameters, and everything else as in the gaps.
+    /// Writes initial parameters, and the bytes of gaps everywhere else.
     pub(super) fn fill_params(&self, gpu: &Gpu, numbers: &mut Numbers) {
         let gap = |buffer: &wgpu::Buffer| GAP.repeat((buffer.size() / WORD) as usize);
         let mut buffers: Vec<Vec<u8>> = self.buffers.iter().map(gap).collect();
@@ -186,7 +187,7 @@ impl Layout {
         self.write(gpu, &buffers, |_| true);
     }
 
-    /// New gradients for step `t`, there and in `now`, with one that is `bad`.
+    /// Writes new gradients for step `t` into the buffers and into `now`. One of them is Inf if the step is `bad`.
     pub(super) fn fill_grads(
         &self,
         gpu: &Gpu,
@@ -218,7 +219,7 @@ impl Layout {
         }
     }
 
-    /// Reads everything back.
+    /// Reads all numbers back.
     pub(super) fn snapshot(&self, gpu: &Gpu, kept: &[Kept]) -> Result<Snapshot, Error> {
         let mut views: Vec<View> = self.buffers.iter().map(View::f32).collect();
         views.extend(kept.iter().flat_map(Kept::views).cloned());
@@ -255,8 +256,8 @@ impl Layout {
         Numbered { grad: part(grad), param: stored, weight, slots, ema: kept.next(), copy }
     }
 
-    /// How many bytes a step has changed that it should not have: outside every parameter and copy,
-    /// gradients included. Or, if those are `cleared`, how many of theirs are not zero.
+    /// Counts the bytes that a step has changed by mistake: bytes outside every parameter and copy, and bytes of
+    /// gradients. If gradients are `cleared`, counts their bytes that are not zero.
     pub(super) fn strays(&self, before: &Snapshot, after: &Snapshot, cleared: bool) -> u64 {
         let mut strays = 0;
         for (i, buffer) in self.buffers.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Many steps, for an error that no single step shows: a β that has lost its lower half.
+//! This module runs many steps, to find an error that no single step shows: a β that has lost its lower half.
 //!
-//! An f32 misses β by up to 3e-8, and 1 / (1 − β) multiplies that: a settled average of β = 0.999 is off by
-//! 4e-5 in every element. A compiler that reassociates `keep · old + (keep_low · old + new)` into one product
-//! brings that about. Roundings are off in both directions, and their mean over many elements is near 0.
+//! An f32 misses β by up to 3e-8, and 1 / (1 − β) multiplies that error: a settled average of β = 0.999 is 4e-5 off in
+//! every element. The error occurs if a compiler reassociates `keep · old + (keep_low · old + new)` into one product.
+//! The mean over many elements shows it, because rounding errors go in both directions and their mean is near 0.
 
 use super::{Row, Worst};
 use crate::error::Error;
@@ -12,19 +12,19 @@ use crate::optimizer::Optimizer;
 use crate::rule::{Adam, Rule};
 use crate::view::View;
 
-/// Steps: as many as an average of β = 0.999 takes to settle within 5 %.
+/// The number of steps, in which an average of β = 0.999 settles within 5 %.
 const STEPS: u64 = 3000;
 
-/// Steps that are recorded into one encoder.
+/// The number of steps that are recorded into one encoder.
 const RECORDED: u64 = 100;
 
-/// Elements.
+/// The number of elements.
 const LEN: u64 = 1024;
 
-/// Rows of [`verify`](super::verify) that take many steps.
+/// The number of rows of [`verify`](super::verify) that take many steps.
 pub(super) const ROWS: usize = 1;
 
-/// Runs [`Adam`] for long and compares the mean of `exp_avg_sq` with that in f64.
+/// Runs [`Adam`] for many steps, and compares the mean of `exp_avg_sq` with the mean in f64.
 ///
 /// # Errors
 /// As [`verify`](super::verify).
@@ -32,14 +32,14 @@ pub fn long_run(gpu: &Gpu) -> Result<Row, Error> {
     long_run_of(gpu, Adam::default())
 }
 
-/// The same with a rule that keeps `exp_avg_sq` as [`Adam`] does at β₂ = 0.999.
+/// Runs a rule that keeps `exp_avg_sq` as [`Adam`] does at β₂ = 0.999, and compares the mean in the same way.
 ///
 /// # Errors
 /// As [`verify`](super::verify).
 pub fn long_run_of(gpu: &Gpu, rule: impl Rule) -> Result<Row, Error> {
     let beta: f64 = 0.999;
     let (name, words) = (rule.name(), format!("{rule:?}"));
-    // Every step takes its gradients four elements further on.
+    // Each step takes gradients that lie four elements further on.
     let numbers: Vec<f32> = (0..LEN + 4 * STEPS).map(number).collect();
     let (params, pool) = (gpu.zeros("wgpu-optim verify", LEN)?, gpu.upload("verify", &numbers)?);
     let grad = |t: u64| View::f32(&pool).range(4 * t..4 * t + LEN);
@@ -61,9 +61,9 @@ pub fn long_run_of(gpu: &Gpu, rule: impl Rule) -> Result<Row, Error> {
     let v = gpu.download(&optimizer.state(id, "exp_avg_sq")?)?;
     let off = v.iter().zip(&exact).map(|(v, exact)| f64::from(*v) / exact - 1.0).sum::<f64>();
     let bias = off.abs() / LEN as f64;
-    // Each step rounds by half a unit, 2⁻²⁴, of which 1 / √(1 − β²) remain if they are independent, and the mean
-    // of so many elements has as much less as the root of their number. 32 times that nobody reaches by chance,
-    // and a lost half brings 30 times that.
+    // Each step rounds by at most half a unit, 2⁻²⁴. If roundings are independent, 1 / √(1 − β²) of them remain in an
+    // average, and the mean over the elements divides that by the root of their number. The bound is 32 times this
+    // error, which chance does not reach. A lost half reaches 30 bounds.
     let spread = 2_f64.powi(-24) / ((1.0 - beta * beta) * LEN as f64).sqrt();
     let place = format!("its mean after {STEPS} steps, {bias:.1e} off, relative");
     let worst = Worst { what: "exp_avg_sq".to_owned(), ratio: bias / (32.0 * spread), place };
@@ -77,7 +77,7 @@ pub fn long_run_of(gpu: &Gpu, rule: impl Rule) -> Result<Row, Error> {
     })
 }
 
-/// The `i`th of a stream of numbers of some sizes (splitmix64).
+/// The `i`th number of a stream with several magnitudes (splitmix64).
 fn number(i: u64) -> f32 {
     let z = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

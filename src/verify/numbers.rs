@@ -1,20 +1,20 @@
-//! Numbers that are hard on a kernel, the same in every run.
+//! This module makes numbers that are hard on a kernel, the same in every run.
 
 use super::Case;
 use crate::num::Format;
 
-/// A stream of them (splitmix64).
+/// A stream of such numbers (splitmix64).
 pub(super) struct Numbers {
     seed: u64,
-    /// No gradient reaches 2 to this.
+    /// The binary exponent that no gradient reaches.
     ceiling: f64,
 }
 
 impl Numbers {
-    /// For gradients and state as a case stores them.
+    /// The numbers for gradients and state in the formats of a case.
     pub(super) fn new(case: &Case) -> Self {
         let ceiling = match (case.grad, case.group.state_format) {
-            // Sums of squares over all steps stay in the range.
+            // Sums of squares over all steps stay in the range of the format.
             (_, Format::F16) => 4.0,
             (Format::F16, _) => 15.0,
             _ => 36.0,
@@ -30,19 +30,19 @@ impl Numbers {
         z ^ (z >> 31)
     }
 
-    /// From 0 up to but not including 1.
+    /// A number from 0 up to but not including 1.
     fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Either sign, with a binary exponent between the two.
+    /// A number of either sign, with a binary exponent between the two given.
     fn between(&mut self, low: f64, high: f64) -> f32 {
         let exponent = low + (high - low) * self.uniform();
         let sign = if self.bits() & 1 == 0 { 1.0 } else { -1.0 };
         (sign * exponent.exp2()) as f32
     }
 
-    /// A parameter: zeros and seven decades.
+    /// A parameter, which is zero or lies within seven decades.
     pub(super) fn param(&mut self) -> f32 {
         match self.bits() % 16 {
             0 => 0.0,

@@ -1,18 +1,18 @@
-//! A parameter with its gradient, where it is and what is stored of it.
+//! This module has a parameter with its gradient: their views, and their numbers.
 
 use crate::view::View;
 
-/// A parameter and its gradient somewhere.
+/// The views of a parameter, its gradient and its copy.
 pub(super) struct Spot {
     pub(super) name: String,
-    /// Which of the two groups.
+    /// The number of the group, of which there are two.
     pub(super) group: usize,
     pub(super) param: View,
     pub(super) grad: View,
     pub(super) copy: Option<View>,
 }
 
-/// The numbers that are stored of a spot.
+/// The numbers of a spot, as they are stored.
 pub(super) struct Numbered {
     /// The gradient of the next step.
     pub(super) grad: Vec<f32>,
