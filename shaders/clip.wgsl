@@ -1,4 +1,5 @@
-// `x` with a magnitude of at most `limit`. In integers, since `clamp` may drop a NaN, which must stay.
+// Returns `x` with a magnitude of at most `limit`. The comparison is in integers, because `clamp` may drop a NaN,
+// which must stay.
 fn clipped(x: real, limit: f32) -> real {
     let bits = bitcast<real_bits>(x);
     let magnitude = bits & real_bits(0x7fffffffu);

@@ -1,2 +1,2 @@
-// The step from one index of a gradient to the next: gradients, which may begin anywhere, are counted in elements.
+// The step from one index of a gradient to the next. Gradients may begin anywhere, so indices count their elements.
 const GRAD_STRIDE = 4u;

@@ -1,7 +1,7 @@
-// Functions that rules share, for what WGSL's own leave open: they may lose a NaN, which must stay, and
-// a driver may take every comparison of a number with itself for true. So these compare bits.
+// These functions take the place of WGSL's own in rules. WGSL's own may lose a NaN, which must stay, and a driver may
+// take every comparison of a number with itself for true. So these functions compare bits.
 
-// −1, 0 or 1, as x is below, at or above 0; a NaN stays a NaN.
+// Returns −1, 0 or 1 if x is below, at or above 0. A NaN stays a NaN.
 fn sign_of(x: real) -> real {
     let bits = bitcast<real_bits>(x);
     let magnitude = bits & real_bits(0x7fffffffu);
@@ -10,7 +10,7 @@ fn sign_of(x: real) -> real {
     return select(x, one, magnitude - real_bits(1u) < real_bits(0x7f800000u));
 }
 
-// `x`, but at least `low` and at most `high`, where `low` ≤ `high`; a NaN stays a NaN.
+// Returns `x`, but at least `low` and at most `high`, where `low` ≤ `high`. A NaN stays a NaN.
 fn limited(x: real, low: real, high: real) -> real {
     let is_number = (bitcast<real_bits>(x) & real_bits(0x7fffffffu)) <= real_bits(0x7f800000u);
     return select(x, min(max(x, low), high), is_number);

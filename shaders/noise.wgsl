@@ -1,5 +1,5 @@
-// Random bits that are a function of seed, step and element, and of nothing else: `src/num/noise.rs` has
-// the same in Rust. The host has made 48 bits of seed and step; f32 carries 24 exactly.
+// This file makes random bits, a function of seed, step and element alone. `src/num/noise.rs` has the same function in
+// Rust. The host makes 48 bits of seed and step; an f32 carries 24 of them exactly.
 
 // The permutation of PCG-RXS-M-XS (O'Neill 2014), as a hash (Jarzynski & Olano 2020).
 fn permuted(x: real_bits) -> real_bits {

@@ -1,7 +1,7 @@
-// Every kernel shares this. A `real` is what one invocation works on: vec4<f32> or f32.
+// Every kernel has this file. One invocation works on a `real`, which is vec4<f32> or f32.
 
 override WORKGROUP_SIZE: u32 = 256u;
-override WORKGROUP_SPAN: u32 = WORKGROUP_SIZE; // `real`s a workgroup works on
+override WORKGROUP_SPAN: u32 = WORKGROUP_SIZE; // the `real`s that a workgroup works on
 
 // The part of the operands that one launch covers, in `real`s counted from the start of each binding.
 struct Launch {
@@ -16,7 +16,7 @@ struct Launch {
     distances: array<vec4<u32>, 2>, // of operands without a column, by their rows: from the column's index to theirs
 }
 
-// In the place of a block of scalars, in kernels that have none: the parameter has no gradient.
+// In kernels without scalars, this number in the place of a block of scalars says that the parameter has no gradient.
 const ABSENT = 1u;
 
 // The place where one invocation finds its numbers.
@@ -30,8 +30,8 @@ struct Place {
     inside: bool, // false past the end: nothing may be touched
 }
 
-// Whether there is a gradient. Only gradients that move may be absent; for others this is true when the kernel is
-// compiled.
+// Whether there is a gradient. Only gradients that move may be absent; for all others a compiler knows that this is
+// true.
 fn has_gradient(at: Place) -> bool {
     return !gradients_move || at.scalars != ABSENT;
 }

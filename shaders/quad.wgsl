@@ -2,7 +2,7 @@
 alias real = vec4<f32>;
 alias real_bits = vec4<u32>;
 
-// The numbers of the elements that the `i`th `real` holds.
+// Returns the indices of the elements that the `i`th `real` holds.
 fn elements(i: u32) -> real_bits {
     return 4u * i + vec4(0u, 1u, 2u, 3u);
 }

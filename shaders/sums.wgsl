@@ -1,4 +1,4 @@
-// The sums that have been made last.
+// The generation of the sums that were made last.
 struct Sums {
     generation: u32, // counts the steps that took sums
     unused_0: u32,

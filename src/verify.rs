@@ -1,8 +1,8 @@
 //! This module checks an adapter: it runs every rule on the adapter, and compares the numbers with the f64 reference.
 //!
-//! Each step starts from the numbers that the device itself has written. So every step of every element is a test of its
-//! own, and its bound is that of a single step ([`OneStep`](crate::OneStep)). The bound is derived from WGSL's accuracy
-//! table, relative to the operands, and never tuned. `docs/NUMERICS.md` has the reasons and the figures.
+//! Each step starts from the numbers that the device itself has written. So every step of every element is a test of
+//! its own, and its bound is that of a single step ([`OneStep`](crate::OneStep)). The bound is derived from WGSL's
+//! accuracy table, relative to the operands, and never tuned. `docs/NUMERICS.md` has the reasons and the figures.
 
 mod cases;
 mod compare;

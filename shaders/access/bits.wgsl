@@ -1,4 +1,4 @@
-// 32 bits that are no number: a float's path might change those of what looks like a NaN.
+// This access moves 32 bits that are no number. A path of floats might change bits that look like a NaN.
 @group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<real_bits>;
 
 fn load_role(i: u32) -> real_bits {

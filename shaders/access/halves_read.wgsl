@@ -1,4 +1,4 @@
-// One number of 16 bits in half a word, only read.
+// This access reads one number of 16 bits in half a word.
 @group(role_group) @binding(role_binding) var<storage, read> role_buffer: array<u32>;
 
 fn load_role(i: u32) -> real {

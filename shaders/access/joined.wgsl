@@ -1,4 +1,4 @@
-// Gradients, in the parameters' binding: browsers refuse two that overlap.
+// This access finds gradients in the parameters' binding, because browsers refuse two bindings that overlap.
 fn load_grad(i: u32) -> real {
     return load_param(i);
 }

@@ -1,5 +1,5 @@
-// Four numbers of 16 bits from any element on. The first and the last may share their words with others:
-// no access may disturb those, whoever changes them at the same time.
+// This access moves four numbers of 16 bits from any element on. The first and the last may share a word with other
+// numbers, which may change at the same time. No access disturbs those numbers.
 @group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<atomic<u32>>;
 
 fn half_of_role(i: u32) -> u32 {

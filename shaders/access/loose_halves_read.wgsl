@@ -1,4 +1,4 @@
-// Four numbers of 16 bits from any element on, only read.
+// This access reads four numbers of 16 bits from any element on.
 @group(role_group) @binding(role_binding) var<storage, read> role_buffer: array<u32>;
 
 fn half_of_role(i: u32) -> u32 {

@@ -1,4 +1,4 @@
-// f32, four from any element on.
+// This access moves four f32 numbers from any element on.
 @group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<f32>;
 
 fn load_role(i: u32) -> real {

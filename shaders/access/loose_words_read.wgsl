@@ -1,4 +1,4 @@
-// f32, four from any element on, only read.
+// This access reads four f32 numbers from any element on.
 @group(role_group) @binding(role_binding) var<storage, read> role_buffer: array<f32>;
 
 fn load_role(i: u32) -> real {

@@ -1,4 +1,4 @@
-// Four numbers of 16 bits, two to a word, the first in its lower half.
+// This access moves four numbers of 16 bits. Two share a word, the first of them in its lower half.
 @group(role_group) @binding(role_binding) var<storage, read_write> role_buffer: array<vec2<u32>>;
 
 fn load_role(i: u32) -> real {
@@ -11,7 +11,7 @@ fn store_role(i: u32, x: real) {
     role_buffer[i] = bits.xz | (bits.yw << vec2(16u));
 }
 
-// The number that loading gives after `x` is stored.
+// Returns the number that loading gives after `x` is stored.
 fn rounded_role(x: real) -> real {
     return decode_codec(encode_codec(x));
 }

@@ -1,4 +1,4 @@
-// Four numbers of 16 bits, two to a word, the first in its lower half, only read.
+// This access reads four numbers of 16 bits. Two share a word, the first of them in its lower half.
 @group(role_group) @binding(role_binding) var<storage, read> role_buffer: array<vec2<u32>>;
 
 fn load_role(i: u32) -> real {

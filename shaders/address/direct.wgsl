@@ -1,4 +1,4 @@
-// One run of numbers, one group: the launch says where it starts and ends.
+// The launch has one run of numbers of one group. The uniform `launch` says where the run starts and ends.
 @group(0) @binding(0) var<uniform> launch: Launch;
 
 fn locate(workgroup: vec3<u32>, lane: u32) -> Place {

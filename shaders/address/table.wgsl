@@ -1,5 +1,5 @@
-// Many runs of numbers in the same buffers, any number of groups: a table of chunks, each for one or
-// a few workgroups.
+// The launch has many runs of numbers in the same buffers, of any number of groups. The table `chunks` has a row for
+// each part of a run; one or a few workgroups share a row.
 @group(0) @binding(0) var<uniform> launch: Launch;
 // x, y, z: the first parameter, gradient and state; w: block of scalars << 16 | length in `real`s.
 @group(0) @binding(1) var<storage, read> chunks: array<vec4<u32>>;

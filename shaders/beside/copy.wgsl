@@ -1,4 +1,4 @@
-// A copy of the parameter, in fewer bits, for whoever computes with that.
+// The step writes a copy of the parameter in fewer bits, for the caller's forward pass.
 fn load_copy_beside(at: Place) {}
 
 fn store_copy_beside(at: Place, weight: real, step: Scalars) {

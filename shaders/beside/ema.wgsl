@@ -1,5 +1,5 @@
-// An average of the parameter's values, the later the heavier. With the gain of its first steps, which the
-// host knows, it is an average of those there were, without a bias towards where it started.
+// The step keeps an average of the parameter's values, in which later values weigh more. The host computes a larger
+// gain for the first steps, so that the average has no bias towards its start.
 var<private> old_ema: real;
 
 fn load_ema_beside(at: Place) {

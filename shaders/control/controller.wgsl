@@ -1,6 +1,6 @@
-// The decisions that depend on gradients are made on the GPU: the host neither sees gradients nor waits.
+// The GPU decides everything that depends on gradients, so that the host neither sees gradients nor waits.
 
-// One step's arguments, from the host.
+// The arguments of one step, from the host.
 struct Control {
     partials: u32,       // partial sums
     blocks: u32,         // blocks of scalars, one a cohort
@@ -49,7 +49,8 @@ struct Controller {
     clocks: array<vec2<u32>>, // of each cohort: x: steps skipped; y: the generation that they are of
 }
 
-// Where the largest magnitude is below 2^-40 or from 2^40 on, squares are scaled, by the squares of:
+// If the largest magnitude is below 2^-40 or from 2^40 on, numbers are multiplied by UP or DOWN before they are
+// squared.
 const SMALL = 0x2b800000u; // bits of 2^-40
 const LARGE = 0x53800000u; // bits of 2^40
 const UP = 19342813113834066795298816.0; // 2^84

@@ -1,15 +1,16 @@
-// The first half of a norm: each workgroup sums up its gradients' squares. In a fixed order, so that the
-// same gradients give the same bits.
+// This kernel is the first half of a norm: each workgroup sums up the squares of its gradients. The order is fixed, so
+// that the same gradients give the same bits.
 
 override CLIP_VALUE: bool = false;
 
-// x, y, z: sums of squares of the small, scaled up, of the ordinary, and of the large, scaled down, as
-// bits; w: the largest magnitude's bits.
+// x, y, z: the sums of squares, as bits: of small numbers, scaled up, of ordinary numbers, and of large numbers,
+// scaled down; w: the bits of the largest magnitude.
 @group(0) @binding(partials_binding) var<storage, read_write> partials: array<vec4<u32>>;
 @group(0) @binding(controller_binding) var<storage, read> controller: Controller;
 @group(1) @binding(0) var<uniform> control: Control;
 
-// 16 invocations add up 16 numbers each, one adds up theirs: a tree would take 8 barriers for these 2.
+// 16 invocations add up 16 numbers each, and one invocation adds up their sums. That takes 2 barriers; a tree would
+// take 8.
 const SIDE = 16u;
 const LANES = SIDE * SIDE;
 var<workgroup> shared_partials: array<vec4<u32>, LANES>;
@@ -44,13 +45,13 @@ fn plus(sum: Sum, x: real, limit: f32, scale: f32) -> Sum {
     return Sum(sum.squares + g * g, max(sum.magnitude, magnitude));
 }
 
-// Sums up every workgroup's-width-th of `count` gradients, from `lane` on.
+// Sums up the gradients at `lane`, `lane` + WORKGROUP_SIZE, and so on, below `count`.
 fn sum_up(first: u32, count: u32, lane: u32, limit: f32, scale: f32) -> Sum {
     var sum = Sum();
-    // All invocations agree on this, and four loads may be on their way at once.
+    // All invocations take the same way here. Four loads may be on their way at once.
     if count == WORKGROUP_SPAN {
         for (var i = lane; i < WORKGROUP_SPAN; i += 4u * WORKGROUP_SIZE) {
-            // The constants are added last: that lets a compiler put them into the loads.
+            // The constants are added last, so that a compiler can put them into the loads.
             let at = first + i * GRAD_STRIDE;
             let a = load_gradient(at, control.sums);
             let b = load_gradient(at + GRAD_STRIDE * WORKGROUP_SIZE, control.sums);
@@ -80,9 +81,9 @@ fn norm(
     let count = select(0u, min(start.left, WORKGROUP_SPAN), present);
     var sum = sum_up(start.grad, count, lane, limit, 1.0);
     let magnitude = highest(sum.magnitude);
-    // Squares of 1e-30 and of 1e30 are no f32 numbers. An invocation whose largest magnitude is below
-    // 2^-40 or from 2^40 on sums a second time, scaled by a power of two; elsewhere, squares that
-    // underflow are negligible. Clipping by value comes before the square.
+    // The squares of 1e-30 and of 1e30 are no f32 numbers. An invocation whose largest magnitude is below 2^-40 or
+    // from 2^40 on sums a second time, scaled by a power of two. In other invocations, squares that underflow are
+    // negligible. Gradients are clipped by value before they are squared.
     let squared = select(magnitude, min(magnitude, bitcast<u32>(limit)), CLIP_VALUE);
     let is_small = squared < SMALL && squared > 0u;
     let is_large = squared >= LARGE;

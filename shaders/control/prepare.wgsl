@@ -1,5 +1,5 @@
-// One workgroup adds up the partial sums, decides whether the step is taken and with which gradients,
-// counts it, and writes the step's scalars.
+// This kernel has one workgroup. It adds up the partial sums, decides whether the step is taken and by how much
+// gradients are scaled, counts the step, and writes its scalars.
 
 override WORKGROUP_SIZE: u32 = 256u;
 
@@ -7,7 +7,7 @@ override WORKGROUP_SIZE: u32 = 256u;
 @group(0) @binding(1) var<storage, read_write> controller: Controller;
 // The blocks that the update's kernels bind.
 @group(0) @binding(2) var<storage, read_write> scalars: array<f32>;
-// Scalars that depend on the number of steps, for some steps in a row: the host computed them in f64.
+// The scalars that depend on the number of steps, for consecutive steps. The host computed them in f64.
 @group(0) @binding(3) var<storage, read> series: array<f32>;
 // x: the word of `scalars`; y: the cohort; z: where t = 0 would stand in `series`, wrapping; w: the
 // first t there is.
@@ -15,8 +15,8 @@ override WORKGROUP_SIZE: u32 = 256u;
 // The first partial of each parameter, ascending.
 @group(0) @binding(5) var<storage, read> firsts: array<u32>;
 @group(1) @binding(0) var<uniform> control: Control;
-// The blocks as they are if every step is taken and no gradient scaled, as bits; then a row a cohort, in the
-// order in which cohorts were made: steps recorded; generation; the cohort it was split from, or NONE; 1 if its
+// The blocks of a step that is taken and scales no gradient, as bits. Behind them is a row for each cohort, in the
+// order in which cohorts were made: steps recorded; generation; the cohort that it was split from, or NONE; 1 if its
 // clock runs.
 @group(1) @binding(1) var<storage, read> given: array<u32>;
 
@@ -28,16 +28,16 @@ var<workgroup> sums: array<vec3<f32>, LANES>;
 var<workgroup> largest: array<u32, LANES>;
 var<workgroup> earliest: array<u32, LANES>;
 
-// Lane 0 decides these.
+// Lane 0 writes these variables.
 var<workgroup> factor: f32;
 var<workgroup> limit: f32;
 var<workgroup> skip: bool;
 
-// Any lane may raise these.
+// Any lane may raise these variables.
 var<workgroup> is_new: atomic<u32>;
 var<workgroup> is_over: atomic<u32>;
 
-// √(a² + b²) of numbers that may have no square: 0 ≤ b, and a is much larger unless it is 0.
+// Returns √(a² + b²), also if the squares are no f32 numbers. b is 0 or more, and a is 0 or much larger than b.
 fn hypotenuse(a: f32, b: f32) -> f32 {
     if a == 0.0 {
         return b;
@@ -46,14 +46,14 @@ fn hypotenuse(a: f32, b: f32) -> f32 {
     return a * sqrt(1.0 + ratio * ratio);
 }
 
-// The root of the sums of `norm.wgsl`. Each sum's own root is a number; the sums have no common scale, and a
-// compiler may make one product of two constants, which is none.
+// Returns the root of the sums of `norm.wgsl`. The root of each sum is an f32 number, but the sums have no common
+// scale. A compiler may also multiply two constants into one that is no f32 number.
 fn euclidean(sum: vec3<f32>) -> f32 {
     let ordinary = hypotenuse(sqrt(sum.y), sqrt(sum.x) * DOWN);
     return hypotenuse(sqrt(sum.z) * UP, ordinary);
 }
 
-// 1 / scale, exact for a power of two: a division may be off by 2.5 units in the last place.
+// Returns 1 / scale, which is exact for a power of two. A division may be 2.5 units in the last place off.
 fn reciprocal(scale: f32) -> f32 {
     let bits = bitcast<u32>(scale);
     let negated = (254u << 23u) - bits;
@@ -61,7 +61,7 @@ fn reciprocal(scale: f32) -> f32 {
     return select(1.0 / scale, bitcast<f32>(negated), is_power);
 }
 
-// The parameter that a partial is of.
+// Returns the parameter to which a partial sum belongs.
 fn owner(partial: u32) -> u32 {
     var low = 0u;
     var high = control.params;
@@ -83,7 +83,7 @@ fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
     let finite = magnitude < INFINITY;
     skip = !finite && control.skip_nonfinite == 1u;
 
-    // Clipping by value makes an Inf the limit, of which the norm is taken.
+    // Clipping by value turns an Inf into the limit, and the norm sees the limit.
     limit = limit_now(control.clip_value, control.fixed_scale, scale);
     let clipped = magnitude == INFINITY && control.clip_value > 0.0;
     var norm = bitcast<f32>(magnitude);
@@ -95,7 +95,7 @@ fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
         }
     }
     norm *= inverse;
-    // As PyTorch: Inf gives 0, NaN gives NaN.
+    // A norm of Inf gives 0, and a norm of NaN gives NaN, as in PyTorch.
     var coefficient = 1.0;
     if control.clip_norm == 1u {
         if finite || clipped {
@@ -127,7 +127,7 @@ fn decide(sum: vec3<f32>, magnitude: u32, first: u32) {
     }
     controller.growth_tracker += 1u;
     if !finite {
-        // Never 0: then every gradient would be 0, which is finite, and 0 · 1 / 0 is NaN.
+        // The scale never becomes 0. Every gradient would then be 0, which is finite, and 0 · 1 / 0 is NaN.
         let lower = scale * control.backoff;
         let smallest = bitcast<f32>(0x00800000u);
         controller.scale = select(lower, smallest, bitcast<u32>(lower) < 0x00800000u);
@@ -149,8 +149,8 @@ fn row(i: u32) -> vec4<u32> {
     return vec4(given[at], given[at + 1u], given[at + 2u], given[at + 3u]);
 }
 
-// Gives cohorts that the GPU meets for the first time the skipped steps of those they were split from. Whether
-// the commands of an earlier step were executed is not for the host to know, so that every step says it again.
+// Gives each cohort that the GPU meets for the first time the skipped steps of the cohort that it was split from. The
+// host does not know whether the commands of an earlier step were executed, so every step names these cohorts again.
 fn split(lane: u32) {
     for (var i = lane; i < control.blocks; i += WORKGROUP_SIZE) {
         if controller.clocks[i].y != row(i).y {
@@ -159,7 +159,7 @@ fn split(lane: u32) {
     }
     workgroupBarrier();
     if lane == 0u && atomicLoad(&is_new) == 1u {
-        // In the order of their making: one may have been split from another.
+        // Cohorts come in the order in which they were made, because one may have been split from another.
         for (var i = 0u; i < control.blocks; i += 1u) {
             let cohort = row(i);
             if controller.clocks[i].y != cohort.y {
@@ -234,7 +234,7 @@ fn prepare(@builtin(local_invocation_index) lane: u32) {
         let dependent = dependents[i];
         let cohort = row(dependent.y);
         let t = cohort.x - controller.clocks[dependent.y].x;
-        // A clock that stands still takes no step.
+        // A clock that stands still counts no step.
         if t < dependent.w && cohort.w == 1u && !skip {
             atomicStore(&is_over, 1u);
         }

@@ -1,4 +1,4 @@
-// 16 bits as they are: the upper ones of a word.
+// This file moves 16 bits as they are, as the upper half of a word.
 
 fn decode_raw(bits: real_bits) -> real {
     return bitcast<real>(bits << real_bits(16u));

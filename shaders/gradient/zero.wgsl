@@ -1,4 +1,4 @@
-// Gradients are zero once they are used.
+// Zeros overwrite used gradients.
 fn clear_gradient(i: u32) {
     store_grad(i, real());
 }

@@ -1,10 +1,10 @@
-// Adds gradients to their sums. A sum that is of an older step is begun anew, whatever it was.
+// This kernel adds gradients to their sums. It overwrites the sum of an older step, whatever that sum is.
 
 @group(0) @binding(sums_binding) var<uniform> sums: Sums;
-// The sums that are being made.
+// The generation of the sums that this launch makes.
 @group(1) @binding(0) var<uniform> now: Sums;
 
-// The gradient, or zero without one.
+// Returns the gradient, or zero if there is none.
 fn gradient(at: Place) -> real {
     if has_gradient(at) {
         return load_grad(at.grad);
@@ -18,8 +18,9 @@ fn accumulate(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = locate(workgroup, lane);
-    // All invocations agree on this, so that a sum that begins is not read. It is fetched before the branch that ends
-    // the outside invocations, and each way has all its loads together: no load waits for another's branch.
+    // All invocations agree on whether sums begin, so that a sum that begins is not read. The condition is fetched
+    // before the branch that ends the outside invocations. Each way has all its loads together, so that no load waits
+    // for the branch of another.
     let goes_on = sums.generation == now.generation;
     if !at.inside {
         return;

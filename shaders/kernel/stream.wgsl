@@ -1,4 +1,5 @@
-// The traffic of `update` and nothing else, one add for each number written: how fast it could be.
+// This kernel has the traffic of `update`, and one addition for each number that it writes. It shows how fast a step
+// could be.
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn update(

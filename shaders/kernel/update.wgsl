@@ -1,11 +1,12 @@
-// One fused step: every parameter, gradient and state is read once, then each that changes is written once.
+// This kernel is one fused step. It reads every parameter, gradient and slot once, and then writes each that changes
+// once.
 //
 //     g ← grad_scale · ∂f + l2 · p
 //     p ← p − (lr · direction(p, g) + decay · p)
 
 override CLIP_VALUE: bool = false;
 
-// All loads, and the new parameter. Nothing is stored.
+// Loads all numbers and returns the new parameter. Stores nothing.
 fn compute(at: Place, step: Scalars) -> real {
     let p = load_weight(at);
     var loaded = load_gradient(at.grad, u32(step.sums));
@@ -20,7 +21,7 @@ fn compute(at: Place, step: Scalars) -> real {
     return p - (step.lr * u + step.decay * p);
 }
 
-// All stores.
+// Stores all numbers.
 fn commit(at: Place, x: real, step: Scalars) {
     let weight = store_weight(at, x, vec2(step.noise_0, step.noise_1));
     store_state(at.state);
@@ -33,13 +34,13 @@ fn update(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = locate(workgroup, lane);
-    // Before the branch, where every invocation agrees on them: behind it, a compiler must expect any
-    // of them to have left, and may fetch each scalar for each lane.
+    // Scalars are fetched before the branch, where control flow is uniform. Behind the branch, a compiler must expect
+    // that some invocations have left, and may fetch each scalar for each lane.
     let step = scalars_of(at);
     if at.inside & !skipped() {
         commit(at, compute(at, step), step);
     }
     if at.inside {
-        clear_gradient(at.grad); // of a step that is not taken, too
+        clear_gradient(at.grad); // also in a step that is not taken
     }
 }

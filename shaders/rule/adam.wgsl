@@ -14,7 +14,7 @@ const MAX_EXP_AVG_SQ = 2u;
 const HYPER_LENGTH = 10u;
 struct Hyper {
     beta1: f32,
-    beta1_low: f32, // what f32 leaves of β₁
+    beta1_low: f32, // the rest of β, which one f32 misses₁
     gain1: f32,     // 1 − β₁
     beta2: f32,
     beta2_low: f32,
@@ -31,8 +31,8 @@ fn direction(p: real, g: real, hyper: Hyper) -> real {
     var v = decayed(state[EXP_AVG_SQ], hyper.beta2, hyper.beta2_low, hyper.gain2 * g * g);
     state[EXP_AVG_SQ] = v;
     if AMSGRAD {
-        // As integers: numbers of 0 and more are in the same order, and a NaN is above them all, where
-        // a maximum of floats may drop it.
+        // The maximum is of integers. Numbers of 0 and more have the same order as their bits, and a NaN is above all
+        // of them; a maximum of floats may drop a NaN.
         let largest = bitcast<real_bits>(state[MAX_EXP_AVG_SQ]);
         v = bitcast<real>(max(largest, bitcast<real_bits>(v)));
         state[MAX_EXP_AVG_SQ] = v;

@@ -16,7 +16,7 @@ override MOMENTUM_BUFFER: u32 = 1u + u32(CENTERED);
 const HYPER_LENGTH = 8u;
 struct Hyper {
     alpha: f32,
-    alpha_low: f32, // what f32 leaves of α
+    alpha_low: f32, // the rest of α, which one f32 misses
     gain: f32,      // 1 − α
     eps_root: f32,
     eps: f32,
@@ -33,7 +33,7 @@ fn direction(p: real, g: real, hyper: Hyper) -> real {
     if CENTERED {
         let a = decayed(state[GRAD_AVG], hyper.alpha, hyper.alpha_low, hyper.gain * g);
         state[GRAD_AVG] = a;
-        // Never negative but for rounding; unlike max(…, 0), abs keeps a NaN.
+        // The difference is negative only by rounding. Unlike max(…, 0), abs keeps a NaN.
         variance = abs(s - a * a);
     }
 

@@ -1,4 +1,4 @@
-// The scalars of the one group there is.
+// The launch sees the scalars of its one cohort.
 
 @group(1) @binding(0) var<uniform> scalars: Scalars;
 
@@ -6,7 +6,7 @@ fn scalars_of(place: Place) -> Scalars {
     return scalars;
 }
 
-// Whether the step is not to be taken.
+// Whether the step is skipped.
 fn skipped() -> bool {
     return scalars.skip > 0.0;
 }

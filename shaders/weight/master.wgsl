@@ -1,5 +1,5 @@
-// Parameters are f32, in two parts: the 16-bit number nearest to it, and by how much the f32's bits
-// differ from that number's. A difference of 0 is the number itself.
+// A parameter is an f32 in two parts: the 16-bit number nearest to it, and the difference of the two numbers' bits.
+// With a difference of 0, the f32 is the 16-bit number.
 
 fn load_weight(at: Place) -> real {
     let stored = bitcast<real_bits>(load_param(at.param));

@@ -1,4 +1,5 @@
-// Parameters are as they are stored, rounded up or down at random: as often up as they are near to it.
+// Parameters are as they are stored. A step rounds them up or down at random: up as often as they are near to the
+// upper neighbour.
 fn load_weight(at: Place) -> real {
     return load_param(at.param);
 }

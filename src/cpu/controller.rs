@@ -67,8 +67,8 @@ impl Controller {
         pairs.for_each(|(sum, g)| *sum += g);
     }
 
-    /// Turns the gradients of all parameters into the gradients that rules see, and returns whether the step is taken. If
-    /// gradients were added up, their sums take the place of `grads`.
+    /// Turns the gradients of all parameters into the gradients that rules see, and returns whether the step is
+    /// taken. If gradients were added up, their sums take the place of `grads`.
     pub fn apply(&mut self, grads: &mut [Vec<f64>]) -> bool {
         let added = std::mem::take(&mut self.added);
         for (grad, sum) in grads.iter_mut().zip(&self.sums).filter(|_| added > 0) {

@@ -1,4 +1,5 @@
-//! This module steps groups on the CPU in f64, one element at a time. Tests compare every kernel that they run with it.
+//! This module steps groups on the CPU in f64, one element at a time. Tests compare every kernel that they run with
+//! it.
 
 use crate::error::Error;
 use crate::group::Group;

@@ -17,7 +17,8 @@ use crate::rule::{ALL, MAX_SLOTS};
 struct Text(String);
 
 impl Text {
-    /// Joins a text under a heading. The heading must be one line, because WGSL compiles whatever follows a line break.
+    /// Joins a text under a heading. The heading must be one line, because WGSL compiles whatever follows a line
+    /// break.
     fn part(&mut self, heading: &str, text: &str) {
         self.0 += &format!("// --- {heading} ---\n{}\n\n", text.trim_end());
     }

@@ -75,7 +75,7 @@ impl Layouts {
         }
     }
 
-    /// The layouts of all groups of a kernel; `first` is the layout of group 0.
+    /// The layouts of all groups of a kernel; `operands` is the layout of group 0.
     pub(super) fn of<'a>(
         &'a self,
         kernel: &KernelSpec,

@@ -200,7 +200,8 @@ fn every_step(rule: &RuleKey) -> Vec<KernelSpec> {
 }
 
 /// The kernels of a rule that are worth a look of their own: every choice in f32, and every other choice with the
-/// plainest rest. Files of different operands do not depend on each other, so more combinations would show nothing new.
+/// plainest rest. Files of different operands do not depend on each other, so more combinations would show nothing
+/// new.
 fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
     let f32 = plain(Body::Update, Some(rule.clone()));
     let mut all = f32.clone();

@@ -269,7 +269,7 @@ fn module(device: &wgpu::Device, label: &str, wgsl: String, ours: bool) -> wgpu:
     // - For gradients that move, `program::moving` computes the places from views that were checked in the same way,
     //   and binds the whole buffer.
     // - `norm` counts the `real`s that are left of the launch or of the chunk. It loads four at a time only in whole
-    //   spans, whose length is a multiple of four.
+    //   spans, whose length is a multiple of four times `WORKGROUP_SIZE`.
     // - `chunks` is indexed below the length with which it was made. `blocks` is indexed by the place of a block in a
     //   window of that many blocks, or among all cohorts. `partials` is indexed below the number that the same plan
     //   has counted.

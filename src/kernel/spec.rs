@@ -86,8 +86,8 @@ impl KernelSpec {
         self.spec.clear || self.spec.grads != Grads::Own
     }
 
-    /// The kernel's name: the rule or the body, the switches that are on, and the choices that differ from the plainest
-    /// kernel. No other kernel has the same name.
+    /// The kernel's name: the rule or the body, the switches that are on, and the choices that differ from the
+    /// plainest kernel. No other kernel has the same name.
     pub(crate) fn name(&self) -> String {
         let Self { spec, width, address, .. } = self;
         let mut name = match (&spec.rule, spec.body) {

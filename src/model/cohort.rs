@@ -149,9 +149,9 @@ impl Cohorts {
         number
     }
 
-    /// Stops or starts the clocks of some members of each cohort: `turning` members of cohort `number`. Returns the new
-    /// cohort of these members, by the number of their old one. `skipped` gives the number of steps that a cohort is
-    /// known to have skipped.
+    /// Stops or starts the clocks of some members of each cohort: `turning` members of cohort `number`. Returns the
+    /// new cohort of these members, by the number of their old one. `skipped` gives the number of steps that a cohort
+    /// is known to have skipped.
     pub(crate) fn turn(
         &mut self,
         turning: &HashMap<usize, usize>,

@@ -45,8 +45,8 @@ pub(crate) struct Model {
     pub(crate) slabs: Slabs,
     pub(crate) control: Tracked<Control>,
     pub(crate) sums: Sums,
-    /// The buffer of the numbers that last on the GPU: `Controller` in `shaders/control/controller.wgsl`. It is made for
-    /// the first step that depends on its gradients.
+    /// The buffer of the numbers that last on the GPU: `Controller` in `shaders/control/controller.wgsl`. It is made
+    /// for the first step that depends on its gradients.
     pub(crate) controller: Option<wgpu::Buffer>,
     /// The number of the last start of a dynamic loss scale; 0 without a controller.
     pub(crate) last_start: u32,

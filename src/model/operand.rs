@@ -1,6 +1,6 @@
 //! This module has the table of operands. An operand is one kind of number that a kernel reads or writes for each
-//! element, and a row of [`OPERANDS`]. Bindings, layouts, allocation, limits, checks for overlaps, the text of accesses
-//! and the labels are loops over this table.
+//! element, and a row of [`OPERANDS`]. Bindings, layouts, allocation, limits, checks for overlaps, the text of
+//! accesses and the labels are loops over this table.
 
 use crate::group::Group;
 use crate::num::{Format, Master};

@@ -47,8 +47,8 @@ impl Part {
 }
 
 impl Ranges {
-    /// Finds a range that `view` would collide with as `part`, and its owner. Gradients collide with each other only if
-    /// they are `written`.
+    /// Finds a range that `view` would collide with as `part`, and its owner. Gradients collide with each other only
+    /// if they are `written`.
     pub(crate) fn against(&self, part: Part, view: &View, written: bool) -> Option<(Part, usize)> {
         let read = |other| part == Part::Grad && other == Part::Grad && !written;
         Part::ALL.into_iter().filter(|other| !read(*other)).find_map(|other| {

@@ -98,8 +98,8 @@ impl Windows<'_> {
         piece.len.div_ceil(self.chunk(shift))
     }
 
-    /// Chooses the length of chunks. Longer chunks make a smaller table, but more workgroups at the ends of pieces find
-    /// nothing to do. A quarter more workgroups costs little, because an idle workgroup ends at once.
+    /// Chooses the length of chunks. Longer chunks make a smaller table, but more workgroups at the ends of pieces
+    /// find nothing to do. A quarter more workgroups costs little, because an idle workgroup ends at once.
     fn shift(self, pieces: &[Piece]) -> u32 {
         let workgroups =
             |shift| pieces.iter().map(|piece| self.chunks(*piece, shift)).sum::<u64>() << shift;

@@ -1,8 +1,8 @@
 //! This module handles gradients that move from step to step, or are absent.
 //!
-//! A launch over such gradients always has a table, and binds the gradients in a bind group of their own. If a gradient
-//! moves inside its buffer, the table is written anew. If it moves to another buffer, that buffer is bound. Nothing is
-//! planned again.
+//! A launch over such gradients always has a table, and binds the gradients in a bind group of their own. If a
+//! gradient moves inside its buffer, the table is written anew. If it moves to another buffer, that buffer is bound.
+//! Nothing is planned again.
 
 use std::collections::HashMap;
 
@@ -153,8 +153,8 @@ impl Moving {
     }
 }
 
-/// The number of earlier sets of gradients whose bind groups are kept. Callers that allocate from a pool come back to a
-/// buffer after a few steps. More sets would keep more of the caller's memory alive.
+/// The number of earlier sets of gradients whose bind groups are kept. Callers that allocate from a pool come back to
+/// a buffer after a few steps. More sets would keep more of the caller's memory alive.
 const KEPT: u64 = 3;
 
 /// The bind groups of the buffers in the last sets of gradients.

@@ -10,7 +10,8 @@ use crate::rule::At;
 /// The arguments of one step that are not options.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepArgs {
-    /// The factor by which the buffers exceed the step's gradients, which is above 1 if a step takes the mean of a sum.
+    /// The factor by which the buffers exceed the step's gradients, which is above 1 if a step takes the mean of a
+    /// sum.
     pub(super) multiplied: f64,
     /// The sums that the step takes.
     pub(super) sums: u32,

@@ -260,8 +260,8 @@ struct Window {
     members: Range<usize>,
 }
 
-/// Chooses the windows of cohorts, in order, and the number of steps to come in each. All windows together have at most
-/// `most` numbers, so they reach less far back if there are many cohorts.
+/// Chooses the windows of cohorts, in order, and the number of steps to come in each. All windows together have at
+/// most `most` numbers, so they reach less far back if there are many cohorts.
 fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
     let mut room = BACK + AHEAD;
     loop {

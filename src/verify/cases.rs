@@ -93,9 +93,9 @@ impl Case {
     }
 }
 
-/// Lists the rows of [`verify`](super::verify): each group in f32, then every combination of formats, each with another
-/// group, then every other option of a step, each with some group. Kernels are joined of files that do not depend on
-/// each other, so these rows run every file, but not every combination.
+/// Lists the rows of [`verify`](super::verify): each group in f32, then every combination of formats, each with
+/// another group, then every other option of a step, each with some group. Kernels are joined of files that do not
+/// depend on each other, so these rows run every file, but not every combination.
 pub fn cases() -> Vec<Case> {
     let groups = groups();
     let others = all_formats().zip(groups.iter().cycle()).skip(1);

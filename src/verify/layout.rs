@@ -71,8 +71,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// A layout with a view past 65 536 elements that starts off a 16-byte boundary, and with two views side by side that
-    /// are so long that several workgroups share a row of their launch's table.
+    /// A layout with a view past 65 536 elements that starts off a 16-byte boundary, and with two views side by side
+    /// that are so long that several workgroups share a row of their launch's table.
     pub(super) fn long(gpu: &Gpu, case: &Case) -> Result<Self, Error> {
         let mut layout = Self::new(case);
         layout.own(gpu, 65_537, 1)?;
@@ -132,8 +132,8 @@ impl Layout {
         self.add(gpu, format!("own {len}"), param.range(range.clone()), grad.range(range))
     }
 
-    /// Adds views of one buffer with gaps between them. The gradients lie in another buffer, in phase with the parameters
-    /// or not. Neighbours of 16 bits share words.
+    /// Adds views of one buffer with gaps between them. The gradients lie in another buffer, in phase with the
+    /// parameters or not. Neighbours of 16 bits share words.
     fn arena(&mut self, gpu: &Gpu) -> Result<(), Error> {
         let [params, grads] = self.pair(gpu, 8192)?;
         let (mut at, mut grad_at) = (1, 5);
