@@ -57,6 +57,7 @@ impl Default for Control {
 
 /// The gradient that a step takes where several were added up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Accumulation {
     /// The mean of all: that of one larger batch.
     #[default]
@@ -67,6 +68,7 @@ pub enum Accumulation {
 
 /// A norm of all gradients together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Norm {
     /// The root of the sum of squares, `norm_type=2`.
     #[default]
@@ -77,6 +79,7 @@ pub enum Norm {
 
 /// The factor of the loss, by which small gradients survive 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum LossScale {
     /// Always the same, above 0.
     Fixed(f64),
@@ -111,6 +114,7 @@ impl LossScale {
 
 /// The statistics of a step's gradients, and of all steps so far.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Stats {
     /// The norm of the step's gradients: without loss scale, clipped by value, not yet by norm.
     pub norm: f64,

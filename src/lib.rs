@@ -1,10 +1,51 @@
 //! The fused optimizer step for wgpu.
 //!
-//! RMSProp, ADAM, SGD and their family as WGSL compute shaders over parameters that stay in your wgpu
-//! buffers. An [`Optimizer`] keeps the state, counts steps, and records its step into your encoder;
-//! it submits nothing and waits for nothing. A [`Group`] is a rule with its learning rate and weight
-//! decay, a [`View`] a run of numbers in a buffer that stays yours. [`Reference`] computes the same
-//! in f64 on the CPU.
+//! RMSProp, ADAM, SGD and their family as WGSL compute shaders over parameters that stay in your wgpu buffers.
+//!
+//! - An [`Optimizer`] keeps the state, counts steps, and records its step into your encoder. It submits nothing and
+//!   waits for nothing. [`ParamId`] and [`GroupId`] are its handles.
+//! - A [`Group`] is a rule ([`Sgd`], [`Adagrad`], [`Lion`], [`RmsProp`], [`Adam`], or a [`Rule`] of your own) with a
+//!   learning rate and weight decay. [`Master`] and [`Format`] say how 16-bit parameters and state are stored.
+//! - A [`View`] is a run of numbers in a buffer that stays yours.
+//! - A [`Control`] clips, scales and skips ([`LossScale`], [`Norm`], [`Accumulation`]); [`Stats`] tells what it did.
+//! - [`Reference`] computes the same in f64 on the CPU, and [`Controller`] what a control decides.
+//! - Every call that can fail returns an [`Error`].
+//!
+//! Features: `headless` (default: a device without a window), `verify` (compares an adapter with the reference), `cpu`
+//! (the same in f32 on all cores), `serde` (options of rules), `cli` (the command and all that it needs).
+//!
+//! # Example
+//! Two groups, a learning rate that falls, clipping, and an average of the weights:
+//!
+//! ```
+//! use wgpu_optim::{Control, Group, Optimizer, View};
+//! # #[cfg(feature = "headless")]
+//! # fn main() -> Result<(), wgpu_optim::Error> {
+//! # let gpu = wgpu_optim::headless::Gpu::headless()?;
+//! # let (device, queue) = (&gpu.device, &gpu.queue);
+//! # let upload = |numbers: &[f32]| gpu.upload("numbers", numbers);
+//! # let [weight, bias] = [upload(&[1.0, -2.0, 3.0, 4.0])?, upload(&[0.5, -0.5])?];
+//! # let [weight_grad, bias_grad] = [upload(&[3.0, 0.0, -4.0, 0.0])?, upload(&[0.0, 12.0])?];
+//! let mut optimizer = Optimizer::new(device);
+//! let decayed = optimizer.add_group(Group::adamw(1e-3).weight_decay(0.1).ema(0.999))?;
+//! let plain = optimizer.add_group(Group::adam(1e-3).ema(0.999))?;
+//! let weight_id = optimizer.add_param(decayed, "weight", View::f32(&weight), View::f32(&weight_grad))?;
+//! optimizer.add_param(plain, "bias", View::f32(&bias), View::f32(&bias_grad))?;
+//! optimizer.set_control(Control { clip_norm: Some(1.0), ..Control::default() })?;
+//! for t in 0..10 {
+//!     optimizer.set_lr(1e-3 * (1.0 - t as f64 / 10.0))?;
+//!     let mut encoder = device.create_command_encoder(&Default::default());
+//!     optimizer.step(&mut encoder); // behind your backward pass
+//!     queue.submit([encoder.finish()]);
+//! }
+//! let averages = optimizer.ema(weight_id)?; // a view, to evaluate with
+//! # assert!(averages.is_some_and(|view| view.len == 4));
+//! # assert!(gpu.download(&View::f32(&weight))?[0] < 1.0);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "headless"))]
+//! # fn main() {}
+//! ```
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -19,6 +60,7 @@ mod group;
 #[cfg(feature = "headless")]
 #[cfg_attr(docsrs, doc(cfg(feature = "headless")))]
 pub mod headless;
+#[doc(hidden)]
 pub mod kernel;
 mod model;
 mod num;
@@ -29,7 +71,7 @@ mod program;
 pub mod reflect;
 pub mod rule;
 #[cfg(feature = "verify")]
-#[cfg_attr(docsrs, doc(cfg(feature = "verify")))]
+#[doc(hidden)]
 pub mod timing;
 #[cfg(feature = "verify")]
 #[cfg_attr(docsrs, doc(cfg(feature = "verify")))]

@@ -46,6 +46,7 @@ fn bytes(case: &Case) -> u64 {
         Master::None => 0,
         Master::Remainder => 2,
         Master::F32 => 4,
+        other => panic!("the bytes of {other:?} are not known"),
     };
     let state = slots(&case.group).len() as u64 * state_format.bytes();
     let copy = case.copy.map_or(0, Format::bytes);

@@ -34,6 +34,7 @@ fn a_norm_neither_overflows_nor_vanishes() {
             let expected = match norm {
                 Norm::Euclidean => squares.sum::<f64>().sqrt(),
                 Norm::Largest => grad.iter().map(|g| f64::from(g.abs())).fold(0.0, f64::max),
+                other => panic!("{other:?} is not tested"),
             };
             close(name, stats.norm, expected, COEFFICIENT);
         }

@@ -45,7 +45,7 @@ fn stored(format: Format) -> String {
     let codec = match format {
         Format::F32 => return include_str!("shaders/stored/words.wgsl").to_owned(),
         Format::F16 => include_str!("../../shaders/format/f16.wgsl"),
-        Format::Bf16 => include_str!("../../shaders/format/bf16.wgsl"),
+        _ => include_str!("../../shaders/format/bf16.wgsl"),
     };
     codec.to_owned() + &include_str!("shaders/stored/halves.wgsl").replace("codec", format.name())
 }

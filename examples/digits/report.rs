@@ -15,6 +15,7 @@ pub(crate) fn setup(precision: Format, control: &Control) -> Option<String> {
     let scale = match control.loss_scale {
         LossScale::Fixed(scale) => format!("{scale}"),
         LossScale::Dynamic { init, .. } => format!("dynamic, {init} at first"),
+        other => format!("{other:?}"),
     };
     let name = precision.name();
     Some(format!("parameters and gradients in {name}, norm {clip}; loss scale {scale}"))

@@ -121,7 +121,7 @@ fn train(
     // A dynamic scale is the optimizer's, and changes with its steps.
     let loss_scale = match control.loss_scale {
         LossScale::Fixed(scale) => Some(View::f32(&gpu.upload("loss scale", &[scale as f32])?)),
-        LossScale::Dynamic { .. } => optimizer.loss_scale(),
+        _ => optimizer.loss_scale(),
     };
     network.scale_loss(gpu, &loss_scale.ok_or("the optimizer has no loss scale")?);
     let group = optimizer.add_group(group.master(master(network.format())))?;
@@ -147,7 +147,7 @@ fn train(
 
     let skipped = match control.loss_scale {
         LossScale::Fixed(_) => 0,
-        LossScale::Dynamic { .. } => {
+        _ => {
             let stats = optimizer.stats(&gpu.queue);
             gpu.wait()?;
             pollster::block_on(stats)?.skipped
@@ -169,9 +169,9 @@ fn train(
 /// Where a 16-bit parameter's steps below its last digit are kept, which would be lost otherwise.
 fn master(format: Format) -> Master {
     match format {
-        Format::F32 => Master::None,
         Format::F16 => Master::F32,
         Format::Bf16 => Master::Remainder,
+        _ => Master::None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::noise;
 
 /// How a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
 pub enum Format {
     /// 32 bits, as computed.
     #[default]

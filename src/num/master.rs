@@ -5,6 +5,7 @@ use crate::error::Error;
 
 /// The numbers that a group's 16-bit parameters are rounded from. Parameters in f32 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Master {
     /// From what they were: a step below half their last digit is lost.
     #[default]

@@ -165,6 +165,7 @@ impl Simulation {
             let scale = match control.loss_scale {
                 LossScale::Fixed(scale) => scale,
                 LossScale::Dynamic { init, .. } => init,
+                other => panic!("{other:?} is not simulated"),
             };
             self.worlds().into_iter().for_each(|world| world.scale = scale);
         }

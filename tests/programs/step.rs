@@ -130,6 +130,7 @@ impl Simulation {
                 if self.next.scales == self.host.scales { self.next.scale } else { init }
             }
             LossScale::Dynamic { .. } => self.next.scale,
+            other => panic!("{other:?} is not simulated"),
         }
     }
 

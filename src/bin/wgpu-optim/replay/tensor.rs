@@ -36,6 +36,8 @@ impl safetensors::View for Tensor<'_> {
                 Format::F32 => Dtype::F32,
                 Format::F16 => Dtype::F16,
                 Format::Bf16 => Dtype::BF16,
+                // Bytes by themselves: safetensors refuses them, as they have another length.
+                _ => Dtype::U8,
             },
         }
     }
