@@ -14,7 +14,7 @@ const MAX_EXP_AVG_SQ = 2u;
 const HYPER_LENGTH = 10u;
 struct Hyper {
     beta1: f32,
-    beta1_low: f32, // the rest of β, which one f32 misses₁
+    beta1_low: f32, // the part of β₁ that one f32 misses
     gain1: f32,     // 1 − β₁
     beta2: f32,
     beta2_low: f32,

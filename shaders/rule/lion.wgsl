@@ -8,7 +8,7 @@ const EXP_AVG = 0u;
 const HYPER_LENGTH = 6u;
 struct Hyper {
     beta1: f32,
-    beta1_low: f32, // the rest of β, which one f32 misses₁
+    beta1_low: f32, // the part of β₁ that one f32 misses
     gain1: f32,     // 1 − β₁
     beta2: f32,
     beta2_low: f32,

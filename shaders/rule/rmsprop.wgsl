@@ -16,7 +16,7 @@ override MOMENTUM_BUFFER: u32 = 1u + u32(CENTERED);
 const HYPER_LENGTH = 8u;
 struct Hyper {
     alpha: f32,
-    alpha_low: f32, // the rest of α, which one f32 misses
+    alpha_low: f32, // the part of α that one f32 misses
     gain: f32,      // 1 − α
     eps_root: f32,
     eps: f32,

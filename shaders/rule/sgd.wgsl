@@ -11,7 +11,7 @@ const MOMENTUM_BUFFER = 0u;
 const HYPER_LENGTH = 3u;
 struct Hyper {
     momentum: f32,
-    momentum_low: f32, // the rest of μ, which one f32 misses
+    momentum_low: f32, // the part of μ that one f32 misses
     gain: f32, // 1 − τ, the dampening; 1 at the first step
 }
 
