@@ -1,5 +1,6 @@
 //! Groups: a rule, its learning rate and its weight decay, shared by any number of parameters.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::control::Control;
@@ -254,6 +255,24 @@ impl Group {
         let g = grad_scale * loaded + l2 * p;
         let u = N::direction(&*self.rule, p, g, state, At { t, lr: self.lr });
         p - (lr * u + decay * p)
+    }
+}
+
+/// Two groups are equal if all options are, those of the rules included, as their `Debug` texts have them.
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        let numbers = |group: &Self| {
+            let Self { lr, weight_decay, decoupled, maximize, .. } = *group;
+            (lr, weight_decay, decoupled, maximize)
+        };
+        let kept = |group: &Self| {
+            let Self { state_format, master, stochastic_rounding, ema, .. } = *group;
+            (state_format, master, stochastic_rounding, ema)
+        };
+        let of = |group: &Self| (*group.rule).type_id();
+        let same_rule = Arc::ptr_eq(&self.rule, &other.rule)
+            || (of(self) == of(other) && format!("{:?}", self.rule) == format!("{:?}", other.rule));
+        numbers(self) == numbers(other) && kept(self) == kept(other) && same_rule
     }
 }
 

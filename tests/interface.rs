@@ -3,7 +3,9 @@
 use support::ByName;
 use support::{bits, gpu, ok, set, stats};
 use wgpu_optim::headless::Gpu;
-use wgpu_optim::{Adam, Control, Error, Format, Group, GroupId, Master, Optimizer, ParamId, View};
+use wgpu_optim::{
+    Adam, Control, Error, Format, Group, GroupId, Master, Optimizer, ParamId, RmsProp, View,
+};
 
 const _: () = {
     const fn is_send_and_sync<T: Send + Sync>() {}
@@ -105,6 +107,26 @@ fn unfreezing_checks_the_gradient() {
     assert!(ok(two.optimizer.is_frozen(two.ids[1])));
 }
 
+/// Groups are equal if every option of theirs is.
+#[test]
+fn groups_are_compared_by_their_options() {
+    let same = || Group::new(0.5, Adam::pytorch()).weight_decay(0.25);
+    assert_eq!(same(), same());
+    let others = [
+        Group::new(0.5, Adam::keras()).weight_decay(0.25),
+        Group::new(0.5, RmsProp::pytorch()).weight_decay(0.25),
+        same().lr(0.25),
+        same().decoupled(true),
+        same().maximize(true),
+        same().ema(0.5),
+        same().stochastic_rounding(1),
+        same().master(Master::F32),
+        same().state_format(Format::Bf16),
+    ];
+    others.into_iter().for_each(|other| assert_ne!(same(), other));
+    assert_eq!(Format::ALL.map(|format| format.to_string()), Format::ALL.map(Format::name));
+}
+
 /// One group's rate changes, and the other's does not.
 #[test]
 fn groups_change_one_by_one() {
@@ -137,6 +159,9 @@ fn parameters_are_listed_and_counted() {
     assert_eq!((optimizer.len(), optimizer.is_empty()), (2, false));
     assert_eq!(optimizer.param("q"), Ok(two.ids[1]));
     assert_eq!(optimizer.memory_bytes(), 0, "before the first step");
+    let early = optimizer.state(two.ids[0], "exp_avg").map_err(|e| e.to_string()).err();
+    let says = "parameter `p`: its state has no memory yet; call `Optimizer::prepare` or record a step first";
+    assert_eq!(early.as_deref(), Some(says));
     ok(optimizer.prepare());
     // Two slots and an average in f32; parameters of two buffers lie in two slabs.
     assert_eq!(optimizer.memory_bytes(), 3 * 4 * (5 + 3));

@@ -25,6 +25,12 @@ struct Row {
     fraction_bits: u32,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl Format {
     /// Every format.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];

@@ -83,7 +83,7 @@ impl Optimizer {
         let model = &mut self.model;
         let cohort = model.cohorts.restart(model.grads[index].cohort, recorded);
         model.grads.edit()[index].cohort = cohort;
-        // What was planned has the parameter beside others of its former clock.
+        // Launches that were planned before have the parameter beside others of its former clock.
         model.params.edit();
         Ok(())
     }

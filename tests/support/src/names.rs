@@ -1,4 +1,4 @@
-//! What an optimizer keeps, by the names of parameters.
+//! Look-ups of state by the names of parameters.
 
 use wgpu_optim::{Error, Optimizer, View};
 
