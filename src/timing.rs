@@ -1,4 +1,4 @@
-//! Timing recorded steps, on the GPU's own clock where it has one: for benchmarks.
+//! This module times recorded steps for benchmarks, on the GPU's own clock if it has one.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use crate::optimizer::Optimizer;
 /// The most steps of one sample.
 const MOST: u32 = 2000;
 
-/// A device, and how its work is timed.
+/// A device with a clock for its work.
 #[derive(Debug)]
 pub struct Clock {
-    /// The device: the adapter's own limits and, if there are such, timestamps.
+    /// The device, with the adapter's own limits, and with timestamps if the adapter has them.
     pub gpu: Gpu,
     timestamps: Option<Timestamps>,
 }
@@ -77,7 +77,7 @@ impl Clock {
         Ok(all / f64::from(steps))
     }
 
-    /// How many steps take at least `ms` milliseconds, 2000 at most. Also warms up.
+    /// Finds a number of steps that takes at least `ms` milliseconds, at most 2000 steps. This also warms up the device.
     ///
     /// # Errors
     /// If the device fails.
@@ -146,7 +146,7 @@ impl Timestamps {
     }
 }
 
-/// Milliseconds of one call, over as many as take at least `enough`.
+/// Milliseconds of one call, over as many calls as take at least `enough` milliseconds.
 ///
 /// # Errors
 /// The call's first.
@@ -168,12 +168,12 @@ pub fn cpu_ms<E>(enough: f64, mut step: impl FnMut() -> Result<(), E>) -> Result
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// One more.
+    /// Adds a measurement.
     pub fn push(&mut self, sample: f64) {
         self.0.push(sample);
     }
 
-    /// Sample by sample, the ratio to another's taken at the same time.
+    /// The ratios of these measurements to others, sample by sample.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
@@ -186,7 +186,7 @@ impl Samples {
         sorted.get((at * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
     }
 
-    /// The one in the middle; NaN of none.
+    /// The median; NaN without measurements.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }

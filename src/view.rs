@@ -11,13 +11,13 @@ use crate::num::{Format, WORD};
 /// Nothing is checked until an optimizer is given the view, which then names the parameter.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct View {
-    /// Where the numbers are. A parameter's or gradient's buffer needs `BufferUsages::STORAGE`.
+    /// The buffer of the numbers. The buffer of a parameter or gradient needs `BufferUsages::STORAGE`.
     pub buffer: wgpu::Buffer,
     /// The first number's place in the buffer, in bytes; a multiple of its size, 4 or 2.
     pub offset: u64,
     /// How many numbers, in elements.
     pub len: u64,
-    /// How they are stored.
+    /// The format of the numbers.
     pub format: Format,
 }
 

@@ -1,4 +1,5 @@
-//! The error of the arithmetic in [`Number`]: how far a correct f32 kernel may be from the exact value.
+//! This module bounds the error of the arithmetic in [`Number`]: the distance of a correct f32 kernel from the exact
+//! value.
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -9,7 +10,7 @@ use super::number::{Number, Sealed};
 /// covers rounding in either direction, and a product fused with its sum or not.
 const ULP: f64 = 1.0 / (1u32 << 23) as f64;
 
-/// The smallest normal f32. A device may take anything below it for zero.
+/// The smallest normal f32. A device may take any smaller number for zero.
 const TINY: f64 = f32::MIN_POSITIVE as f64;
 
 /// 2¹²⁶: WGSL promises nothing of a division by more than this, or by less than [`TINY`].

@@ -1,11 +1,11 @@
-//! How numbers are stored: f32, or 16 bits of it.
+//! This module has the formats in which numbers are stored: f32, f16 and bf16.
 //!
-//! A 16-bit format is a row in [`Format::row`] and a file in `shaders/format/`, which does the same by
-//! integer operations, so that every driver gives the same bits.
+//! A 16-bit format is a row in [`Format::row`] and a file in `shaders/format/`. The file gives the bits of the row's
+//! arithmetic by integer operations only, so that drivers agree.
 
 use super::noise;
 
-/// How a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
+/// The format in which a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Format {

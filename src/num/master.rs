@@ -1,4 +1,4 @@
-//! Where a step finds more of a parameter than its 16 bits.
+//! This module has the masters: the numbers that complete a 16-bit parameter to its f32.
 
 use super::format::Format;
 use crate::error::Error;
