@@ -77,7 +77,7 @@ impl Clock {
         Ok(all / f64::from(steps))
     }
 
-    /// Finds a number of steps that takes at least `ms` milliseconds, at most 2000 steps. This also warms up the device.
+    /// Finds a number of steps that takes at least `ms` milliseconds, at most 2000 steps. Also warms up the device.
     ///
     /// # Errors
     /// If the device fails.
