@@ -19,6 +19,7 @@ use crate::error::Error;
 /// *Differs from PyTorch*: `clip_grad_value_` and `clip_grad_norm_` are calls in any order; here the
 /// value comes first.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Control {
     /// The largest norm, 0 or more, over all parameters of all groups; `None`: as
     /// `torch.nn.utils.clip_grad_norm_`.
@@ -57,6 +58,7 @@ impl Default for Control {
 
 /// The gradient that a step takes where several were added up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Accumulation {
     /// The mean of all: that of one larger batch.
@@ -68,6 +70,7 @@ pub enum Accumulation {
 
 /// A norm of all gradients together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Norm {
     /// The root of the sum of squares, `norm_type=2`.
@@ -79,6 +82,7 @@ pub enum Norm {
 
 /// The factor of the loss, by which small gradients survive 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum LossScale {
     /// Always the same, above 0.

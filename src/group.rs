@@ -1,6 +1,5 @@
 //! Groups: a rule, its learning rate and its weight decay, shared by any number of parameters.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use crate::control::Control;

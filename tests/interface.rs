@@ -3,6 +3,8 @@
 use support::ByName;
 use support::{bits, gpu, ok, set, stats};
 use wgpu_optim::headless::Gpu;
+#[cfg(feature = "serde")]
+use wgpu_optim::{Accumulation, LossScale, Norm};
 use wgpu_optim::{
     Adam, Control, Error, Format, Group, GroupId, Master, Optimizer, ParamId, RmsProp, View,
 };
@@ -344,4 +346,24 @@ fn reset_state_begins_anew() {
             }
         }
     }
+}
+
+/// Options come back from JSON as they were, and what is left out has its default.
+#[cfg(feature = "serde")]
+#[test]
+fn options_go_to_json_and_back() {
+    let control = Control {
+        clip_norm: Some(0.5),
+        loss_scale: LossScale::dynamic(),
+        accumulation: Accumulation::Sum,
+        norm: Norm::Largest,
+        ..Control::default()
+    };
+    let text = ok(serde_json::to_string(&control));
+    assert_eq!(ok(serde_json::from_str::<Control>(&text)), control);
+    assert_eq!(ok(serde_json::from_str::<Control>("{}")), Control::default());
+    for format in Format::ALL {
+        assert_eq!(ok(serde_json::to_string(&format)), format!("\"{format}\""));
+    }
+    assert_eq!(ok(serde_json::from_str::<Master>("\"remainder\"")), Master::Remainder);
 }

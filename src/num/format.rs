@@ -7,6 +7,11 @@ use super::noise;
 
 /// The format in which a parameter, a gradient or a slot of state is stored. Arithmetic is in f32 throughout.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Format {
     /// 32 bits, as computed.

@@ -5,6 +5,11 @@ use crate::error::Error;
 
 /// The numbers that a group's 16-bit parameters are rounded from. Parameters in f32 need nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Master {
     /// From what they were: a step below half their last digit is lost.

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// The fused optimizer step for every GPU.
+/// The fused optimizer step for wgpu.
 ///
 /// WGPU_BACKEND (vulkan, metal, dx12, gl) and WGPU_ADAPTER_NAME choose among several adapters.
 #[derive(Parser)]
