@@ -146,6 +146,14 @@ impl Optimizer {
         if rule.is_ours() || known() { Ok(()) } else { self.program.kernels.check(rule) }
     }
 
+    /// Whether the device has room for one more clock of a group.
+    pub(super) fn check_cohort(&self, group: usize) -> Result<(), Error> {
+        let cohorts = self.model.cohorts.after(1) as u64;
+        let device_limits = self.model.device.limits();
+        limits::check_cohorts(&device_limits, cohorts, self.model.is_controlled())?;
+        if self.model.cohorts.is_counted() { self.check_dependents(None, &[group]) } else { Ok(()) }
+    }
+
     /// Whether the device can bind the list of scalars that depend on the step, where the GPU counts: with a group
     /// that is to be another, and with a cohort more of each of some.
     pub(super) fn check_dependents(

@@ -54,11 +54,7 @@ impl Optimizer {
             limits::check_partials(&device_limits, lens, bounds)?;
         }
         if !self.model.cohorts.is_known(group.index, recorded) {
-            let cohorts = self.model.cohorts.after(1) as u64;
-            limits::check_cohorts(&device_limits, cohorts, self.model.is_controlled())?;
-            if self.model.cohorts.is_counted() {
-                self.check_dependents(None, &[group.index])?;
-            }
+            self.check_cohort(group.index)?;
         }
         let cohort = self.model.cohorts.born(group.index, recorded);
 

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Optimizer, ParamId, limits};
+use super::{Optimizer, ParamId};
 use crate::error::Error;
 use crate::model::{Body, Spec, Spot, next_in_phase, operand};
 use crate::num::WORD;
@@ -52,30 +52,19 @@ impl Optimizer {
         let group = self.model.params[index].group;
         let recorded = self.model.groups[group].recorded;
         let device = self.model.device.clone();
-        let device_limits = device.limits();
-        let cohorts = self.model.cohorts.after(1) as u64;
-        limits::check_cohorts(&device_limits, cohorts, self.model.is_controlled())?;
-        if self.model.cohorts.is_counted() {
-            self.check_dependents(None, &[group])?;
-        }
+        self.check_cohort(group)?;
         let old = self.model.params[index].spot;
         if let Some(old) = old {
             let new = self.new_spot(&device, index)?;
             let model = &mut self.model;
             let len = model.params[index].view.len;
-            for (row, bytes) in ["low_bits", "sum"].into_iter().filter_map(|name| {
-                let row = operand(name)?;
-                let view = model.slabs.view(new, row, 0, len)?;
-                Some((row, view.format.bytes()))
-            }) {
-                let buffers = [old, new].map(|spot| model.slabs.buffer(spot, row, 0));
-                let [Some(from), Some(to)] = buffers else { continue };
+            for row in ["low_bits", "sum"].into_iter().filter_map(operand) {
+                let views = [old, new].map(|spot| model.slabs.view(spot, row, 0, len));
+                let [Some(from), Some(to)] = views else { continue };
                 // Whole words, at the same place in a word here and there. Nobody else has a part of the new ones.
-                let [start, end] = [old.at * bytes, (old.at + len) * bytes];
-                let start = start / WORD * WORD;
-                let size = end.next_multiple_of(WORD) - start;
-                let target = new.at * bytes / WORD * WORD;
-                encoder.copy_buffer_to_buffer(from, start, to, target, size);
+                let [start, target] = [&from, &to].map(|view| view.offset / WORD * WORD);
+                let size = from.bytes().1.next_multiple_of(WORD) - start;
+                encoder.copy_buffer_to_buffer(&from.buffer, start, &to.buffer, target, size);
             }
             model.params.edit()[index].spot = Some(new);
             self.free(Some(old));
