@@ -6,7 +6,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::num::{Format, Master};
 use crate::rule::{
-    self, Adagrad, Adam, At, Evaluate, IntoRule, Rates, RmsProp, Rule, Sgd, Variant,
+    self, Adagrad, Adam, At, Decays, Evaluate, IntoRule, Rates, RmsProp, Rule, Sgd, Variant,
 };
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_non_negative};
 
@@ -29,6 +29,8 @@ pub struct Group {
     pub weight_decay: f64,
     /// Whether weight decay stays out of the rule, as in AdamW; `false`, or `true` in [`Group::adamw`].
     pub decoupled: bool,
+    /// Whether decoupled weight decay leaves out elements that the step moves away from 0; `false`.
+    pub cautious_weight_decay: bool,
     /// Whether to climb in place of descending; `false`.
     pub maximize: bool,
     /// How every slot of the state is stored; [`Format::F32`].
@@ -50,6 +52,7 @@ impl Group {
             lr,
             weight_decay: 0.0,
             decoupled: false,
+            cautious_weight_decay: false,
             maximize: false,
             state_format: Format::F32,
             master: Master::None,
@@ -106,6 +109,14 @@ impl Group {
     #[must_use]
     pub fn decoupled(self, decoupled: bool) -> Self {
         Self { decoupled, ..self }
+    }
+
+    /// The same with decoupled weight decay only where the direction and the parameter have one sign, so that the
+    /// step moves the parameter towards 0: cautious weight decay
+    /// ([Chen et al. 2025](https://arxiv.org/abs/2510.12402)), as Burn's `AdamW` offers.
+    #[must_use]
+    pub fn cautious_weight_decay(self, cautious_weight_decay: bool) -> Self {
+        Self { cautious_weight_decay, ..self }
     }
 
     /// The same, climbing: the gradient's sign is turned before anything else.
@@ -186,6 +197,15 @@ impl Group {
     /// The part of [`Group::check`] that counts where the rule stays.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
         self.check_rate()?;
+        let rule = self.rule.name();
+        if self.cautious_weight_decay && !self.decoupled {
+            let conflict = "cautious_weight_decay needs decoupled weight decay; set decoupled or leave cautious_weight_decay off";
+            return Err(Error::Conflict { rule, conflict });
+        }
+        if self.cautious_weight_decay && self.rule.rates(At::new(1, 1.0)).decay == 0.0 {
+            let conflict = "its weight decay is part of the direction, which cautious_weight_decay needs to compare with; leave cautious_weight_decay off";
+            return Err(Error::Conflict { rule, conflict });
+        }
         check_fraction(self.rule.name(), "ema", self.ema.unwrap_or(0.0))
     }
 
@@ -222,12 +242,20 @@ impl Group {
     /// The factors of the `t`th step: of the direction, the parameter in the step, the parameter in the
     /// gradient that the rule sees, and the gradient.
     fn factors(&self, t: u64) -> [f64; 4] {
-        let Rates { lr, decay } = self.rule.rates(At { t, lr: self.lr });
+        let Rates { lr, decay } = self.rule.rates(self.at(t));
         let sign = if self.maximize { -1.0 } else { 1.0 };
         match self.decoupled {
             true => [lr, decay * self.weight_decay, 0.0, sign],
             false => [lr, 0.0, self.weight_decay, sign],
         }
+    }
+
+    /// The `t`th step, as the rule sees it.
+    pub(crate) fn at(&self, t: u64) -> At {
+        let weight_decay = if self.decoupled { self.weight_decay } else { 0.0 };
+        let decays =
+            Decays { cautious: self.cautious_weight_decay, after: self.rule.decays_after() };
+        At { t, lr: self.lr, weight_decay, decays }
     }
 
     /// How much of the parameter goes into its average: (1 − d) / (1 − dᵗ).
@@ -252,8 +280,9 @@ impl Group {
         }
         let [lr, decay, l2, grad_scale] = self.factors(t).map(N::scalar);
         let g = grad_scale * loaded + l2 * p;
-        let u = N::direction(&*self.rule, p, g, state, At { t, lr: self.lr });
-        p - (lr * u + decay * p)
+        let at = self.at(t);
+        let u = N::direction(&*self.rule, p, g, state, at);
+        at.stepped(p, u, lr, decay)
     }
 }
 
@@ -261,8 +290,8 @@ impl Group {
 impl PartialEq for Group {
     fn eq(&self, other: &Self) -> bool {
         let numbers = |group: &Self| {
-            let Self { lr, weight_decay, decoupled, maximize, .. } = *group;
-            (lr, weight_decay, decoupled, maximize)
+            let Self { lr, weight_decay, decoupled, cautious_weight_decay, maximize, .. } = *group;
+            (lr, weight_decay, decoupled, cautious_weight_decay, maximize)
         };
         let kept = |group: &Self| {
             let Self { state_format, master, stochastic_rounding, ema, .. } = *group;
@@ -277,8 +306,9 @@ impl PartialEq for Group {
 
 impl From<Variant> for Group {
     fn from(variant: Variant) -> Self {
-        let Variant { rule, lr, weight_decay, decoupled, maximize } = variant;
-        Self { weight_decay, decoupled, maximize, ..Self::new(lr, rule) }
+        let Variant { rule, lr, weight_decay, decoupled, cautious, maximize } = variant;
+        let new = Self::new(lr, rule);
+        Self { weight_decay, decoupled, cautious_weight_decay: cautious, maximize, ..new }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Rules: the direction a parameter moves in, given its gradient and its own history.
 //!
-//! A rule is two files, `shaders/rule/x.wgsl` and `src/rule/x.rs`, and one row in [`ALL`]; see
-//! `docs/ADDING_A_RULE.md`. Learning rate, weight decay, maximizing, storage and addressing are the
+//! A rule is two files, `shaders/rule/x.wgsl` and `src/rule/x.rs`, and its name in the three lists of this file,
+//! of modules, of exports and of entries ([`ALL`]); see `docs/ADDING_A_RULE.md`. Learning rate, weight decay, maximizing, storage and addressing are the
 //! driver's (`shaders/kernel/update.wgsl`), the same for every rule.
+
+use std::any::{Any, TypeId};
 
 mod adagrad;
 mod adam;
@@ -17,7 +19,6 @@ mod json;
 mod lanes;
 mod lion;
 mod oracle;
-mod registry;
 mod rmsprop;
 mod sgd;
 
@@ -26,7 +27,7 @@ pub(crate) use contract::{Evaluate, slot_names};
 pub use contract::{IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
-pub use formula::{At, Formula, MAX_SLOTS};
+pub use formula::{At, Decays, Formula, MAX_SLOTS};
 #[cfg(feature = "cli")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub use json::Json;
@@ -36,9 +37,10 @@ pub(crate) use json::{Convention, Preset};
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
 pub use lanes::Lanes;
 pub use oracle::Oracle;
-pub use registry::ALL;
-pub(crate) use registry::is_of_this_crate;
 pub use rules::*;
+
+/// Every rule this crate ships, one row each, simplest first: `verify`, the tests and the command walk it.
+pub const ALL: &[Entry] = &[sgd::ENTRY, adagrad::ENTRY, lion::ENTRY, rmsprop::ENTRY, adam::ENTRY];
 
 /// The rules this crate ships.
 pub mod rules {
@@ -47,4 +49,11 @@ pub mod rules {
     pub use super::lion::Lion;
     pub use super::rmsprop::RmsProp;
     pub use super::sgd::Sgd;
+}
+
+/// Whether a rule's type is one of this crate: then its options, as its `Debug` text has them all, decide all of it.
+pub(crate) fn is_of_this_crate(rule: &dyn Rule) -> bool {
+    let type_of = |rule: &dyn Rule| -> TypeId { (rule as &dyn Any).type_id() };
+    let of = type_of(rule);
+    ALL.iter().any(|entry| (entry.variants)().iter().any(|ours| type_of(&*ours.rule) == of))
 }

@@ -16,7 +16,7 @@ fn adams_bounds_are_within_their_closed_forms_and_not_far_below() {
     let (mut most, mut sum) = ([0.0_f64; 3], [0.0; 3]);
     for i in 0..4096 {
         let (m, v, p, g) = (ms[i], vs[i].abs(), ps[i], gs[i]);
-        let at = At { t: 1 + i as u64 % 50, lr: 1e-3 };
+        let at = At::new(1 + i as u64 % 50, 1e-3);
         let mut state = [OneStep::loaded(m), OneStep::loaded(v)];
         let u = adam.one_step(OneStep::loaded(1.0), OneStep::loaded(g), &mut state, at);
         let after = OneStep::loaded(p) - OneStep::scalar(at.lr) * u;

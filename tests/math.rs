@@ -10,7 +10,7 @@ const WGSL: &str = "
     const SIGN = 0u;
     const LIMITED = 1u;
     const LARGER = 2u;
-    const LAST = 3u;
+    const OR_ZERO = 3u;
 
     const HYPER_LENGTH = 1u;
     struct Hyper {
@@ -20,9 +20,9 @@ const WGSL: &str = "
     fn direction(p: real, g: real, hyper: Hyper) -> real {
         state[SIGN] = sign_of(g);
         state[LIMITED] = limited(state[LIMITED] + g, real(-1.0), real(1.0));
-        state[LARGER] = select(p, g, g >= p);
-        state[LAST] = g;
-        return hyper.half * state[SIGN] + state[LIMITED];
+        state[LARGER] = larger(state[LARGER], abs(g));
+        state[OR_ZERO] = sign_or_zero(g);
+        return hyper.half * state[SIGN] + state[LIMITED] + select(p, g, g >= p);
     }
 ";
 
@@ -35,9 +35,9 @@ impl Formula for Shared {
     fn direction<N: Number>(&self, p: N, g: N, state: &mut [N], _: At) -> N {
         state[0] = g.sign();
         state[1] = (state[1] + g).clamp(N::scalar(-1.0), N::scalar(1.0));
-        state[2] = g.select_ge(p, g, p);
-        state[3] = g;
-        N::scalar(0.5) * state[0] + state[1]
+        state[2] = state[2].larger(g.abs());
+        state[3] = g.sign_or_zero();
+        N::scalar(0.5) * state[0] + state[1] + g.select_ge(p, g, p)
     }
 }
 
@@ -51,7 +51,7 @@ impl Rule for Shared {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        ["sign", "limited", "larger", "last"].map(Slot::zero).into()
+        ["sign", "limited", "larger", "or_zero"].map(Slot::zero).into()
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
@@ -84,6 +84,9 @@ fn a_wrong_use_is_caught() {
         ("sign_of(g)", "select(real(-1.0), real(1.0), g >= real(0.0))"),
         ("real(1.0));", "real(1.001));"),
         ("g >= p", "g <= p"),
+        ("sign_or_zero(g)", "sign_or_zero(-g)"),
+        ("larger(state[LARGER], abs(g))", "larger(state[LARGER], g)"),
+        ("larger(state[LARGER], abs(g))", "abs(g)"),
     ];
     for (from, to) in mutants {
         assert_eq!(WGSL.matches(from).count(), 1, "{from}");
@@ -109,5 +112,10 @@ fn a_nan_stays_one() {
         assert!(numbers[..2].iter().all(|x| x.is_nan()), "{numbers:?}");
     }
     assert_eq!(signs[2..], [1.0, -1.0, 0.0, 0.0, 1.0, -1.0]);
+    let larger = read(gpu, &ok(optimizer.state_of("w", "larger")));
+    assert!(larger[..2].iter().all(|x| x.is_nan()), "{larger:?}");
+    assert_eq!(larger[2..], [f32::INFINITY, f32::INFINITY, 0.0, 0.0, 2.0, 0.25]);
+    let or_zero = read(gpu, &ok(optimizer.state_of("w", "or_zero")));
+    assert_eq!(or_zero, [0.0, 0.0, 1.0, -1.0, 0.0, 0.0, 1.0, -1.0]);
     assert_eq!(limited[2..], [1.0, -1.0, 0.0, 0.0, 1.0, -0.25]);
 }

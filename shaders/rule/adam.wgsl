@@ -31,10 +31,7 @@ fn direction(p: real, g: real, hyper: Hyper) -> real {
     var v = decayed(state[EXP_AVG_SQ], hyper.beta2, hyper.beta2_low, hyper.gain2 * g * g);
     state[EXP_AVG_SQ] = v;
     if AMSGRAD {
-        // The maximum is of integers. Numbers of 0 and more have the same order as their bits, and a NaN is above all
-        // of them; a maximum of floats may drop a NaN.
-        let largest = bitcast<real_bits>(state[MAX_EXP_AVG_SQ]);
-        v = bitcast<real>(max(largest, bitcast<real_bits>(v)));
+        v = larger(state[MAX_EXP_AVG_SQ], v);
         state[MAX_EXP_AVG_SQ] = v;
     }
     return hyper.m_scale * m / (sqrt(hyper.v_scale * v + hyper.eps_root) + hyper.eps);

@@ -36,10 +36,11 @@ const fn global(name: &'static str, default: &'static str) -> Key {
 }
 
 /// Every such key.
-pub(super) const KEYS: [Key; 14] = [
+pub(super) const KEYS: [Key; 15] = [
     own("lr", "null"),
     own("weight_decay", "0.0"),
     own("decoupled", "false"),
+    own("cautious_weight_decay", "false"),
     own("maximize", "false"),
     own("master", "\"none\""),
     own("state_format", "\"f32\""),
@@ -58,7 +59,6 @@ impl Key {
     pub(super) fn default(&self, json: &Json) -> Option<Value> {
         match self.name {
             "lr" => Some(json.lr.into()),
-            "decoupled" if !json.decoupled => None,
             _ => serde_json::from_str(self.default).ok(),
         }
     }

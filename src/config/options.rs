@@ -136,9 +136,7 @@ impl Given {
             }
             let known = match &*key {
                 "convention" => key,
-                "decoupled_weight_decay" if defaults.contains_key("decoupled") => {
-                    "decoupled".into()
-                }
+                "decoupled_weight_decay" => "decoupled".into(),
                 _ => {
                     if !defaults.contains_key(&key) {
                         let mut known: Vec<&str> = defaults.keys().map(String::as_str).collect();
@@ -226,6 +224,7 @@ impl Given {
         let ema = number("ema");
         let mut switch = |key: &str| values.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
         let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
+        let cautious_weight_decay = switch("cautious_weight_decay");
         let stochastic_rounding = values.remove("stochastic_rounding").and_then(|v| v.as_u64());
         let mut word = |key: &str| values.remove(key).unwrap_or_default();
         let (master, format) = (word("master"), word("state_format"));
@@ -236,6 +235,7 @@ impl Given {
         let group = Group {
             weight_decay: weight_decay.unwrap_or(0.0),
             decoupled,
+            cautious_weight_decay,
             maximize,
             stochastic_rounding,
             ema,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::group::{DriverScalars, Group};
-use crate::rule::{At, Lanes, slot_names};
+use crate::rule::{Lanes, slot_names};
 
 /// The most elements that one task works on. Memory is read fastest in long runs, but all cores should share a short
 /// parameter.
@@ -66,7 +66,7 @@ impl Cpu {
             }
         }
         self.t += 1;
-        let at = At { t: self.t, lr: self.group.lr };
+        let at = self.group.at(self.t);
         let DriverScalars { lr, decay, l2, grad_scale, .. } =
             self.group.driver_scalars(self.t, None);
         let [lr, decay, l2, grad_scale] = [lr, decay, l2, grad_scale].map(|x| x as f32);

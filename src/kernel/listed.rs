@@ -49,6 +49,8 @@ pub struct Facts {
     pub master: Master,
     /// Whether gradients' magnitudes are limited.
     pub clip_value: bool,
+    /// Whether weight decay leaves out elements that the step moves away from 0.
+    pub cautious: bool,
     /// Whether the kernel writes zeros over used gradients.
     pub clear: bool,
     /// Whether gradients are sums.
@@ -115,6 +117,7 @@ impl KernelSpec {
             stochastic: spec.is_step() && spec.weight == Weight::Stochastic,
             master: spec.master(),
             clip_value: spec.clip_value,
+            cautious: spec.cautious,
             clear: spec.clear,
             summed: spec.summed,
             joined: spec.grads == Grads::Joined,
@@ -209,6 +212,7 @@ fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
         let mut with = |change: &dyn Fn(&mut Spec)| all.push(of_spec(one, change));
         with(&|spec| spec.body = Body::Stream);
         with(&|spec| spec.clip_value = true);
+        with(&|spec| spec.cautious = true);
         with(&|spec| spec.clear = true);
         with(&|spec| spec.summed = true);
         with(&|spec| spec.grads = Grads::Shared);

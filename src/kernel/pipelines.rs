@@ -233,7 +233,7 @@ pub(super) fn telling(rule: &RuleKey) -> Vec<KernelSpec> {
     let (bf16, f16) = (Format::Bf16, Format::F16);
     let specs = [
         plain.clone(),
-        Spec { clip_value: true, grads: Grads::Shared, ..plain.clone() },
+        Spec { clip_value: true, cautious: true, grads: Grads::Shared, ..plain.clone() },
         Spec { grad: bf16, state: f16, clear: true, kept: options(), ..plain.clone() },
         Spec { copy: Some(bf16), grad: f16, ..plain.clone() },
         Spec { param: bf16, weight: Stochastic, ..plain.clone() },

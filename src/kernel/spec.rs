@@ -70,14 +70,18 @@ impl KernelSpec {
 
     /// The values of the kernel's `override` switches.
     pub(crate) fn switches(&self) -> Vec<(&'static str, bool)> {
-        let Spec { body, rule, clip_value, .. } = &self.spec;
+        let Spec { body, rule, clip_value, cautious, .. } = &self.spec;
         let mut switches = match (body, rule) {
             (Body::Update | Body::Stream, Some(rule)) => rule.switches().to_vec(),
             _ => Vec::new(),
         };
-        if matches!(body, Body::Update | Body::Norm) && *clip_value {
-            switches.push(("CLIP_VALUE", true));
-        }
+        let after = rule.as_ref().is_some_and(RuleKey::decays_after);
+        let of_the_driver = [
+            ("CLIP_VALUE", *clip_value && matches!(body, Body::Update | Body::Norm)),
+            ("CAUTIOUS", *cautious && *body == Body::Update),
+            ("DECAY_AFTER", after && *body == Body::Update),
+        ];
+        switches.extend(of_the_driver.into_iter().filter(|(_, on)| *on));
         switches
     }
 
@@ -94,7 +98,10 @@ impl KernelSpec {
             (Some(rule), Body::Update | Body::Stream) => rule.name().to_owned(),
             (_, body) => format!("{body:?}").to_lowercase(),
         };
-        let on = self.switches().into_iter().filter(|(name, on)| *on && *name != "CLIP_VALUE");
+        let on = self
+            .switches()
+            .into_iter()
+            .filter(|(name, on)| *on && !["CLIP_VALUE", "CAUTIOUS"].contains(name));
         name.extend(on.map(|(switch, _)| format!("-{switch}")));
         let start = |rule: &RuleKey, slot| match slot {
             _ if rule.starts_at_zero(slot) => '0',
@@ -134,6 +141,7 @@ impl KernelSpec {
             _ => add(spec.grad.name(), true),
         }
         add("clip", spec.clip_value);
+        add("cautious", spec.cautious);
         if spec.is_step() {
             add(&format!("{:?}", spec.body), true);
         }

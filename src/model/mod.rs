@@ -92,7 +92,7 @@ impl Model {
     /// The part of a kernel's key that a parameter and its options decide.
     pub(crate) fn spec(&self, index: usize) -> Spec {
         let param = &self.params[index];
-        let GroupKind { rule, state, kept, stochastic } = self.kinds[param.group].clone();
+        let GroupKind { rule, state, kept, stochastic, cautious } = self.kinds[param.group].clone();
         let body = if self.streams { Body::Stream } else { Body::Update };
         let in_16_bits = param.view.format != Format::F32;
         let weight = match param.master {
@@ -109,6 +109,7 @@ impl Model {
             copy: param.copy.as_ref().map(|copy| copy.format),
             kept,
             clip_value: self.control.clip_value.is_some() && body == Body::Update,
+            cautious: cautious && body == Body::Update,
             grads: Grads::Own,
             clear: self.control.zero_grad && !summed,
             summed,

@@ -41,6 +41,7 @@ pub(crate) struct GroupKind {
     /// The rows of the operand table that the group asks for, one bit each.
     pub(crate) kept: u16,
     pub(crate) stochastic: bool,
+    pub(crate) cautious: bool,
 }
 
 impl GroupKind {
@@ -55,6 +56,7 @@ impl GroupKind {
             state: group.state_format,
             kept: asked(group),
             stochastic: group.stochastic_rounding.is_some(),
+            cautious: group.cautious_weight_decay,
         }
     }
 }

@@ -18,6 +18,7 @@ struct Said {
     switches: Vec<(&'static str, bool)>,
     slots: Vec<(&'static str, Begins)>,
     hyper: usize,
+    decays_after: bool,
     /// Whether the text and the switches are those of a rule of this crate.
     ours: bool,
 }
@@ -52,7 +53,8 @@ impl RuleKey {
                 && ours.slots().len() == slots.len()
         };
         let ours = rule::ALL.iter().any(|entry| (entry.variants)().iter().any(same));
-        Self(Arc::new(Said { name, wgsl, switches, slots, hyper, ours }))
+        let decays_after = rule.decays_after();
+        Self(Arc::new(Said { name, wgsl, switches, slots, hyper, decays_after, ours }))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -91,6 +93,11 @@ impl RuleKey {
     /// The number of scalars.
     pub(crate) fn hyper(&self) -> usize {
         self.0.hyper
+    }
+
+    /// Whether weight decay is taken off the parameter after the step.
+    pub(crate) fn decays_after(&self) -> bool {
+        self.0.decays_after
     }
 
     pub(crate) fn slot_names(&self) -> Vec<&'static str> {
@@ -169,6 +176,8 @@ pub(crate) struct Spec {
     pub(crate) kept: u16,
     /// Whether each gradient's magnitude is limited.
     pub(crate) clip_value: bool,
+    /// Whether weight decay leaves out elements that the step moves away from 0.
+    pub(crate) cautious: bool,
     pub(crate) grads: Grads,
     /// Whether gradients are zero once they are used.
     pub(crate) clear: bool,
@@ -189,6 +198,7 @@ impl Spec {
             copy: None,
             kept: 0,
             clip_value: false,
+            cautious: false,
             grads: Grads::Own,
             clear: false,
             summed: false,

@@ -190,14 +190,20 @@ impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
         Self { value: self.value.abs(), ..self }
     }
 
-    fn max(self, other: Self) -> Self {
-        Self { value: self.value.max(other.value), error: self.error.max(other.error) }
+    fn larger(self, other: Self) -> Self {
+        Self { value: self.value.larger(other.value), error: self.error.max(other.error) }
     }
 
     fn sign(self) -> Self {
         let value = Number::sign(self.value);
         // The distance to the other signs that the kernel may find.
         let [low, high] = self.reach().map(Number::sign);
+        Self { value, error: (value - low).max(high - value) }.or_unknown(&[self])
+    }
+
+    fn sign_or_zero(self) -> Self {
+        let value = self.value.sign_or_zero();
+        let [low, high] = self.reach().map(Number::sign_or_zero);
         Self { value, error: (value - low).max(high - value) }.or_unknown(&[self])
     }
 

@@ -40,14 +40,18 @@ pub trait Number:
     #[must_use]
     fn abs(self) -> Self;
 
-    /// The larger of two; the other if that is NaN.
+    /// The larger of two numbers of 0 and more, or a NaN if one of them is: `larger` of `shaders/math.wgsl`.
     #[must_use]
-    fn max(self, other: Self) -> Self;
+    fn larger(self, other: Self) -> Self;
 
     /// −1, 0 or 1, as the number is below, at or above 0; a NaN stays a NaN: `sign_of` of
     /// `shaders/math.wgsl`.
     #[must_use]
     fn sign(self) -> Self;
+
+    /// −1, 0 or 1 as [`Number::sign`], and 0 for a NaN: `sign_or_zero` of `shaders/math.wgsl`.
+    #[must_use]
+    fn sign_or_zero(self) -> Self;
 
     /// The number limited to `low` and `high`; a NaN stays a NaN: `limited` of `shaders/math.wgsl`.
     #[must_use]
@@ -75,8 +79,9 @@ macro_rules! in_common {
         }
 
         #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            if other <= self { self } else { other }
+        fn larger(self, other: Self) -> Self {
+            // A comparison with a NaN is false.
+            if self >= other || self.is_nan() { self } else { other }
         }
 
         #[inline(always)]
@@ -87,6 +92,17 @@ macro_rules! in_common {
                 -1.0
             } else {
                 self
+            }
+        }
+
+        #[inline(always)]
+        fn sign_or_zero(self) -> Self {
+            if self > 0.0 {
+                1.0
+            } else if self < 0.0 {
+                -1.0
+            } else {
+                0.0
             }
         }
 

@@ -5,7 +5,6 @@ use crate::group::DRIVER_SCALARS;
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{GroupState, Model};
 use crate::num::noise;
-use crate::rule::At;
 
 /// The arguments of one step that are not options.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +42,7 @@ pub(super) fn block(
         own.noise = noise::key(seed, t).map(f64::from);
     }
     driver.copy_from_slice(&own.words());
-    group.rule.scalars(At { t, lr: group.lr }, &mut hyper[..declared.scalars]);
+    group.rule.scalars(group.at(t), &mut hyper[..declared.scalars]);
     scalars.map(|scalar| (scalar as f32).to_bits())
 }
 

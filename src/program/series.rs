@@ -15,7 +15,7 @@ use super::scalars::{StepArgs, block};
 use crate::group::{DRIVER_SCALARS, DriverScalars};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{Cohort, GroupState, Model};
-use crate::rule::{Start, Varies};
+use crate::rule::{At, Start, Varies};
 
 /// The most skipped steps that a window allows for.
 pub(crate) const BACK: u64 = 8192;
@@ -292,15 +292,16 @@ fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
 
 /// Everything that the scalars by step depend on. Groups that agree in it have the same numbers. A rule from outside
 /// this crate may have options that its text does not show, so it agrees only with itself, by address.
-fn key(of: &GroupState) -> (Result<&str, usize>, Option<u64>, Option<u64>) {
+fn key(of: &GroupState) -> (Result<&str, usize>, Option<u64>, Option<[u64; 2]>) {
     let address = || Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
     let rule = of.options.as_deref().ok_or_else(address);
-    (rule, of.group.ema.map(f64::to_bits), rate(of).map(f64::to_bits))
+    (rule, of.group.ema.map(f64::to_bits), rates(of).map(|rates| rates.map(f64::to_bits)))
 }
 
-/// The learning rate, if scalars by step depend on it.
-fn rate(of: &GroupState) -> Option<f64> {
-    of.declared.varies().contains(&Varies::StepsAndRate).then_some(of.group.lr)
+/// The learning rate and the weight decay, if scalars by step depend on them.
+fn rates(of: &GroupState) -> Option<[f64; 2]> {
+    let At { lr, weight_decay, .. } = of.group.at(1);
+    of.declared.varies().contains(&Varies::StepsAndRate).then_some([lr, weight_decay])
 }
 
 /// Counts the scalars of these groups that depend on the step.

@@ -85,7 +85,7 @@ impl Formula for Adam {
         let mut v = state[1].decayed(beta2, N::scalar(1.0 - beta2) * g * g);
         state[1] = v;
         if self.amsgrad {
-            v = state[2].max(v);
+            v = state[2].larger(v);
             state[2] = v;
         }
         let [m_scale, v_scale] = self.corrections(at.t);
@@ -170,7 +170,6 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    decoupled: true,
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(Adam::pytorch()) },
         Convention { name: "optax", options: || serde_json::to_value(Adam::optax()) },
@@ -202,6 +201,7 @@ fn variants() -> Vec<Variant> {
         Variant::new(1e-3, Adam::pytorch()).decay(0.1),
         Variant::new(1e-2, Adam { amsgrad: true, ..Adam::pytorch() }).decay(0.01).maximize(),
         Variant::new(1e-2, Adam { betas: [0.0, 0.5], ..Adam::keras() }),
+        Variant::new(1e-2, Adam::pytorch()).cautious(0.1).maximize(),
         Variant::new(1e-4, Adam { betas: [0.95, 0.99999], ..amsgrad }).maximize(),
     ]
 }

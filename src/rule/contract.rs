@@ -70,11 +70,11 @@ impl Slot {
 /// The variables that a scalar depends on besides the rule's options.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Varies {
-    /// Not on the step; it may depend on the learning rate.
+    /// Not on the step; it may depend on the learning rate and the weight decay.
     Never,
     /// On the step.
     Steps,
-    /// On the step and the learning rate.
+    /// On the step, and on the learning rate or the weight decay.
     StepsAndRate,
 }
 
@@ -88,7 +88,7 @@ pub struct Scalar {
 }
 
 impl Scalar {
-    /// A scalar that is the same at every step; it may depend on the learning rate.
+    /// A scalar that is the same at every step; it may depend on the learning rate and the weight decay.
     pub const fn fixed(name: &'static str) -> Self {
         Self { name, varies: Varies::Never }
     }
@@ -98,7 +98,7 @@ impl Scalar {
         Self { name, varies: Varies::Steps }
     }
 
-    /// A scalar that depends on the step and the learning rate.
+    /// A scalar that depends on the step, and on the learning rate or the weight decay.
     pub const fn by_step_and_rate(name: &'static str) -> Self {
         Self { name, varies: Varies::StepsAndRate }
     }
@@ -109,7 +109,8 @@ impl Scalar {
     }
 }
 
-/// The factors of a step, `p ← p − (lr · direction + decay · λ · p)`, where λ is the decoupled weight decay.
+/// The factors of a step, `p ← p − (lr · direction + decay · λ · p)`, where λ is the decoupled weight decay. A rule
+/// that sees to λ itself, by [`At::weight_decay`], returns a `decay` of 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Multiplies the direction.
@@ -145,6 +146,12 @@ pub trait Rule: Oracle + Any + Debug + Send + Sync {
     /// may depend on the learning rate and the options, but not on the step.
     fn rates(&self, at: At) -> Rates {
         Rates { lr: at.lr, decay: at.lr }
+    }
+
+    /// Whether decoupled weight decay is taken off the parameter after the step, `p ← (p − lr·u)(1 − decay)`, and
+    /// not off the one before it, `p ← p − lr·u − decay·p`; `false`.
+    fn decays_after(&self) -> bool {
+        false
     }
 
     /// Whether every option is in its range.

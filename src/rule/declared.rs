@@ -39,7 +39,7 @@ impl Declared {
 /// The steps at which scalars are sampled.
 const SAMPLES: [u64; 4] = [1, 2, 3, 1000];
 
-/// `Ok` if nothing undeclared shows at a few steps and two learning rates, of which one is `lr`.
+/// `Ok` if nothing undeclared shows at a few steps, two learning rates, of which one is `lr`, and two weight decays.
 pub(crate) fn check_declared(rule: &dyn Rule, lr: f64) -> Result<(), Error> {
     let hyper = rule.hyper();
     let undeclared =
@@ -52,7 +52,8 @@ pub(crate) fn check_declared(rule: &dyn Rule, lr: f64) -> Result<(), Error> {
         row.extend([lr, decay]);
         row.into_iter().map(|x| (x as f32).to_bits()).collect::<Vec<_>>()
     };
-    let [own, other] = [lr, 2.0 * lr + 1.0].map(|lr| SAMPLES.map(|t| sample(At { t, lr })));
+    let [own, other] = [(lr, 0.0), (2.0 * lr + 1.0, 0.5)]
+        .map(|(lr, weight_decay)| SAMPLES.map(|t| sample(At { weight_decay, ..At::new(t, lr) })));
     let by_step =
         |i: usize| [&own, &other].iter().any(|rows| rows.iter().any(|row| row[i] != rows[0][i]));
     let by_rate = |i: usize| own.iter().zip(&other).any(|(own, other)| own[i] != other[i]);

@@ -37,6 +37,8 @@ pub struct Variant {
     pub weight_decay: f64,
     /// Whether weight decay stays out of the rule.
     pub decoupled: bool,
+    /// Whether weight decay leaves out elements that the step moves away from 0.
+    pub cautious: bool,
     /// Whether to climb.
     pub maximize: bool,
 }
@@ -45,7 +47,7 @@ impl Variant {
     /// `rule` at learning rate `lr`, without weight decay, minimizing.
     pub(super) fn new(lr: f64, rule: impl Rule) -> Self {
         let rule = Arc::new(rule);
-        Self { rule, lr, weight_decay: 0.0, decoupled: false, maximize: false }
+        Self { rule, lr, weight_decay: 0.0, decoupled: false, cautious: false, maximize: false }
     }
 
     /// The same with an L2 penalty.
@@ -56,6 +58,11 @@ impl Variant {
     /// The same with decoupled weight decay.
     pub(super) fn decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, decoupled: true, ..self }
+    }
+
+    /// The same with cautious weight decay.
+    pub(super) fn cautious(self, weight_decay: f64) -> Self {
+        Self { cautious: true, ..self.decay(weight_decay) }
     }
 
     /// The same, climbing.

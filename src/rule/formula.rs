@@ -12,6 +12,50 @@ pub struct At {
     pub t: u64,
     /// The group's learning rate at this step.
     pub lr: f64,
+    /// The group's decoupled weight decay λ at this step; 0 without, and 0 for an L2 penalty, which is
+    /// in the gradient.
+    pub weight_decay: f64,
+    /// The way in which the driver takes decoupled weight decay off.
+    pub decays: Decays,
+}
+
+impl At {
+    /// The `t`th step at learning rate `lr`, without weight decay.
+    pub const fn new(t: u64, lr: f64) -> Self {
+        Self { t, lr, weight_decay: 0.0, decays: Decays { cautious: false, after: false } }
+    }
+
+    /// The parameter that the driver makes of `p` and the direction `u`, by the factor `lr` of the direction and
+    /// `decay` of the parameter: `stepped` of `shaders/kernel/update.wgsl`.
+    #[inline(always)]
+    pub fn stepped<N: Number>(self, p: N, u: N, lr: N, decay: N) -> N {
+        self.decays.stepped(p, u, lr, decay)
+    }
+}
+
+/// The way in which decoupled weight decay is taken off the parameter.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Decays {
+    /// Only where the step moves the parameter towards 0
+    /// ([Chen et al. 2025](https://arxiv.org/abs/2510.12402)): the [`Group`](crate::Group)'s
+    /// `cautious_weight_decay`.
+    pub cautious: bool,
+    /// Off the parameter after the step, and not off the one before it: [`Rule::decays_after`](super::Rule).
+    pub after: bool,
+}
+
+impl Decays {
+    #[inline(always)]
+    pub(crate) fn stepped<N: Number>(self, p: N, u: N, lr: N, decay: N) -> N {
+        let moved = lr * u;
+        let base = if self.after { p - moved } else { p };
+        let mut taken = decay * base;
+        if self.cautious {
+            let none = N::scalar(0.0);
+            taken = none.select_ge(u * p, none, taken);
+        }
+        p - (moved + taken)
+    }
 }
 
 /// The formula, as the paper has it, generic over the arithmetic: the reference, and the error

@@ -13,8 +13,6 @@ use super::contract::Rule;
 pub struct Json {
     /// The learning rate where none is given.
     pub(crate) lr: f64,
-    /// Whether `decoupled` weight decay is offered.
-    pub(crate) decoupled: bool,
     /// Each option with its range, in words.
     pub(crate) ranges: &'static [(&'static str, &'static str)],
     /// The origins whose numbers the rule can give.
@@ -50,14 +48,13 @@ pub(crate) struct Preset {
 }
 
 impl Json {
-    /// The JSON of `R` at learning rate `lr`, with L2 penalties only and without further names.
+    /// The JSON of `R` at learning rate `lr`, without further names.
     pub(super) const fn of<R>(lr: f64, ranges: &'static [(&'static str, &'static str)]) -> Self
     where
         R: Rule + Default + Serialize + DeserializeOwned,
     {
         Self {
             lr,
-            decoupled: false,
             ranges,
             conventions: &[],
             presets: &[],

@@ -61,7 +61,7 @@ fn each<F: Formula, const SLOTS: usize>(formula: &F, lanes: Lanes<'_>) {
             for (slot, register) in slots.iter_mut().zip(registers) {
                 slot[i] = register;
             }
-            param[i] = p - (lr * u + decay * p);
+            param[i] = at.stepped(p, u, lr, decay);
         }
     }
 }

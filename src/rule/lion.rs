@@ -92,7 +92,6 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    decoupled: true,
     conventions: &[Convention { name: "optax", options: || serde_json::to_value(Lion::default()) }],
     ..Json::of::<Lion>(1e-4, RANGES)
 };
@@ -106,5 +105,6 @@ fn variants() -> Vec<Variant> {
         Variant::new(1e-4, Lion::default()),
         Variant::new(1e-3, Lion { betas: [0.95, 0.98] }).decay(0.1),
         Variant::new(1e-2, Lion { betas: [0.0, 0.5] }).l2(0.1).maximize(),
+        Variant::new(1e-3, Lion::default()).cautious(0.1),
     ]
 }

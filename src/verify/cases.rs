@@ -73,6 +73,7 @@ impl Case {
             add(&switch.to_lowercase(), on);
         }
         add("decoupled-decay", group.weight_decay != 0.0 && group.decoupled);
+        add("cautious", group.cautious_weight_decay);
         add("l2-decay", group.weight_decay != 0.0 && !group.decoupled);
         add("maximize", group.maximize);
         let formats = self.formats();

@@ -36,6 +36,7 @@ pub(crate) fn choices(facts: &Facts) -> Choices {
         facts.clear,
         facts.summed,
         facts.clip_value,
+        facts.cautious,
     ];
     numbers.into_iter().chain(flags.map(usize::from)).collect()
 }
