@@ -1,10 +1,10 @@
-//! The contract of a rule: what a rule declares, where its slots start, and its row in the README.
+//! The contract of a rule: what a rule declares, and where its slots start.
 
 use support::ByName;
 use support::{gpu, ok, read, set};
 use wgpu_optim::{
     At, Control, Error, Formula, Group, Number, Optimizer, Rates, Reference, Rule, Scalar, Slot,
-    Start, Varies, View, rule,
+    Start, Varies, View,
 };
 
 const WGSL: &str = "
@@ -233,33 +233,4 @@ fn a_wrong_declaration_is_refused() {
         let error = Group::new(0.0, rule).check().expect_err(expected);
         assert_eq!(error.to_string(), format!("rule `sums`: {expected}"));
     }
-}
-
-/// The README's table has a row for each rule, in the registry's order, with every slot that a variant
-/// keeps.
-#[test]
-fn every_rule_has_its_row_in_the_readme() {
-    let readme = include_str!("../README.md");
-    let table = readme.lines().skip_while(|line| !line.starts_with("| rule |")).skip(2);
-    let rows: Vec<Vec<&str>> = table
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.split('|').map(str::trim).collect())
-        .collect();
-    let expected = rule::ALL.iter().map(|entry| {
-        let variants = (entry.variants)();
-        // `Sgd` from "Sgd { momentum: 0.0, … }".
-        let options = format!("{:?}", variants[0].rule);
-        let name = options.split([' ', '{']).next().unwrap_or_default();
-        assert_eq!(name.to_lowercase(), entry.name);
-        let mut slots: Vec<&str> = Vec::new();
-        for slot in variants.iter().flat_map(|variant| variant.rule.slots()) {
-            if !slots.contains(&slot.name) {
-                slots.push(slot.name);
-            }
-        }
-        let slots: Vec<_> = slots.iter().map(|slot| format!("`{slot}`")).collect();
-        [format!("`{name}`"), slots.join(", ")]
-    });
-    let found = rows.iter().map(|row| [row[1].to_owned(), row[2].to_owned()]);
-    assert!(found.eq(expected.clone()), "{rows:?} in place of {:?}", expected.collect::<Vec<_>>());
 }

@@ -13,6 +13,8 @@ use crate::rule::{self, Convention, Entry, Preset};
 pub struct Described {
     /// The rule's name in CONFIG.
     pub name: &'static str,
+    /// The rule's type in Rust.
+    pub rust: String,
     /// Further names, which stand for the rule with other defaults.
     pub presets: Vec<Named>,
     /// The formula, a line each.
@@ -102,6 +104,7 @@ fn described(entry: &'static Entry) -> Result<Described, String> {
     let presets: Vec<Named> = json.presets.iter().map(preset).collect::<Result<_, String>>()?;
     Ok(Described {
         name: entry.name,
+        rust: type_name(entry),
         presets,
         formula: entry.formula,
         paper: entry.paper,
@@ -110,6 +113,13 @@ fn described(entry: &'static Entry) -> Result<Described, String> {
         general: general.collect(),
         kept: kept(entry),
     })
+}
+
+/// The name of a rule's type: `Sgd` from "Sgd { momentum: 0.0, … }".
+fn type_name(entry: &Entry) -> String {
+    let first = (entry.variants)().into_iter().next();
+    let options = first.map(|variant| format!("{:?}", variant.rule)).unwrap_or_default();
+    options.split([' ', '{']).next().unwrap_or_default().to_owned()
 }
 
 /// The state with each combination of switches that the registry has.

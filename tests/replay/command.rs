@@ -92,6 +92,17 @@ fn help_says_where_the_keys_are() {
     assert!(said.contains("`wgpu-optim rules`") && said.contains("README"), "{said}");
 }
 
+/// The README has the table that the command makes of the registry.
+#[test]
+fn the_readme_has_the_table_of_rules() {
+    let table = text(&run(&["rules", "--markdown"], b"", None).stdout);
+    let readme = include_str!("../../README.md");
+    assert!(
+        readme.contains(&table),
+        "put the output of `wgpu-optim rules --markdown` into the README:\n{table}"
+    );
+}
+
 /// The list of rules has the numbers of the registry, and the formulas of the documentation.
 #[test]
 fn rules_are_listed() {

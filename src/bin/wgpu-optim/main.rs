@@ -47,6 +47,9 @@ enum Command {
         /// As a JSON array.
         #[arg(long)]
         json: bool,
+        /// As the table in the README.
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Run an optimizer over recorded gradients, for comparison with any other framework.
     Replay(replay::Options),
@@ -92,7 +95,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Adapters { json } => adapters::run(json),
         Command::Verify { adapter, json } => verify::run(adapter.as_deref(), json),
         Command::Replay(options) => replay::run(&options),
-        Command::Rules { json } => rules::run(json),
+        Command::Rules { json, markdown } => rules::run(json, markdown),
         Command::Bench(options) => bench::run(&options),
         Command::Completions { shell } => {
             let mut command = Cli::command();

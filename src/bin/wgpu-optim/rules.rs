@@ -8,9 +8,13 @@ use wgpu_optim::config::{Choice, Described, Named, rules};
 use crate::Failure;
 use crate::output::columns;
 
-pub(crate) fn run(as_json: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(as_json: bool, as_markdown: bool) -> Result<ExitCode, Failure> {
     let all = rules()?;
     let mut out = std::io::stdout().lock();
+    if as_markdown {
+        write!(out, "{}", markdown(&all))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if as_json {
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(ExitCode::SUCCESS);
@@ -27,6 +31,31 @@ bytes: of state, and read and written by a step, for each parameter in f32.
 eps or eps_root alone: the other is 0. convention: takes its origin's numbers for all keys that are not given.
 Names are in any case, and PyTorch's keys are taken as they are: README, the section on the command.
 ";
+
+/// The README's table of all rules.
+fn markdown(all: &[Described]) -> String {
+    let code = |names: &[&str]| {
+        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let mut table =
+        "| rule | in CONFIG | state | options of its own | conventions |\n|---|---|---|---|---|\n"
+            .to_owned();
+    for rule in all {
+        let names: Vec<_> =
+            std::iter::once(rule.name).chain(rule.presets.iter().map(|of| of.name)).collect();
+        let mut slots: Vec<&str> = Vec::new();
+        for slot in rule.kept.iter().flat_map(|kept| &kept.slots) {
+            if !slots.contains(slot) {
+                slots.push(slot);
+            }
+        }
+        let options: Vec<_> = rule.options.iter().map(|option| option.name).collect();
+        let conventions: Vec<_> = rule.conventions.iter().map(|of| of.name).collect();
+        let cells = [code(&names), code(&slots), code(&options), conventions.join(", ")];
+        table += &format!("| `{}` | {} |\n", rule.rust, cells.join(" | "));
+    }
+    table
+}
 
 /// The text of one rule.
 fn text(rule: &Described) -> String {
