@@ -40,7 +40,14 @@ pub use oracle::Oracle;
 pub use rules::*;
 
 /// Every rule this crate ships, one row each, simplest first: `verify`, the tests and the command walk it.
-pub const ALL: &[Entry] = &[sgd::ENTRY, adagrad::ENTRY, lion::ENTRY, rmsprop::ENTRY, adam::ENTRY];
+#[rustfmt::skip] // One line each.
+pub const ALL: &[Entry] = &[
+    sgd::ENTRY,
+    adagrad::ENTRY,
+    lion::ENTRY,
+    rmsprop::ENTRY,
+    adam::ENTRY,
+];
 
 /// The rules this crate ships.
 pub mod rules {
