@@ -1,105 +1,56 @@
-//! The reference and the kernels against what PyTorch, Optax and Keras themselves computed, in f64, on
-//! one trace (`tools/golden.py` made the files).
+//! The reference and the kernels against what PyTorch, Optax, Keras and others themselves computed, in
+//! f64, on one trace (`tools/golden.py` made the files, each with its CONFIG here in the metadata).
 //!
 //! The reference must agree with the origin as f64 agrees with f64. The GPU must be within the error
 //! that running error analysis allows a correct f32 kernel over the whole trajectory: nothing tuned.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use support::ByName;
 
 use approx::relative_eq;
-use support::{Tensors, gpu, ok, slots, tensors};
-use wgpu_optim::{
-    Adagrad, Adam, Group, Lion, Optimizer, Reference, RmsProp, Sgd, Trajectory, View,
-};
+use support::{Tensors, gpu, metadata, ok, slots, tensors};
+use wgpu_optim::config::{Part, config};
+use wgpu_optim::{Optimizer, Reference, Trajectory, View};
 
-/// A golden file and the group that must give the same.
-struct Row {
-    file: &'static str,
-    group: Group,
-    /// The sign of the origin's momentum buffer: Optax keeps −lr in it.
-    sign: f64,
+/// A golden file: what it holds, and the group that must give the same.
+struct Golden {
+    file: String,
+    part: Part,
+    expected: Tensors,
+    /// The slots that the origin keeps with another factor: Optax has −lr in its momentum buffer.
+    signs: BTreeMap<String, f64>,
 }
 
-fn row(file: &'static str, group: Group) -> Row {
-    Row { file, group, sign: 1.0 }
+/// The names of all golden files but the trace.
+fn files() -> Vec<String> {
+    let mut files: Vec<String> = std::fs::read_dir(golden())
+        .unwrap_or_else(|e| panic!("{e}"))
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
+        .filter(|file| file != "trace")
+        .collect();
+    files.sort();
+    files
 }
 
-#[rustfmt::skip]
-fn rows() -> Vec<Row> {
-    let adam = || Group::new(1e-2, Adam::pytorch());
-    let amsgrad = || Group::new(1e-2, Adam { amsgrad: true, ..Adam::pytorch() });
-    let adamw = |group: Group| group.weight_decay(0.1).decoupled(true);
-    let rmsprop = |centered, momentum| {
-        Group::new(1e-2, RmsProp { centered, momentum, ..RmsProp::pytorch() })
+/// Every golden file, with the group of the CONFIG in its metadata.
+fn goldens() -> Vec<Golden> {
+    let read = |file: String| {
+        let about = metadata(&golden().join(format!("{file}.safetensors")));
+        let json = about.get("config").unwrap_or_else(|| panic!("{file}: no config"));
+        let config = config(json).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let [part] = <[Part; 1]>::try_from(config.groups)
+            .unwrap_or_else(|groups| panic!("{file}: {} groups", groups.len()));
+        let signs = about.get("signs").map(|signs| ok(serde_json::from_str(signs)));
+        let expected = load(&file);
+        for (step, lr) in expected["lr"].iter().enumerate() {
+            // A list of rates went through decimal digits.
+            let rate = part.rate(step as u64).unwrap_or(part.group.lr);
+            assert!(relative_eq!(rate, *lr, max_relative = 1e-15), "{file}: step {step}, {rate}");
+        }
+        Golden { expected, part, signs: signs.unwrap_or_default(), file }
     };
-    let keras = |centered, momentum| {
-        Group::new(1e-2, RmsProp { centered, momentum, ..RmsProp::keras() })
-    };
-    let optax = |centered, momentum| {
-        Group::new(1e-2, RmsProp { centered, momentum, ..RmsProp::optax() })
-    };
-    let sgd = |momentum, dampening, nesterov| {
-        Group::new(1e-3, Sgd { momentum, dampening, nesterov })
-    };
-    let adagrad = || Group::new(1e-2, Adagrad::pytorch());
-    vec![
-        row("torch_adam", adam()),
-        row("torch_adam_amsgrad", amsgrad()),
-        row("torch_adam_weight_decay", adam().weight_decay(0.1)),
-        row("torch_adam_maximize", adam().maximize(true)),
-        row("torch_adam_amsgrad_weight_decay_maximize", amsgrad().weight_decay(0.1).maximize(true)),
-        row("torch_adam_betas", adam().rule(Adam { betas: [0.8, 0.95], eps: 1e-4, ..Adam::pytorch() })),
-        row("torch_adam_lr_schedule", adam()),
-        row("torch_adam_added_later", adam()),
-        row("torch_adamw", adamw(adam())),
-        row("torch_adamw_amsgrad", adamw(amsgrad())),
-        row("torch_adamw_maximize", adamw(adam()).maximize(true)),
-        row("torch_rmsprop", rmsprop(false, 0.0)),
-        row("torch_rmsprop_centered", rmsprop(true, 0.0)),
-        row("torch_rmsprop_momentum", rmsprop(false, 0.9)),
-        row("torch_rmsprop_centered_momentum", rmsprop(true, 0.9)),
-        row("torch_rmsprop_weight_decay", rmsprop(false, 0.0).weight_decay(0.1)),
-        row("torch_rmsprop_maximize", rmsprop(false, 0.0).maximize(true)),
-        row("torch_rmsprop_all", rmsprop(true, 0.9).weight_decay(0.1).maximize(true).rule(
-            RmsProp { alpha: 0.9, eps: 1e-4, centered: true, momentum: 0.9, ..RmsProp::pytorch() },
-        )),
-        row("torch_rmsprop_momentum_lr_schedule", rmsprop(false, 0.9)),
-        row("torch_sgd", sgd(0.0, 0.0, false)),
-        row("torch_sgd_momentum", sgd(0.9, 0.0, false)),
-        row("torch_sgd_dampening", sgd(0.9, 0.5, false)),
-        row("torch_sgd_nesterov", sgd(0.9, 0.0, true)),
-        row("torch_sgd_weight_decay", sgd(0.0, 0.0, false).weight_decay(0.1)),
-        row("torch_sgd_maximize", sgd(0.0, 0.0, false).maximize(true)),
-        row("torch_sgd_all", sgd(0.9, 0.0, true).weight_decay(0.1).maximize(true)),
-        row("torch_sgd_momentum_lr_schedule", sgd(0.9, 0.0, false)),
-        row("torch_adagrad", adagrad()),
-        row("torch_adagrad_lr_decay", adagrad().rule(Adagrad { lr_decay: 0.1, ..Adagrad::pytorch() })),
-        row("torch_adagrad_initial_accumulator_value", adagrad().rule(
-            Adagrad { initial_accumulator_value: 0.1, ..Adagrad::pytorch() },
-        )),
-        row("torch_adagrad_weight_decay", adagrad().weight_decay(0.1)),
-        row("torch_adagrad_maximize", adagrad().maximize(true)),
-        // The two forms the project starts from: ε inside the root.
-        row("optax_adam_eps_root", Group::adam(1e-2)),
-        row("optax_rmsprop", optax(false, 0.0)),
-        row("optax_adam", Group::new(1e-2, Adam::optax())),
-        row("optax_adamw", adamw(Group::new(1e-2, Adam::optax()))),
-        row("optax_lion", Group::new(1e-2, Lion::default())),
-        row("optax_lion_weight_decay", adamw(Group::new(1e-2, Lion { betas: [0.95, 0.98] }))),
-        row("optax_rmsprop_centered", optax(true, 0.0)),
-        Row { sign: -1.0, ..row("optax_rmsprop_momentum", optax(false, 0.9)) },
-        Row { sign: -1.0, ..row("optax_rmsprop_momentum_lr_schedule", optax(false, 0.9)) },
-        row("optax_sgd_nesterov", sgd(0.9, 0.0, true)),
-        row("keras_rmsprop", keras(false, 0.0)),
-        row("keras_rmsprop_momentum", keras(false, 0.9)),
-        row("keras_rmsprop_centered", keras(true, 0.0)),
-        row("keras_rmsprop_centered_momentum", keras(true, 0.9)),
-        row("keras_rmsprop_momentum_lr_schedule", keras(false, 0.9)),
-        row("keras_adam", Group::new(1e-2, Adam::keras())),
-        row("keras_adamw", adamw(Group::new(1e-2, Adam::keras()))),
-        row("keras_adam_amsgrad", Group::new(1e-2, Adam { amsgrad: true, ..Adam::keras() })),
-    ]
+    files().into_iter().map(read).collect()
 }
 
 /// The tensors of a golden file.
@@ -135,31 +86,37 @@ fn traced(expected: &Tensors) -> Vec<Traced> {
     all
 }
 
-/// A slot as the origin left it, with its sign as ours.
-fn state_of(expected: &Tensors, name: &str, slot: &str, sign: f64) -> Vec<f64> {
-    let sign = if slot == "momentum_buffer" { sign } else { 1.0 };
-    expected[&format!("state.{name}.{slot}")].iter().map(|x| x * sign).collect()
+impl Golden {
+    /// A slot as the origin left it, with its sign as ours.
+    fn state_of(&self, name: &str, slot: &str) -> Vec<f64> {
+        let sign = self.signs.get(slot).unwrap_or(&1.0);
+        self.expected[&format!("state.{name}.{slot}")].iter().map(|x| x * sign).collect()
+    }
+}
+
+/// The first string after each `Case(` of the tool.
+fn rows() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/golden_cases.py");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let name = |row: &str| row.split('"').nth(1).unwrap_or_default().to_owned();
+    let mut rows: Vec<String> = text.split(" Case(").skip(1).map(name).collect();
+    rows.sort();
+    rows
 }
 
 #[test]
 fn every_golden_file_has_a_row_and_every_row_a_file() {
-    let mut files: Vec<String> = std::fs::read_dir(golden())
-        .unwrap_or_else(|e| panic!("{e}"))
-        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
-        .filter(|file| file != "trace")
-        .collect();
-    let mut rows: Vec<String> = rows().into_iter().map(|row| row.file.to_owned()).collect();
-    files.sort();
-    rows.sort();
-    assert_eq!(files, rows);
+    assert!(!files().is_empty(), "no files");
+    assert_eq!(files(), rows());
 }
 
 #[test]
 fn the_reference_agrees_with_its_origin() {
-    for Row { file, group, sign } in rows() {
-        let expected = load(file);
-        for Traced { name, param, grads, added } in traced(&expected) {
-            let mut reference = ok(Reference::new(&group, &param));
+    for golden in goldens() {
+        let Golden { file, part, expected, .. } = &golden;
+        let group = &part.group;
+        for Traced { name, param, grads, added } in traced(expected) {
+            let mut reference = ok(Reference::new(group, &param));
             let rows = expected[&format!("param.{name}")].chunks(param.len());
             for (t, row) in rows.enumerate() {
                 ok(reference.set_lr(expected["lr"][added + t]));
@@ -173,9 +130,9 @@ fn the_reference_agrees_with_its_origin() {
                     );
                 }
             }
-            for slot in slots(&group) {
+            for slot in slots(group) {
                 let state = reference.state(slot).unwrap_or_else(|| panic!("{file}: no {slot}"));
-                let origin = state_of(&expected, name, slot, sign);
+                let origin = golden.state_of(name, slot);
                 for (x, y) in state.iter().zip(&origin) {
                     assert!(
                         relative_eq!(x, y, max_relative = 1e-11, epsilon = 1e-13),
@@ -191,10 +148,11 @@ fn the_reference_agrees_with_its_origin() {
 fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
     let gpu = gpu();
     let mut compared = Compared::default();
-    for Row { file, group, sign } in rows() {
-        let expected = load(file);
+    for golden in goldens() {
+        let Golden { file, part, expected, .. } = &golden;
+        let group = &part.group;
         let lrs = &expected["lr"];
-        let traced = traced(&expected);
+        let traced = traced(expected);
         let mut optimizer = Optimizer::new(&gpu.device);
         let id = ok(optimizer.add_group(group.clone()));
         let f32s = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
@@ -212,7 +170,7 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
             .iter()
             .map(|t| {
                 let param: Vec<_> = t.param.iter().map(loaded).collect();
-                ok(Reference::starting(&group, &param, Trajectory::loaded(0.0)))
+                ok(Reference::starting(group, &param, Trajectory::loaded(0.0)))
             })
             .collect();
         for (step, lr) in lrs.iter().enumerate() {
@@ -242,9 +200,9 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
             }
         }
         for (t, bound) in traced.iter().zip(&bounds) {
-            for slot in slots(&group) {
+            for slot in slots(group) {
                 let view = ok(optimizer.state_of(t.name, slot));
-                let origin = state_of(&expected, t.name, slot, sign);
+                let origin = golden.state_of(t.name, slot);
                 let bound = bound.state(slot).unwrap_or_default();
                 let of = format!("{file}: {slot} of {}", t.name);
                 compared.with(&of, &support::read(gpu, &view), &origin, &bound);

@@ -30,3 +30,11 @@ pub fn tensors(path: &Path) -> Tensors {
     };
     tensors.iter().map(decode).collect()
 }
+
+/// The metadata of a file.
+#[track_caller]
+pub fn metadata(path: &Path) -> BTreeMap<String, String> {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let (_, about) = ok(SafeTensors::read_metadata(&bytes));
+    about.metadata().clone().unwrap_or_default().into_iter().collect()
+}

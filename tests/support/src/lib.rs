@@ -19,7 +19,7 @@ pub use bounds::{COEFFICIENT, close, scaled};
 pub use buffers::{bits, encoded, numbers, read, record, set, upload};
 pub use cases::{Case, cases, halves, masters, most_slots, one_of_each, one_of_each_text, slots};
 pub use device::{default_limits, gpu, pipeline, stats};
-pub use golden::{Tensors, tensors};
+pub use golden::{Tensors, metadata, tensors};
 pub use names::ByName;
 pub use training::{Action, Bits, Training};
 

@@ -1,0 +1,165 @@
+"""The golden files: for each, what an origin is given and the CONFIG that must give the same numbers here."""
+
+import inspect
+
+import numpy as np
+
+from golden_origins import LATE_STEP, ORIGINS, constructor
+
+STEPS = 12
+SCHEDULE = [1.0, 0.3, 2.0, 0.1, 5.0, 0.5, 10.0, 0.2, 1.5, 3.0, 0.7, 4.0]  # times the case's rate
+
+
+class Case:
+    """One golden file: what its origin is given, and what CONFIG here, over the row of ORIGINS.
+
+    `both` goes to the two of them, `config` to CONFIG alone and all other arguments to the origin alone.
+    """
+
+    def __init__(self, name, build, both=None, config=None, scheduled=False, late=False, **extra):
+        self.name = name
+        self.build = build
+        self.both = both or {}
+        self.own_config = config or {}
+        self.scheduled = scheduled  # the learning rate follows SCHEDULE
+        self.late = late  # a second parameter joins after LATE_STEP
+        self.extra = extra
+
+    @property
+    def origin(self):
+        return self.build.partition(".")[0]
+
+    @property
+    def rate_name(self):
+        return "learning_rate" if self.origin in ("optax", "keras") else "lr"
+
+    @property
+    def arguments(self):
+        """The keyword arguments of the constructor, in the origin's own names."""
+        arguments = ORIGINS[self.build].arguments | self.both | self.extra
+        if self.rate_name == "lr":  # the plain implementation, one tensor at a time
+            plain = {"foreach": False, "fused": False}
+            known = inspect.signature(constructor(self.build)).parameters
+            arguments |= {key: value for key, value in plain.items() if key in known}
+        return arguments
+
+    @property
+    def rates(self):
+        rate = self.arguments[self.rate_name]
+        return np.array([rate * f for f in (SCHEDULE if self.scheduled else [1.0] * STEPS)])
+
+    @property
+    def config(self):
+        """CONFIG of `wgpu-optim replay`."""
+        config = ORIGINS[self.build].config | self.both | self.own_config
+        rates = self.rates.tolist()
+        rate = {"lr": rates if self.scheduled else rates[0]}
+        return {"optimizer": config["optimizer"]} | rate | config | rate
+
+    @property
+    def call(self):
+        """The constructor's call, for a person to read."""
+        shown = {key: repr(value) for key, value in self.arguments.items()}
+        if self.scheduled:
+            shown[self.rate_name] = "schedule"
+        arguments = [] if self.rate_name == "learning_rate" else ["[w]"]
+        arguments += [f"{key}={value}" for key, value in shown.items()]
+        text = f"{self.build}({', '.join(arguments)})"
+        if self.late:
+            text += f'; add_param_group({{"params": [late]}}) after step {LATE_STEP}'
+        return text
+
+
+CASES = [
+    Case("torch_adam", "torch.optim.Adam"),
+    Case("torch_adam_amsgrad", "torch.optim.Adam", dict(amsgrad=True)),
+    Case("torch_adam_weight_decay", "torch.optim.Adam", dict(weight_decay=0.1)),
+    Case("torch_adam_maximize", "torch.optim.Adam", dict(maximize=True)),
+    Case(
+        "torch_adam_amsgrad_weight_decay_maximize",
+        "torch.optim.Adam",
+        dict(amsgrad=True, weight_decay=0.1, maximize=True),
+    ),
+    Case("torch_adam_betas", "torch.optim.Adam", dict(betas=(0.8, 0.95), eps=0.0001)),
+    Case("torch_adam_lr_schedule", "torch.optim.Adam", scheduled=True),
+    Case("torch_adam_added_later", "torch.optim.Adam", late=True),
+    Case("torch_adamw", "torch.optim.AdamW"),
+    Case("torch_adamw_amsgrad", "torch.optim.AdamW", dict(amsgrad=True)),
+    Case("torch_adamw_maximize", "torch.optim.AdamW", dict(maximize=True)),
+    Case("torch_rmsprop", "torch.optim.RMSprop"),
+    Case("torch_rmsprop_centered", "torch.optim.RMSprop", dict(centered=True)),
+    Case("torch_rmsprop_momentum", "torch.optim.RMSprop", dict(momentum=0.9)),
+    Case(
+        "torch_rmsprop_centered_momentum",
+        "torch.optim.RMSprop",
+        dict(centered=True, momentum=0.9),
+    ),
+    Case("torch_rmsprop_weight_decay", "torch.optim.RMSprop", dict(weight_decay=0.1)),
+    Case("torch_rmsprop_maximize", "torch.optim.RMSprop", dict(maximize=True)),
+    Case(
+        "torch_rmsprop_all",
+        "torch.optim.RMSprop",
+        dict(alpha=0.9, eps=0.0001, centered=True, momentum=0.9, weight_decay=0.1, maximize=True),
+    ),
+    Case(
+        "torch_rmsprop_momentum_lr_schedule",
+        "torch.optim.RMSprop",
+        dict(momentum=0.9),
+        scheduled=True,
+    ),
+    Case("torch_sgd", "torch.optim.SGD"),
+    Case("torch_sgd_momentum", "torch.optim.SGD", dict(momentum=0.9)),
+    Case("torch_sgd_dampening", "torch.optim.SGD", dict(momentum=0.9, dampening=0.5)),
+    Case("torch_sgd_nesterov", "torch.optim.SGD", dict(momentum=0.9, nesterov=True)),
+    Case("torch_sgd_weight_decay", "torch.optim.SGD", dict(weight_decay=0.1)),
+    Case("torch_sgd_maximize", "torch.optim.SGD", dict(maximize=True)),
+    Case(
+        "torch_sgd_all",
+        "torch.optim.SGD",
+        dict(momentum=0.9, nesterov=True, weight_decay=0.1, maximize=True),
+    ),
+    Case("torch_sgd_momentum_lr_schedule", "torch.optim.SGD", dict(momentum=0.9), scheduled=True),
+    Case("torch_adagrad", "torch.optim.Adagrad"),
+    Case("torch_adagrad_lr_decay", "torch.optim.Adagrad", dict(lr_decay=0.1)),
+    Case(
+        "torch_adagrad_initial_accumulator_value",
+        "torch.optim.Adagrad",
+        dict(initial_accumulator_value=0.1),
+    ),
+    Case("torch_adagrad_weight_decay", "torch.optim.Adagrad", dict(weight_decay=0.1)),
+    Case("torch_adagrad_maximize", "torch.optim.Adagrad", dict(maximize=True)),
+    Case("optax_adam", "optax.adam"),
+    Case("optax_adam_eps_root", "optax.adam", dict(eps=0.0, eps_root=1e-16)),
+    Case("optax_adamw", "optax.adamw"),
+    Case("optax_lion", "optax.lion"),
+    Case(
+        "optax_lion_weight_decay",
+        "optax.lion",
+        dict(weight_decay=0.1),
+        config=dict(betas=(0.95, 0.98), decoupled=True),
+        b1=0.95,
+        b2=0.98,
+    ),
+    Case("optax_rmsprop", "optax.rmsprop"),
+    Case("optax_rmsprop_centered", "optax.rmsprop", dict(centered=True)),
+    Case("optax_rmsprop_momentum", "optax.rmsprop", dict(momentum=0.9)),
+    Case("optax_rmsprop_momentum_lr_schedule", "optax.rmsprop", dict(momentum=0.9), scheduled=True),
+    Case("optax_sgd_nesterov", "optax.sgd", dict(momentum=0.9, nesterov=True)),
+    Case("keras_rmsprop", "keras.optimizers.RMSprop"),
+    Case("keras_rmsprop_momentum", "keras.optimizers.RMSprop", dict(momentum=0.9)),
+    Case("keras_rmsprop_centered", "keras.optimizers.RMSprop", dict(centered=True)),
+    Case(
+        "keras_rmsprop_centered_momentum",
+        "keras.optimizers.RMSprop",
+        dict(centered=True, momentum=0.9),
+    ),
+    Case(
+        "keras_rmsprop_momentum_lr_schedule",
+        "keras.optimizers.RMSprop",
+        dict(momentum=0.9),
+        scheduled=True,
+    ),
+    Case("keras_adam", "keras.optimizers.Adam"),
+    Case("keras_adamw", "keras.optimizers.AdamW"),
+    Case("keras_adam_amsgrad", "keras.optimizers.Adam", dict(amsgrad=True)),
+]
