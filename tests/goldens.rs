@@ -130,6 +130,17 @@ fn the_reference_agrees_with_its_origin() {
                     );
                 }
             }
+            if let Some(evaluated) = expected.get(&format!("eval.{name}")) {
+                let mut at_average = reference.clone();
+                at_average.eval();
+                for ((x, y), p) in at_average.param().iter().zip(evaluated).zip(&param) {
+                    let largest = p.abs().max(1e-2);
+                    assert!(
+                        relative_eq!(x, y, max_relative = 1e-12, epsilon = 1e-12 * largest),
+                        "{file}: the average: {x:e} in place of {y:e}"
+                    );
+                }
+            }
             for slot in slots(group) {
                 let state = reference.state(slot).unwrap_or_else(|| panic!("{file}: no {slot}"));
                 let origin = golden.state_of(name, slot);
@@ -197,6 +208,17 @@ fn the_gpu_is_as_close_to_the_origin_as_f32_allows() {
                 let actual = support::read(gpu, &View::f32(param));
                 let of = format!("{file}: step {step}, {}", t.name);
                 compared.with(&of, &actual, row, bound.param());
+            }
+        }
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        optimizer.eval(&mut encoder);
+        gpu.queue.submit([encoder.finish()]);
+        for ((t, (param, _)), bound) in traced.iter().zip(&buffers).zip(&mut bounds) {
+            if let Some(evaluated) = expected.get(&format!("eval.{}", t.name)) {
+                bound.eval();
+                let of = format!("{file}: the average of {}", t.name);
+                let actual = support::read(gpu, &View::f32(param));
+                compared.with(&of, &actual, evaluated, bound.param());
             }
         }
         for (t, bound) in traced.iter().zip(&bounds) {

@@ -23,7 +23,7 @@ struct Control {
     recorded: u32,       // steps recorded, this one included
     counted: u32,        // 1: a step may have been skipped, so that the GPU counts
     sums: u32,           // the generation of the sums that this step takes
-    unused_0: u32,
+    peeks: u32,          // 1: no step, only which cohorts have taken any: their scalar `first` becomes 0
     unused_1: u32,
     unused_2: u32,
 }

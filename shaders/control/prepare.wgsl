@@ -211,7 +211,11 @@ fn prepare(@builtin(local_invocation_index) lane: u32) {
         }
         workgroupBarrier();
     }
-    if lane == 0u {
+    if lane == 0u && control.peeks == 1u {
+        factor = 1.0;
+        limit = 0.0;
+        skip = false;
+    } else if lane == 0u {
         decide(sums[0], largest[0], earliest[0]);
     }
     workgroupBarrier();
@@ -230,6 +234,13 @@ fn prepare(@builtin(local_invocation_index) lane: u32) {
         return;
     }
     split(lane);
+    if control.peeks == 1u {
+        for (var i = lane; i < control.blocks; i += WORKGROUP_SIZE) {
+            let taken = row(i).x - controller.clocks[i].x;
+            scalars[i * BLOCK + first_word] = select(0.0, 1.0, taken == 0u);
+        }
+        return;
+    }
     for (var i = lane; i < control.dependents; i += WORKGROUP_SIZE) {
         let dependent = dependents[i];
         let cohort = row(dependent.y);

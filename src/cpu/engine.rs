@@ -39,6 +39,8 @@ pub struct Cpu {
     /// The state, chunk after chunk, and in each chunk slot after slot. So the numbers of one task lie together.
     state: Vec<f32>,
     t: u64,
+    /// Whether the parameter is at the average that its rule keeps.
+    is_eval: bool,
 }
 
 impl Cpu {
@@ -52,7 +54,7 @@ impl Cpu {
         // Chunks have whole cache lines, so that each begins at the same place in a line.
         let chunk = (len / CHUNKS).clamp(*CHUNK.start(), *CHUNK.end());
         let chunk = chunk.next_multiple_of(LINE / size_of::<f32>());
-        Ok(Self { group: group.clone(), len, chunk, state, t: 0 })
+        Ok(Self { group: group.clone(), len, chunk, state, t: 0, is_eval: false })
     }
 
     /// One step.
@@ -60,11 +62,9 @@ impl Cpu {
     /// # Errors
     /// If `param` or `grad` is not as long as the state; then nothing has changed.
     pub fn step(&mut self, param: &mut [f32], grad: &[f32]) -> Result<(), Error> {
-        for (what, has) in [("parameter", param.len()), ("gradient", grad.len())] {
-            if has != self.len {
-                return Err(Error::StateLength { what, has, state: self.len });
-            }
-        }
+        self.check_len("parameter", param.len())?;
+        self.check_len("gradient", grad.len())?;
+        self.blend(param, false);
         self.t += 1;
         let at = self.group.at(self.t);
         let DriverScalars { lr, decay, l2, grad_scale, .. } =
@@ -89,6 +89,51 @@ impl Cpu {
             chunks.zip(state).for_each(|((param, grad), state)| step(param, grad, state));
         }
         Ok(())
+    }
+
+    /// Moves the parameter to the average that its rule keeps, as [`Optimizer::eval`](crate::Optimizer::eval).
+    ///
+    /// # Errors
+    /// If `param` is not as long as the state; then nothing has changed.
+    pub fn eval(&mut self, param: &mut [f32]) -> Result<(), Error> {
+        self.check_len("parameter", param.len())?;
+        self.blend(param, true);
+        Ok(())
+    }
+
+    /// Moves the parameter back, as [`Optimizer::train`](crate::Optimizer::train). A step does so of its own accord.
+    ///
+    /// # Errors
+    /// If `param` is not as long as the state; then nothing has changed.
+    pub fn train(&mut self, param: &mut [f32]) -> Result<(), Error> {
+        self.check_len("parameter", param.len())?;
+        self.blend(param, false);
+        Ok(())
+    }
+
+    fn check_len(&self, what: &'static str, has: usize) -> Result<(), Error> {
+        if has == self.len {
+            Ok(())
+        } else {
+            Err(Error::StateLength { what, has, state: self.len })
+        }
+    }
+
+    fn blend(&mut self, param: &mut [f32], to_average: bool) {
+        let rule = &self.group.rule;
+        let Some(average) = rule.average().filter(|_| self.is_eval != to_average) else { return };
+        self.is_eval = to_average;
+        let slots = rule.slots().len();
+        if self.t == 0 {
+            return;
+        }
+        let state = self.state.par_chunks(self.chunk * slots);
+        param.par_chunks_mut(self.chunk).zip(state).for_each(|(param, state)| {
+            let towards = &state[average.slot * param.len()..];
+            for (p, slot) in param.iter_mut().zip(towards) {
+                *p = average.blend(*p, *slot, to_average);
+            }
+        });
     }
 
     /// Another learning rate from the next step on.

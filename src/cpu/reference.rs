@@ -26,6 +26,8 @@ pub struct Reference<N = f64> {
     /// The average of the parameter; empty if none is kept.
     average: Vec<N>,
     t: u64,
+    /// Whether the parameter is at the average that its rule keeps.
+    is_eval: bool,
 }
 
 impl Reference<f64> {
@@ -51,7 +53,14 @@ impl<N: Evaluate> Reference<N> {
         group.check()?;
         let state = vec![zero; param.len() * group.rule.slots().len()];
         let average = vec![zero; group.ema.map_or(0, |_| param.len())];
-        Ok(Self { group: group.clone(), param: param.to_vec(), state, average, t: 0 })
+        Ok(Self {
+            group: group.clone(),
+            param: param.to_vec(),
+            state,
+            average,
+            t: 0,
+            is_eval: false,
+        })
     }
 
     /// One step.
@@ -64,6 +73,7 @@ impl<N: Evaluate> Reference<N> {
             let name = "reference".to_owned();
             return Err(Error::LengthMismatch { name, param, grad: grads });
         }
+        self.train();
         self.t += 1;
         let slots = self.group.rule.slots().len();
         let mut none: [N; 0] = [];
@@ -89,6 +99,31 @@ impl<N: Evaluate> Reference<N> {
         group.check_rate()?;
         self.group = group;
         Ok(())
+    }
+
+    /// Moves the parameter to the average that its rule keeps, as [`Optimizer::eval`](crate::Optimizer::eval).
+    pub fn eval(&mut self) {
+        self.blend(true);
+    }
+
+    /// Moves the parameter back, as [`Optimizer::train`](crate::Optimizer::train). A step does so of its own accord.
+    pub fn train(&mut self) {
+        self.blend(false);
+    }
+
+    fn blend(&mut self, to_average: bool) {
+        let Some(average) = self.group.rule.average().filter(|_| self.is_eval != to_average) else {
+            return;
+        };
+        self.is_eval = to_average;
+        let slots = self.group.rule.slots().len();
+        if self.t == 0 {
+            return;
+        }
+        let towards = self.state.iter().skip(average.slot).step_by(slots);
+        for (p, &slot) in self.param.iter_mut().zip(towards) {
+            *p = average.blend(*p, slot, to_average);
+        }
     }
 
     /// Sets the steps taken: for `wgpu-optim replay`.

@@ -107,7 +107,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
         Address::Table | Address::Moving => join!(text, "address/table.wgsl"),
     }
     match spec.body {
-        Body::Update | Body::Stream => step(&mut text, kernel, &hooks),
+        Body::Update | Body::Stream | Body::Blend => step(&mut text, kernel, &hooks),
         Body::Accumulate => join!(text, "kernel/accumulate.wgsl"),
         Body::Norm => {
             join!(text, "clip.wgsl");
@@ -121,7 +121,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
 /// Joins the files that only steps have.
 fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
     let Some(rule) = &kernel.spec.rule else { return };
-    text.lines(&state(rule));
+    text.lines(&state(rule, kernel.spec.body != Body::Blend));
     text.lines(&beside(hooks));
     match kernel.address {
         Address::Direct => join!(text, "scalars/direct.wgsl"),
@@ -139,6 +139,11 @@ fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
     join!(text, "clip.wgsl");
     match kernel.spec.body {
         Body::Stream => join!(text, "kernel/stream.wgsl"),
+        Body::Blend => {
+            let slot = rule.averaged().unwrap_or_default();
+            text.lines(&[format!("const blended_slot = {slot}u;")]);
+            join!(text, "kernel/blend.wgsl");
+        }
         _ => join!(text, "kernel/update.wgsl"),
     }
 }
@@ -159,7 +164,7 @@ fn numbers(kernel: &KernelSpec) -> Vec<String> {
             lines.push(constant("controller_binding", kernel.extra(1)));
             lines.push(constant("sums_binding", kernel.extra(2)));
         }
-        Body::Update | Body::Stream | Body::Accumulate => {
+        Body::Update | Body::Stream | Body::Blend | Body::Accumulate => {
             lines.push(constant("sums_binding", kernel.extra(0)));
             lines.push(constant("window", WINDOW));
         }
@@ -180,8 +185,8 @@ fn places(kernel: &KernelSpec) -> Vec<String> {
     rows.collect()
 }
 
-/// The lines that load and store a rule's slots.
-fn state(rule: &RuleKey) -> Vec<String> {
+/// The lines that load a rule's slots, and store them if the kernel `stores` them.
+fn state(rule: &RuleKey, stores: bool) -> Vec<String> {
     let load = |slot: usize| match slot {
         _ if slot >= rule.slots() => "real()".to_owned(),
         _ if rule.starts_at_zero(slot) => format!("load_slot_{slot}(i)"),
@@ -196,6 +201,9 @@ fn state(rule: &RuleKey) -> Vec<String> {
         lines.push(format!("    state = State({});", loads.join(", ")));
     }
     lines.push("}".to_owned());
+    if !stores {
+        return lines;
+    }
     lines.push("fn store_state(i: u32) {".to_owned());
     lines.extend((0..rule.slots()).map(|k| format!("    store_slot_{k}(i, state[{k}]);")));
     lines.push("}".to_owned());
@@ -221,7 +229,7 @@ pub(crate) fn prepare_wgsl() -> String {
         let at = DriverScalars::NAMES.iter().position(|other| *other == name);
         format!("const {name}_word = {}u;", at.unwrap_or(DriverScalars::NAMES.len()))
     };
-    text.lines(&["grad_scale", "clip", "skip"].map(word));
+    text.lines(&["grad_scale", "clip", "skip", "first"].map(word));
     join!(text, "control/controller.wgsl");
     join!(text, "control/prepare.wgsl");
     text.0

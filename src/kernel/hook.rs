@@ -55,9 +55,13 @@ const HOOKS: &[Hook] = &[
     }),
     hook!(Weight, "master", "weight/master.wgsl", |spec| spec.master() == Master::F32),
     hook!(Gradient, "sum", "gradient/sum.wgsl", |spec| spec.summed),
-    hook!(Gradient, "own", "gradient/own.wgsl", |spec| spec.body != Body::Accumulate),
+    hook!(Gradient, "own", "gradient/own.wgsl", |spec| {
+        !matches!(spec.body, Body::Accumulate | Body::Blend)
+    }),
     hook!(Clear, "zero", "gradient/zero.wgsl", |spec| spec.clear),
-    hook!(Clear, "keep", "gradient/keep.wgsl", |spec| spec.body != Body::Norm),
+    hook!(Clear, "keep", "gradient/keep.wgsl", |spec| {
+        !matches!(spec.body, Body::Norm | Body::Blend)
+    }),
     hook!(Beside, "copy", "beside/copy.wgsl", |spec| spec.copy.is_some()),
     hook!(Beside, "ema", "beside/ema.wgsl", |spec| keeps(spec, "ema")),
 ];

@@ -82,7 +82,7 @@ impl Layouts {
         operands: &'a wgpu::BindGroupLayout,
     ) -> Vec<&'a wgpu::BindGroupLayout> {
         let step = match kernel.spec.body {
-            Body::Update | Body::Stream => self.scalars_of(kernel.address),
+            Body::Update | Body::Stream | Body::Blend => self.scalars_of(kernel.address),
             Body::Norm | Body::Accumulate => &self.arguments,
         };
         let mut all = vec![operands, step];

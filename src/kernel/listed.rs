@@ -224,6 +224,16 @@ fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
             with(&|spec| (spec.copy, spec.kept) = (Some(copy), options()));
         }
     }
+    let blends = plain(Body::Blend, Some(rule.clone()));
+    for one in &blends {
+        for param in Format::ALL {
+            for weight in WEIGHTS {
+                all.push(of_spec(one, |spec| (spec.param, spec.weight) = (param, weight)));
+            }
+        }
+        all.push(of_spec(one, |spec| spec.state = Format::Bf16));
+        all.push(of_spec(one, |spec| spec.copy = Some(Format::F16)));
+    }
     let plainest = |one: &&KernelSpec| {
         one.address != Address::Moving
             && (one.address == Address::Table || one.width != Width::Loose)

@@ -41,6 +41,7 @@ impl KernelSpec {
     pub(crate) fn entry_point(&self) -> &'static str {
         match self.spec.body {
             Body::Update | Body::Stream => "update",
+            Body::Blend => "blend",
             Body::Accumulate => "accumulate",
             Body::Norm => "norm",
         }
@@ -72,7 +73,7 @@ impl KernelSpec {
     pub(crate) fn switches(&self) -> Vec<(&'static str, bool)> {
         let Spec { body, rule, clip_value, cautious, .. } = &self.spec;
         let mut switches = match (body, rule) {
-            (Body::Update | Body::Stream, Some(rule)) => rule.switches().to_vec(),
+            (Body::Update | Body::Stream | Body::Blend, Some(rule)) => rule.switches().to_vec(),
             _ => Vec::new(),
         };
         let after = rule.as_ref().is_some_and(RuleKey::decays_after);
@@ -95,7 +96,7 @@ impl KernelSpec {
     pub(crate) fn name(&self) -> String {
         let Self { spec, width, address, .. } = self;
         let mut name = match (&spec.rule, spec.body) {
-            (Some(rule), Body::Update | Body::Stream) => rule.name().to_owned(),
+            (Some(rule), Body::Update | Body::Stream | Body::Blend) => rule.name().to_owned(),
             (_, body) => format!("{body:?}").to_lowercase(),
         };
         let on = self
@@ -135,7 +136,7 @@ impl KernelSpec {
         }
         let formats = [spec.param, spec.grad, spec.state];
         match spec.body {
-            Body::Update | Body::Stream => {
+            Body::Update | Body::Stream | Body::Blend => {
                 formats.iter().for_each(|f| add(f.name(), formats != [Format::F32; 3]));
             }
             _ => add(spec.grad.name(), true),
@@ -147,6 +148,19 @@ impl KernelSpec {
         }
         // Switches stay in upper case, so that readers can tell them from the kernel's own choices.
         name + &rest.to_lowercase()
+    }
+
+    /// Whether a kernel without gradients can have these choices.
+    fn can_blend(&self) -> bool {
+        let Spec { rule, weight, kept, grads, clear, summed, clip_value, cautious, .. } =
+            &self.spec;
+        rule.as_ref().is_some_and(|rule| rule.averaged().is_some())
+            && self.address != Address::Moving
+            && self.width != Width::Loose
+            && *weight != Weight::Stochastic
+            && *kept == 0
+            && *grads == Grads::Own
+            && ![clear, summed, clip_value, cautious].into_iter().any(|on| *on)
     }
 
     /// Whether these choices can occur together.
@@ -167,5 +181,6 @@ impl KernelSpec {
             && !(self.address == Address::Moving && self.spec.grads != Grads::Own)
             && !(self.spec.summed && (self.spec.clear || self.spec.grads != Grads::Own))
             && !(self.spec.summed && self.spec.grad != Format::F32)
+            && (self.spec.body != Body::Blend || self.can_blend())
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Model {
     pub(crate) last_start: u32,
     /// The number of all recorded steps.
     pub(crate) recorded: u64,
+    /// Whether parameters are at the averages that their rules keep.
+    pub(crate) is_eval: bool,
 }
 
 /// The sums of gradients.
@@ -86,6 +88,7 @@ impl Model {
             controller: None,
             last_start: 0,
             recorded: 0,
+            is_eval: false,
         }
     }
 

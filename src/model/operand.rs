@@ -115,7 +115,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
     Operand {
         name: "grad",
         option: None,
-        each: |_| 1,
+        each: |spec| usize::from(spec.body != Body::Blend),
         home: Home::Caller,
         place: Place::Column(GRAD),
         code: |spec| Code::Plain(spec.grad),
@@ -128,7 +128,10 @@ pub(crate) const OPERANDS: &[Operand] = &[
         home: Home::Slab,
         place: Place::Column(STATE),
         code: |spec| Code::Plain(spec.state),
-        access: |_| Access::ReadWrite,
+        access: |spec| match spec.body {
+            Body::Blend => Access::Read,
+            _ => Access::ReadWrite,
+        },
     },
     // The low bits of a 16-bit parameter's f32.
     Operand {

@@ -19,6 +19,8 @@ struct Said {
     slots: Vec<(&'static str, Begins)>,
     hyper: usize,
     decays_after: bool,
+    /// The slot on whose line the rule's average lies.
+    averaged: Option<usize>,
     /// Whether the text and the switches are those of a rule of this crate.
     ours: bool,
 }
@@ -54,7 +56,8 @@ impl RuleKey {
         };
         let ours = rule::ALL.iter().any(|entry| (entry.variants)().iter().any(same));
         let decays_after = rule.decays_after();
-        Self(Arc::new(Said { name, wgsl, switches, slots, hyper, decays_after, ours }))
+        let averaged = rule.average().map(|average| average.slot).filter(|at| *at < slots.len());
+        Self(Arc::new(Said { name, wgsl, switches, slots, hyper, decays_after, averaged, ours }))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -100,6 +103,11 @@ impl RuleKey {
         self.0.decays_after
     }
 
+    /// The slot on whose line the rule's average lies, if it keeps one.
+    pub(crate) fn averaged(&self) -> Option<usize> {
+        self.0.averaged
+    }
+
     pub(crate) fn slot_names(&self) -> Vec<&'static str> {
         self.0.slots.iter().map(|(name, _)| *name).collect()
     }
@@ -132,6 +140,8 @@ pub enum Body {
     Update,
     /// The traffic of a step with next to no arithmetic. Benchmarks compare a step with it.
     Stream,
+    /// A move of the parameters to the average that a rule keeps, or back.
+    Blend,
     /// The sums of gradients over several backward passes.
     Accumulate,
     /// The partial sums of a norm.
@@ -205,9 +215,9 @@ impl Spec {
         }
     }
 
-    /// Whether the kernel is a step, or has the traffic of one.
+    /// Whether the kernel is a step, or has parameters and state as one.
     pub(crate) fn is_step(&self) -> bool {
-        matches!(self.body, Body::Update | Body::Stream)
+        matches!(self.body, Body::Update | Body::Stream | Body::Blend)
     }
 
     pub(crate) fn slots(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The optimizer: the caller's side of the model and of the program.
 
 mod accumulate;
+mod average;
 mod check;
 mod control;
 mod grads;
@@ -95,6 +96,10 @@ impl Optimizer {
     /// [`Optimizer::step`] inside a compute pass that is already open. The pass is left with this step's
     /// pipeline and bind groups.
     pub fn step_in_pass(&mut self, pass: &mut wgpu::ComputePass<'_>) {
+        if self.model.is_eval {
+            self.make_ready();
+            self.blend_in_pass(pass, false);
+        }
         let multiplied = self.take_sums();
         self.model.recorded += 1;
         self.model.groups.iter_mut().for_each(|group| group.recorded += 1);

@@ -34,7 +34,7 @@ words! {
     pub(super) struct ControlWords {
         partials, blocks, dependents, params, looks, skip_nonfinite, clip_norm, euclidean, max_norm,
         clip_value, fixed_scale, inverse, start_scale, start, growth, backoff, interval, share, recorded,
-        counted, sums, unused_0, unused_1, unused_2,
+        counted, sums, peeks, unused_1, unused_2,
     }
 }
 

@@ -14,7 +14,7 @@ use super::pass::{Arguments, Pass, ScalarGroups, room};
 use super::scalars::{self, StepArgs};
 use super::series::Series;
 use super::tables::entry;
-use crate::kernel::{Address, BLOCK, BLOCK_WORDS, Kernels};
+use crate::kernel::{Address, BLOCK, BLOCK_WORDS, Kernels, WINDOW};
 use crate::model::{Cohort, Model};
 
 /// For each generation of a cohort, the least number of steps that it is known to have skipped.
@@ -72,7 +72,8 @@ impl Decide {
             self.partials = norm::partials(model, kernels.bounds());
         }
         let cohorts = model.cohorts.all().len();
-        let wanted = room(update, cohorts);
+        // Room for a window of blocks, whatever launches see them.
+        let wanted = room(update, cohorts).next_multiple_of(WINDOW as usize);
         let counted = model.cohorts.is_counted();
         let moved = counted && {
             let skips = self.skips.clone();
@@ -186,39 +187,90 @@ impl Decide {
         let partials = norms.map_or(0, |_| self.partials.count);
         let control = ControlWords::new(model, args, Counts { partials, dependents });
         words.clear();
-        words.extend(control.words());
         words.resize(BLOCK_WORDS, 0);
         // The GPU decides by how much gradients are scaled.
         scalars::write(model, args, None, words);
-        for cohort in model.cohorts.all() {
-            let parent = cohort.parent.map_or(super::control::NONE, |parent| parent as u32);
-            let steps = model.steps_of(cohort) as u32;
-            let running = cohort.is_running().into();
-            let row: [u32; ROW_WORDS] = [steps, cohort.generation, parent, running];
-            words.extend(row);
-        }
-        let device = &model.device;
-        let step = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("wgpu-optim step"),
-            contents: bytemuck::cast_slice(words),
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
-        });
-        let bind = |label, layout, entries: &[wgpu::BindGroupEntry<'_>]| {
-            let label = Some(label);
-            device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries })
-        };
-        let said = entry(0, &step, 0, (ControlWords::NAMES.len() * 4) as u64);
+        let said = said(model, control, words);
         if let Some(norms) = norms {
-            let layout = kernels.arguments();
-            let group = bind("wgpu-optim norm", layout, std::slice::from_ref(&said));
+            let group = bind(model, "wgpu-optim norm", kernels.arguments(), &[said.arguments()]);
             norms.record(pass, &Arguments::Same(&group));
         }
-        let given = entry(1, &step, BLOCK, step.size() - BLOCK);
-        let given = bind("wgpu-optim given", kernels.given(), &[said, given]);
-        pass.set_pipeline(&kernels.prepare().pipeline);
-        pass.set_bind_group(0, &bound.prepare, &[]);
-        pass.set_bind_group(1, &given, &[]);
-        pass.dispatch_workgroups(1, 1, 1);
+        bound.decide(model, kernels, pass, &said);
         update.record(pass, &Arguments::Blocks(&bound.groups));
     }
+    /// Records a move that only the GPU knows whether to make: a parameter that has taken no step stays.
+    pub(super) fn record_blend(
+        &self,
+        model: &Model,
+        kernels: &mut Kernels,
+        pass: &mut wgpu::ComputePass<'_>,
+        blend: &Pass,
+        words: &mut Vec<u32>,
+    ) {
+        let Some(bound) = &self.bound else { return };
+        let args = StepArgs { multiplied: 1.0, sums: 0 };
+        let counts = Counts { partials: 0, dependents: 0 };
+        let control = ControlWords { peeks: 1, ..ControlWords::new(model, args, counts) };
+        bound.decide(model, kernels, pass, &said(model, control, words));
+        let groups = ScalarGroups::new(&model.device, kernels, blend, (&bound.scalars, bound.room));
+        blend.record(pass, &Arguments::Blocks(&groups));
+    }
+}
+
+impl Bound {
+    /// Records the kernel that decides.
+    fn decide(
+        &self,
+        model: &Model,
+        kernels: &mut Kernels,
+        pass: &mut wgpu::ComputePass<'_>,
+        said: &SaidWords,
+    ) {
+        let given = entry(1, &said.buffer, BLOCK, said.buffer.size() - BLOCK);
+        let given = bind(model, "wgpu-optim given", kernels.given(), &[said.arguments(), given]);
+        pass.set_pipeline(&kernels.prepare().pipeline);
+        pass.set_bind_group(0, &self.prepare, &[]);
+        pass.set_bind_group(1, &given, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+    }
+}
+
+/// The words of the host for one run of the kernel that decides: a block of arguments, the blocks of scalars, and a
+/// row for each cohort.
+struct SaidWords {
+    buffer: wgpu::Buffer,
+}
+
+impl SaidWords {
+    fn arguments(&self) -> wgpu::BindGroupEntry<'_> {
+        entry(0, &self.buffer, 0, (ControlWords::NAMES.len() * 4) as u64)
+    }
+}
+
+/// Puts the arguments into the first block of `words`, and the rows of the cohorts behind all blocks.
+fn said(model: &Model, control: ControlWords, words: &mut Vec<u32>) -> SaidWords {
+    words[..ControlWords::NAMES.len()].copy_from_slice(&control.words());
+    for cohort in model.cohorts.all() {
+        let parent = cohort.parent.map_or(super::control::NONE, |parent| parent as u32);
+        let steps = model.steps_of(cohort) as u32;
+        let running = cohort.is_running().into();
+        let row: [u32; ROW_WORDS] = [steps, cohort.generation, parent, running];
+        words.extend(row);
+    }
+    let buffer = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some("wgpu-optim step"),
+        contents: bytemuck::cast_slice(words),
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+    });
+    SaidWords { buffer }
+}
+
+fn bind(
+    model: &Model,
+    label: &str,
+    layout: &wgpu::BindGroupLayout,
+    entries: &[wgpu::BindGroupEntry<'_>],
+) -> wgpu::BindGroup {
+    let label = Some(label);
+    model.device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries })
 }

@@ -41,6 +41,8 @@ pub(crate) struct Program {
     movable: u32,
     update: Option<(Epochs, Pass)>,
     sums: Option<(Epochs, Pass)>,
+    /// The moves to averages and back, and the epoch of the gradients, which decide the cohorts.
+    blend: Option<(Epochs, u64, Pass)>,
     mark: Option<wgpu::BindGroup>,
     decide: Decide,
     words: Vec<u32>,
@@ -83,6 +85,7 @@ impl Program {
             movable,
             update: None,
             sums: None,
+            blend: None,
             mark: None,
             decide: Decide::default(),
             words: Vec::new(),
@@ -97,12 +100,12 @@ impl Program {
         let fresh =
             |update: &Option<(Epochs, Pass)>| update.as_ref().is_some_and(|(of, _)| *of == epochs);
         if !fresh(update) {
-            *update = Some((epochs.clone(), update::plan(model, kernels, *movable)));
+            *update = Some((epochs.clone(), update::plan(model, kernels, *movable, false)));
         }
         if let Some((_, pass)) = update
             && !pass.follow(model, kernels, [grads, sum_grads])
         {
-            let mut pass = update::plan(model, kernels, *movable);
+            let mut pass = update::plan(model, kernels, *movable, false);
             pass.follow(model, kernels, [grads, sum_grads]);
             *update = Some((epochs.clone(), pass));
         }
@@ -160,7 +163,7 @@ impl Program {
 
     /// Drops everything, so that the next refresh begins from nothing.
     pub(crate) fn forget(&mut self) {
-        (self.update, self.sums) = (None, None);
+        (self.update, self.sums, self.blend) = (None, None, None);
         self.decide.forget_norms();
     }
 
@@ -179,7 +182,13 @@ impl Program {
             let [own, new] = [own, new].map(|of| of.as_ref().map(|(_, pass)| pass));
             effects::are_same(own, new)
         };
-        same(&self.update, &new.update)
+        let is_fresh = |(of, grads, _): &&(Epochs, u64, Pass)| {
+            (of, *grads) == (&Epochs::of(model), model.grads.epoch())
+        };
+        let blend = self.blend.as_ref().filter(is_fresh).map(|(.., pass)| pass);
+        let anew = blend.map(|_| update::plan(model, &mut new.kernels, new.movable, true));
+        effects::are_same(blend, anew.as_ref())
+            && same(&self.update, &new.update)
             && same(&self.sums, &new.sums)
             && effects::are_same(self.decide.norms(), new.decide.norms())
     }
@@ -239,16 +248,34 @@ impl Program {
         }
         words.clear();
         scalars::write(model, args, Some(&model.control), words);
-        let cohorts = model.cohorts.all().len();
-        words.resize(room(update, cohorts) * BLOCK_WORDS, 0);
-        // The buffer is fresh, because a later step in the same encoder has other scalars.
-        let scalars = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("wgpu-optim scalars"),
-            contents: bytemuck::cast_slice(words),
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
-        });
-        let groups = ScalarGroups::new(&model.device, kernels, update, (&scalars, cohorts));
-        update.record(pass, &Arguments::Blocks(&groups));
+        record_blocks(model, kernels, pass, update, words);
+    }
+
+    /// Records the move of all parameters to the averages that their rules keep, or back.
+    pub(crate) fn record_blend(
+        &mut self,
+        model: &Model,
+        pass: &mut wgpu::ComputePass<'_>,
+        to_average: bool,
+    ) {
+        let epochs = Epochs::of(model);
+        let Self { kernels, movable, blend, decide, words, .. } = self;
+        let grads = model.grads.epoch();
+        if blend.as_ref().is_none_or(|(of, at, _)| *of != epochs || *at != grads) {
+            *blend = Some((epochs, grads, update::plan(model, kernels, *movable, true)));
+        }
+        let Some((.., blend)) = blend.as_ref().filter(|(.., blend)| blend.len() > 0) else {
+            return;
+        };
+        words.clear();
+        if model.cohorts.is_counted() {
+            words.resize(BLOCK_WORDS, 0);
+            scalars::write_blend(model, to_average, words);
+            decide.record_blend(model, kernels, pass, blend, words);
+            return;
+        }
+        scalars::write_blend(model, to_average, words);
+        record_blocks(model, kernels, pass, blend, words);
     }
 
     /// Records the launches that add gradients to the sums of the model's generation.
@@ -270,6 +297,26 @@ impl Program {
         pass.set_bind_group(1, &group, &[]);
         pass.dispatch_workgroups(1, 1, 1);
     }
+}
+
+/// Records launches that see these blocks of scalars.
+fn record_blocks(
+    model: &Model,
+    kernels: &Kernels,
+    pass: &mut wgpu::ComputePass<'_>,
+    launches: &Pass,
+    words: &mut Vec<u32>,
+) {
+    let cohorts = model.cohorts.all().len();
+    words.resize(room(launches, cohorts) * BLOCK_WORDS, 0);
+    // The buffer is fresh, because a later step in the same encoder has other scalars.
+    let scalars = model.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some("wgpu-optim scalars"),
+        contents: bytemuck::cast_slice(words),
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+    });
+    let groups = ScalarGroups::new(&model.device, kernels, launches, (&scalars, cohorts));
+    launches.record(pass, &Arguments::Blocks(&groups));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! This module computes the scalars of a step, block by block.
 
 use crate::control::Control;
-use crate::group::DRIVER_SCALARS;
+use crate::group::{DRIVER_SCALARS, DriverScalars};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{GroupState, Model};
 use crate::num::noise;
@@ -56,5 +56,19 @@ pub(super) fn write(model: &Model, args: StepArgs, control: Option<&Control>, in
             continue;
         }
         into.extend(block(&model.groups[cohort.group], steps, args, control));
+    }
+}
+
+/// Appends the blocks of the kernel `blend`: for each cohort the weight of its move, and whether it has taken no step,
+/// as far as the host knows.
+pub(super) fn write_blend(model: &Model, to_average: bool, into: &mut Vec<u32>) {
+    for cohort in model.cohorts.all() {
+        let average = model.groups[cohort.group].group.rule.average();
+        let weight =
+            average.map_or(0.0, |average| if to_average { average.eval } else { average.train });
+        let first = if model.steps_of(cohort) == 0 { 1.0 } else { 0.0 };
+        let words = DriverScalars { lr: weight, first, ..DriverScalars::default() }.words();
+        into.extend(words.map(|word| (word as f32).to_bits()));
+        into.extend([0; BLOCK_WORDS - DRIVER_SCALARS]);
     }
 }

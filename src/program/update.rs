@@ -7,7 +7,7 @@ use super::pass::{Pass, Planned, address};
 use crate::buckets::Buckets;
 use crate::kernel::{KernelSpec, Kernels, WINDOW};
 use crate::model::{
-    Body, Grads, Model, OPERANDS, Operand, Param, Spec, Variable, operand, variables,
+    Body, Grads, Model, OPERANDS, Operand, Param, Spec, Variable, Weight, operand, variables,
 };
 use crate::num::Format;
 use crate::plan::{self, Bounds, GRAD, MOST, PARAM, Piece, STATE, Shape, can_be_apart};
@@ -68,21 +68,28 @@ pub(crate) fn too_near(
     })
 }
 
-/// The launches of a step over all parameters.
-pub(super) fn plan(model: &Model, kernels: &mut Kernels, movable: u32) -> Pass {
+/// The launches of a step over all parameters; or, if they blend, those that move all parameters whose rules keep an
+/// average.
+pub(super) fn plan(model: &Model, kernels: &mut Kernels, movable: u32, blends: bool) -> Pass {
     let bounds = kernels.bounds();
     let copy_row = operand("copy").unwrap_or(MOST - 1);
     let mut rigid = false;
     let mut together = Buckets::new();
     for (index, param) in model.params.iter().enumerate() {
         let Some(spot) = param.spot else { continue };
-        let grad = model.gradient(index);
+        let grad = model.gradient(index).filter(|_| !blends);
         let mut spec = model.spec(index);
+        if blends {
+            if spec.rule.as_ref().is_none_or(|rule| rule.averaged().is_none()) {
+                continue;
+            }
+            spec = blended(spec);
+        }
         let near = |grad: &View| grads_of(&param.view, param.copy.as_ref(), grad, bounds);
         spec.grads = grad.as_ref().map_or(Grads::Own, near);
-        let moves = param.moves && can_move(&spec, grad.as_ref(), movable, bounds);
-        rigid |= param.moves && !moves;
-        if grad.is_none() && !moves {
+        let moves = !blends && param.moves && can_move(&spec, grad.as_ref(), movable, bounds);
+        rigid |= !blends && param.moves && !moves;
+        if grad.is_none() && !moves && !blends {
             continue;
         }
         let view = &param.view;
@@ -113,6 +120,16 @@ pub(super) fn plan(model: &Model, kernels: &mut Kernels, movable: u32) -> Pass {
     let mut pass = bound(model, kernels, together.into_buckets());
     pass.is_rigid = rigid;
     pass
+}
+
+/// The kernel that moves a parameter whose steps have this kernel. The move rounds to nearest.
+fn blended(step: Spec) -> Spec {
+    let weight = match step.weight {
+        Weight::Stochastic => Weight::Plain,
+        weight => weight,
+    };
+    let Spec { rule, param, grad, state, copy, .. } = step;
+    Spec { param, grad, state, copy, weight, ..Spec::new(Body::Blend, rule) }
 }
 
 /// The launches that add all gradients to their sums.

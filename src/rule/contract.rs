@@ -119,6 +119,25 @@ pub struct Rates {
     pub decay: f64,
 }
 
+/// The line on which a rule's average lies: `p + weight · (state[slot] − p)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Average {
+    /// The place of the slot among [`Rule::slots`].
+    pub slot: usize,
+    /// The weight that takes a parameter from where gradients are wanted to the average.
+    pub eval: f64,
+    /// The weight that takes a parameter back.
+    pub train: f64,
+}
+
+impl Average {
+    /// A parameter on its way to the average, or back: `shaders/kernel/blend.wgsl` in the arithmetic of `N`.
+    pub(crate) fn blend<N: Number>(self, p: N, slot: N, to_average: bool) -> N {
+        let weight = if to_average { self.eval } else { self.train };
+        p + N::scalar(weight) * (slot - p)
+    }
+}
+
 /// An optimizer's rule. Public and object-safe: a rule in your own crate needs no change in this one.
 pub trait Rule: Oracle + Any + Debug + Send + Sync {
     /// The field's name in lower case: `"adam"`.
@@ -152,6 +171,12 @@ pub trait Rule: Oracle + Any + Debug + Send + Sync {
     /// not off the one before it, `p ← p − lr·u − decay·p`; `false`.
     fn decays_after(&self) -> bool {
         false
+    }
+
+    /// The average that [`Optimizer::eval`](crate::Optimizer::eval) moves parameters to; `None` if the rule keeps
+    /// none.
+    fn average(&self) -> Option<Average> {
+        None
     }
 
     /// Whether every option is in its range.

@@ -297,8 +297,11 @@ fn wrong_configs() {
         (r#"{"optimizer": "sgd", "loss_scale": {"interval": 0}}"#, "CONFIG: `loss_scale.interval` is 0; it must be at least 1 step"),
         (r#"{"optimizer": "sgd", "nesterov": true}"#, "CONFIG: `sgd`: nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off"),
     ];
-    let mut rules: Vec<_> = rule::ALL.iter().map(|entry| format!("`{}`", entry.name)).collect();
-    rules.push("`adamw`".to_owned());
+    let with_presets = |name: &str| match name {
+        "adam" => "`adam`, `adamw`".to_owned(),
+        name => format!("`{name}`"),
+    };
+    let rules: Vec<_> = rule::ALL.iter().map(|entry| with_presets(entry.name)).collect();
     for (config, expected) in rows {
         assert_eq!(config_error(config), expected.replace("RULES", &rules.join(", ")), "{config}");
     }
@@ -321,7 +324,7 @@ fn wrong_traces() {
     let rows = [
         (drop("grad.w"), "TRACE: `param.w` has no `grad.w`; record one gradient a step"),
         (drop("param.w"), "TRACE: `grad.w` has no `param.w`; record its initial values"),
-        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>` and `master.<name>`; leave it out"),
+        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"),
         (put("grad.scale", tensor(&[5], &[0.0; 5])), "TRACE: `grad.scale` records 5 steps, `grad.layer.0.bias` 4; all must record as many"),
         (put("grad.w", tensor(&[4, 3, 2], &[0.0; 24])), "TRACE: `grad.w` has shape [4, 3, 2], `param.w` has [2, 3]; a gradient's shape must be [steps] followed by its parameter's"),
         (put("grad.scale", tensor(&[], &[0.0])), "TRACE: `grad.scale` has shape [], `param.scale` has []; a gradient's shape must be [steps] followed by its parameter's"),

@@ -71,7 +71,7 @@ fn expected(facts: &Facts) -> Vec<Bound> {
         binding += 1;
     }
     match facts.body {
-        Body::Update | Body::Stream => {
+        Body::Update | Body::Stream | Body::Blend => {
             let blocks = format!("array<Block, {}>", facts.window);
             match facts.address {
                 Address::Direct => add(1, 0, "scalars", UNIFORM, "Scalars"),
@@ -154,7 +154,7 @@ fn facts_of_operands_agree() {
             assert!(bits.is_none_or(|bits| bits == operand.bits), "{at}");
         }
         let joined = !facts.operands.iter().any(|operand| operand.name == "grad");
-        assert_eq!(facts.joined, joined, "{}", subject.name());
+        assert_eq!(facts.joined || facts.body == Body::Blend, joined, "{}", subject.name());
     }
 }
 

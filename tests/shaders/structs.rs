@@ -156,7 +156,7 @@ fn slots_stand_where_the_host_puts_them() {
 fn prepare_knows_the_words_of_scalars() {
     let [(_, driver), ..] = structs();
     let prepare = subject::named("prepare");
-    for name in ["grad_scale", "clip", "skip"] {
+    for name in ["grad_scale", "clip", "skip", "first"] {
         let at = driver.iter().position(|driver| *driver == name).map(|at| at as u32);
         assert_eq!(number(prepare, &format!("{name}_word")), at, "{name}");
     }
@@ -169,7 +169,7 @@ fn facts_are_those_of_the_rule() {
     for subject in subject::all() {
         let (facts, rule) = (subject.facts(), &subject.rule);
         let slots: Vec<_> = rule.slots().iter().map(|slot| slot.name).collect();
-        let is_step = matches!(facts.body, Body::Update | Body::Stream);
+        let is_step = matches!(facts.body, Body::Update | Body::Stream | Body::Blend);
         assert!(is_step, "{}", subject.name());
         assert_eq!((facts.rule, &facts.slots), (Some(rule.name()), &slots), "{}", subject.name());
     }

@@ -132,7 +132,7 @@ impl Trace {
                 let at = data_at + info.data_offsets.0 as u64;
                 Ok(Place { at, stored: stored(key, info, cpu)? })
             };
-            let (param, grad_at) = (place(key, info)?, place(&format!("grad.{name}"), grad)?);
+            let (mut param, grad_at) = (place(key, info)?, place(&format!("grad.{name}"), grad)?);
             let mut kept = BTreeMap::new();
             for &(key, info_of_kept) in beside.get(name).into_iter().flatten() {
                 if info_of_kept.shape != info.shape {
@@ -142,6 +142,16 @@ impl Trace {
                     ));
                 }
                 kept.insert(key.clone(), place(key, info_of_kept)?);
+            }
+            // A run goes on from where gradients are wanted.
+            let train = format!("train.{name}");
+            if let Some(&place) = kept.get(&train) {
+                if place.stored != param.stored {
+                    return Err(format!(
+                        "`{train}` and `{key}` are stored in different formats; they must be in one"
+                    ));
+                }
+                param = place;
             }
             let own_steps = match grad.shape.split_first() {
                 Some((&steps, shape)) if shape == info.shape => steps as u64,
@@ -255,11 +265,12 @@ fn stored(key: &str, info: &TensorInfo, cpu: bool) -> Result<Stored, String> {
     }
 }
 
-/// The parameter that a tensor was kept beside: `state.<name>.<slot>`, `ema.<name>` or `master.<name>`.
+/// The parameter that a tensor was kept beside: `state.<name>.<slot>`, `ema.<name>`, `master.<name>` or
+/// `train.<name>`.
 fn parameter_of(key: &str) -> Option<&str> {
     match key.split_once('.')? {
         ("state", rest) => rest.rsplit_once('.').map(|(name, _)| name),
-        ("ema" | "master", name) => Some(name),
+        ("ema" | "master" | "train", name) => Some(name),
         _ => None,
     }
 }
@@ -304,7 +315,7 @@ fn check_names(all: &BTreeMap<String, &TensorInfo>) -> Result<(), String> {
                 }
                 None => {
                     return Err(format!(
-                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>` and `master.<name>`; leave it out"
+                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"
                     ));
                 }
             },

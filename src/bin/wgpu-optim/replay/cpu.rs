@@ -45,20 +45,25 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
     bar.finish_and_clear();
     let counts = Counts { steps: run.steps(), skipped: controller.stats(&[]).skipped };
     let mut tensors = Vec::new();
-    for (i, (tensor, reference)) in run.trace.tensors.iter().zip(&references).enumerate() {
+    for (i, (tensor, reference)) in run.trace.tensors.iter().zip(&mut references).enumerate() {
         let group = &run.part(i).group;
         let mut add = |name: String, values: Cow<'_, [f64]>| {
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
             let data = Data::Ready(bytes);
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
-        add(format!("param.{}", tensor.name), reference.param().into());
+        let trained = reference.param().to_vec();
+        if group.rule.average().is_some() {
+            add(format!("train.{}", tensor.name), trained.clone().into());
+        }
         // Here nothing is rounded: the parameter is its own master.
         let master = format!("master.{}", tensor.name);
         let has_one = tensor.formats()[0] != Format::F32 || tensor.kept.contains_key(&master);
         if group.master != Master::None && has_one {
-            add(master, reference.param().into());
+            add(master, trained.into());
         }
+        reference.eval();
+        add(format!("param.{}", tensor.name), reference.param().into());
         if let Some(average) = reference.ema() {
             add(format!("ema.{}", tensor.name), average.into());
         }

@@ -79,15 +79,21 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         Some(stats) => pollster::block_on(stats)?.skipped,
         None => 0,
     };
+    let trained = evaluate(gpu, &run, &mut optimizer, &views)?;
+    checked()?;
     let failed = RefCell::new(None);
     let mut tensors = Vec::new();
-    for (i, (tensor, (param, _))) in run.trace.tensors.iter().zip(views).enumerate() {
+    let all = run.trace.tensors.iter().zip(views).zip(trained);
+    for (i, ((tensor, (param, _)), (trained, rest))) in all.enumerate() {
         let group = &run.part(i).group;
         let mut add = |name: String, view: View| {
             let data = Data::OnGpu { gpu, view, rest: None, failed: &failed };
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
-        add(format!("param.{}", tensor.name), param.clone());
+        add(format!("param.{}", tensor.name), param);
+        if group.rule.average().is_some() {
+            add(format!("train.{}", tensor.name), trained.clone());
+        }
         if let Some(average) = optimizer.ema(optimizer.param(&tensor.name)?)? {
             add(format!("ema.{}", tensor.name), average);
         }
@@ -97,9 +103,9 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
                 optimizer.state(optimizer.param(&tensor.name)?, slot)?,
             );
         }
-        if let Some(rest) = optimizer.master(optimizer.param(&tensor.name)?)? {
+        if let Some(rest) = rest {
             let rest = Some((group.master, rest));
-            let data = Data::OnGpu { gpu, view: param, rest, failed: &failed };
+            let data = Data::OnGpu { gpu, view: trained, rest, failed: &failed };
             let whole = Tensor { shape: tensor.shape.clone(), len: tensor.len, data };
             tensors.push((format!("master.{}", tensor.name), whole));
         }
@@ -110,6 +116,47 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         None => checked(),
     })?;
     Ok((counts, place))
+}
+
+/// A parameter where gradients are wanted, and the rest of its master.
+type Trained = (View, Option<View>);
+
+/// Moves parameters to the averages that their rules keep. Returns where they were: copies, if they have moved.
+fn evaluate(
+    gpu: &Gpu,
+    run: &Run,
+    optimizer: &mut Optimizer,
+    views: &[(View, View)],
+) -> Result<Vec<Trained>, Failure> {
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    let mut copies: Vec<(wgpu::Buffer, wgpu::Buffer)> = Vec::new();
+    let mut copy = |view: View| -> Result<View, Failure> {
+        let known = copies.iter().find(|(of, _)| *of == view.buffer).map(|(_, copy)| copy.clone());
+        let buffer = match known {
+            Some(buffer) => buffer,
+            None => {
+                let buffer = gpu.zeros("trained", view.buffer.size() / 4)?;
+                let size = view.buffer.size();
+                encoder.copy_buffer_to_buffer(&view.buffer, 0, &buffer, 0, size);
+                copies.push((view.buffer.clone(), buffer.clone()));
+                buffer
+            }
+        };
+        Ok(View { buffer, ..view })
+    };
+    let mut all = Vec::new();
+    for (i, (param, _)) in views.iter().enumerate() {
+        let moves = run.part(i).group.rule.average().is_some();
+        let rest = optimizer.master(optimizer.param(&run.trace.tensors[i].name)?)?;
+        all.push(match moves {
+            true => (copy(param.clone())?, rest.map(&mut copy).transpose()?),
+            false => (param.clone(), rest),
+        });
+    }
+    optimizer.eval(&mut encoder);
+    gpu.queue.submit([encoder.finish()]);
+    gpu.wait()?;
+    Ok(all)
 }
 
 /// Goes on from the state and the steps that the trace has.
@@ -134,7 +181,9 @@ fn resume(
                 if let Some(view) = optimizer.ema(optimizer.param(&name)?)? {
                     put(gpu, &mut run.trace, i, place, &view)?;
                 }
-            } else if let Some(view) = optimizer.master(optimizer.param(&name)?)? {
+            } else if key.starts_with("master.")
+                && let Some(view) = optimizer.master(optimizer.param(&name)?)?
+            {
                 let rest = rest(&mut run.trace, i, place, (param.format, master))?;
                 upload(gpu, &view, |each| {
                     each(&rest);

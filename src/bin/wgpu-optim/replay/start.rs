@@ -38,6 +38,12 @@ fn known(tensor: &Tensor, config: &Config, group: usize) -> Result<(), String> {
     let slots: Vec<_> = group.rule.slots().iter().map(|slot| slot.name).collect();
     for key in tensor.kept.keys() {
         let Some(slot) = slot(key, &tensor.name) else {
+            if key.starts_with("train.") && group.rule.average().is_none() {
+                let rule = group.rule.name();
+                return Err(format!(
+                    "`{key}` is there, but `{rule}` keeps no average; leave the tensor out"
+                ));
+            }
             if key.starts_with("ema.") && group.ema.is_none() {
                 return Err(format!(
                     "`{key}` is there, but CONFIG asks for no average; add \"ema\" to it or leave the tensor out"
@@ -67,7 +73,8 @@ fn complete(tensor: &Tensor, config: &Config, group: usize, taken: u64) -> Resul
     let slots = group.rule.slots();
     let states = slots.iter().map(|slot| format!("state.{name}.{}", slot.name));
     let average = group.ema.map(|_| format!("ema.{name}"));
-    match states.chain(average).find(|key| !tensor.kept.contains_key(key)) {
+    let train = group.rule.average().map(|_| format!("train.{name}"));
+    match states.chain(average).chain(train).find(|key| !tensor.kept.contains_key(key)) {
         None => Ok(()),
         Some(key) => Err(format!(
             "`{key}` is missing, but the metadata say that {taken} steps lie behind it; add it, or leave \
