@@ -8,6 +8,7 @@ use std::any::{Any, TypeId};
 
 mod adagrad;
 mod adam;
+mod averaging;
 mod check;
 mod contract;
 mod declared;
@@ -20,11 +21,13 @@ mod lanes;
 mod lion;
 mod oracle;
 mod rmsprop;
+mod schedule_free_adamw;
+mod schedule_free_sgd;
 mod sgd;
 
 pub(crate) use check::{check_fraction, check_non_negative};
+pub use contract::{Average, IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
 pub(crate) use contract::{Evaluate, slot_names};
-pub use contract::{IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
 pub use formula::{At, Decays, Formula, MAX_SLOTS};
@@ -47,6 +50,8 @@ pub const ALL: &[Entry] = &[
     lion::ENTRY,
     rmsprop::ENTRY,
     adam::ENTRY,
+    schedule_free_sgd::ENTRY,
+    schedule_free_adamw::ENTRY,
 ];
 
 /// The rules this crate ships.
@@ -55,6 +60,8 @@ pub mod rules {
     pub use super::adam::Adam;
     pub use super::lion::Lion;
     pub use super::rmsprop::RmsProp;
+    pub use super::schedule_free_adamw::ScheduleFreeAdamw;
+    pub use super::schedule_free_sgd::ScheduleFreeSgd;
     pub use super::sgd::Sgd;
 }
 

@@ -162,4 +162,34 @@ CASES = [
     Case("keras_adam", "keras.optimizers.Adam"),
     Case("keras_adamw", "keras.optimizers.AdamW"),
     Case("keras_adam_amsgrad", "keras.optimizers.Adam", dict(amsgrad=True)),
+    Case("schedule_free_sgd", "schedulefree.SGDScheduleFree", dict(lr=0.01)),
+    Case(
+        "schedule_free_sgd_decoupled",
+        "schedulefree.SGDScheduleFree",
+        dict(lr=0.01, weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case(
+        "schedule_free_sgd_warm_up",
+        "schedulefree.SGDScheduleFree",
+        dict(lr=0.01, warmup_steps=5),
+    ),
+    Case(
+        "schedule_free_sgd_options",
+        "schedulefree.SGDScheduleFree",
+        dict(lr=0.01, momentum=0.7, r=0.5, weight_lr_power=1.0, warmup_steps=3),
+    ),
+    Case("schedule_free_adamw", "schedulefree.AdamWScheduleFree"),
+    Case(
+        "schedule_free_adamw_decoupled",
+        "schedulefree.AdamWScheduleFree",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case("schedule_free_adamw_warm_up", "schedulefree.AdamWScheduleFree", dict(warmup_steps=5)),
+    Case(
+        "schedule_free_adamw_options",
+        "schedulefree.AdamWScheduleFree",
+        dict(betas=(0.8, 0.95), eps=0.0001, r=0.5, weight_lr_power=1.0, warmup_steps=3),
+    ),
 ]

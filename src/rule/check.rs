@@ -21,6 +21,21 @@ pub(crate) fn check_fraction(
     Err(Error::Hyper { rule, option, value, must: FRACTION })
 }
 
+/// The range of a share that divides.
+pub(super) const SHARE: &str = "above 0 and below 1 (also when rounded to f32)";
+
+/// `Ok` if `value` is a number above 0 and below 1.
+pub(crate) fn check_share(
+    rule: &'static str,
+    option: &'static str,
+    value: f64,
+) -> Result<(), Error> {
+    if value as f32 > 0.0 && (value as f32) < 1.0 {
+        return Ok(());
+    }
+    Err(Error::Hyper { rule, option, value, must: SHARE })
+}
+
 /// `Ok` if `value` is a finite f32, 0 or more.
 pub(crate) fn check_non_negative(
     rule: &'static str,

@@ -74,6 +74,15 @@ fn two_runs_are_one() {
         ),
         (in_16_bits(Dtype::F16), r#""optimizer": "adam", "master": "f32", "ema": 0.5"#),
         (in_16_bits(Dtype::F16), r#""optimizer": "rmsprop", "state_format": "f16""#),
+        (trace(), r#""optimizer": "schedule_free_sgd", "warmup_steps": 2"#),
+        (
+            with_inf(),
+            r#""optimizer": "schedule_free_adamw", "weight_decay": 0.1, "skip_nonfinite": true"#,
+        ),
+        (
+            in_16_bits(Dtype::BF16),
+            r#""optimizer": "schedule_free_adamw", "master": "remainder", "ema": 0.5"#,
+        ),
     ];
     for (trace, keys) in &rows {
         for cpu in [false, true] {
