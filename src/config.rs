@@ -1,10 +1,12 @@
 //! Groups from JSON: the CONFIG of `wgpu-optim replay`.
 
 mod control;
+mod course;
 mod describe;
 mod keys;
 mod options;
 mod pattern;
+mod schedule;
 mod words;
 
 use serde_json::Value;
@@ -12,6 +14,7 @@ use serde_json::Value;
 use crate::control::Control;
 use crate::group::Group;
 
+pub use course::Course;
 pub use describe::{Choice, Described, Kept, Named, rules};
 use keys::KEYS;
 use options::{Given, Origin};
@@ -35,8 +38,8 @@ pub struct Config {
 pub struct Part {
     /// The options, at the first step's learning rate.
     pub group: Group,
-    /// The learning rate of each step, if each has its own.
-    pub rates: Option<Vec<f64>>,
+    /// The learning rate of each step, if it is not one for all steps.
+    pub rates: Option<Course>,
     /// The patterns over the names of the group's parameters: `*` is any characters, `?` is one.
     pub params: Vec<String>,
     /// The place in CONFIG, for errors; empty for a config that is one group.
@@ -172,12 +175,12 @@ impl Config {
     /// The first that is not, with both numbers.
     pub fn check_steps(&self, steps: u64) -> Result<(), String> {
         for part in &self.groups {
-            let has = part.rates.as_ref().map_or(steps, |rates| rates.len() as u64);
-            if has < steps {
-                let place = if part.place.starts_with("`groups") { &*part.place } else { "" };
-                let colon = if place.is_empty() { "" } else { ": " };
+            if let Some(has) = part.rates.as_ref().and_then(Course::len).filter(|has| *has < steps)
+            {
+                let place = part.path();
+                let place = if place.is_empty() { String::new() } else { format!("`{place}`: ") };
                 return Err(format!(
-                    "{place}{colon}`lr` is a list of {has} for {steps} steps; give one value a step"
+                    "{place}`lr` is a list of {has} for {steps} steps; give one value a step"
                 ));
             }
         }
@@ -186,9 +189,14 @@ impl Config {
 }
 
 impl Part {
-    /// The learning rate of a step counted from 0, if each step has its own.
-    pub fn rate(&self, step: u64) -> Option<f64> {
-        let rates = self.rates.as_ref()?;
-        rates.get(usize::try_from(step).ok()?).copied()
+    /// The learning rate of a step, if it is not one for all steps; see [`Course::at`].
+    pub fn rate(&self, step: u64, t: u64) -> Option<f64> {
+        self.rates.as_ref()?.at(step, t)
+    }
+
+    /// The place in CONFIG, as `groups[0]`; empty for the options outside of `groups`.
+    pub fn path(&self) -> &str {
+        let place = self.place.trim_matches('`');
+        if place.starts_with("groups") { place } else { "" }
     }
 }

@@ -226,6 +226,10 @@ pub enum Error {
         must: &'static str,
     },
 
+    /// A number of a schedule out of its range: the schedule, and the key with its value and the remedy.
+    #[error("schedule `{0}`: {1}")]
+    Schedule(&'static str, String),
+
     /// Nothing keeps the division from 0 / 0.
     #[error(
         "`{rule}`: eps is {eps} and eps_root is {eps_root}, so a gradient of 0 would be divided by 0; make one of them at least 1.2e-38, the smallest normal f32"

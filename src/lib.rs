@@ -7,6 +7,7 @@
 //! - A [`Group`] is a rule ([`Sgd`], [`Adagrad`], [`Lion`], [`RmsProp`], [`Adam`], or a [`Rule`] of your own) with a
 //!   learning rate and weight decay. [`Master`] and [`Format`] say how 16-bit parameters and state are stored.
 //! - A [`View`] is a run of numbers in a buffer that stays yours.
+//! - A [`Schedule`] gives a number for each step; [`ReduceOnPlateau`] gives a learning rate for each metric.
 //! - A [`Control`] clips, scales and skips ([`LossScale`], [`Norm`], [`Accumulation`]); [`Stats`] tells what it did.
 //! - [`Reference`] computes the same in f64 on the CPU, and [`Controller`] what a control decides.
 //! - Every call that can fail returns an [`Error`].
@@ -70,6 +71,7 @@ mod program;
 #[doc(hidden)]
 pub mod reflect;
 pub mod rule;
+mod schedule;
 #[cfg(feature = "verify")]
 #[doc(hidden)]
 pub mod timing;
@@ -89,6 +91,7 @@ pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use rule::rules::*;
 pub use rule::{At, Formula, IntoRule, Oracle, Rates, Rule, Scalar, Slot, Start, Varies};
+pub use schedule::{PlateauMode, ReduceOnPlateau, Schedule, SchedulePart, ThresholdMode};
 pub use view::View;
 pub use wgpu;
 

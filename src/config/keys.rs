@@ -66,7 +66,7 @@ impl Key {
     /// The values that the key takes, in words.
     pub(super) fn range(&self) -> String {
         match self.name {
-            "lr" => "a number, 0 or more, or a list of such, one a step".to_owned(),
+            "lr" => "a number, 0 or more, a list of such, one a step, or a schedule".to_owned(),
             "weight_decay" => "a finite f32 number, 0 or more".to_owned(),
             "clip_norm" => "a finite number, 0 or more, or null".to_owned(),
             "clip_value" => "a finite f32 number above 0, or null".to_owned(),
@@ -90,8 +90,11 @@ pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String>
     match key {
         "lr" => {
             let listed = |all: &Vec<Value>| !all.is_empty() && all.iter().all(Value::is_number);
-            let right = value.is_number() || value.as_array().is_some_and(listed);
-            (!right).then(|| "a number, or a list of numbers, one a step".to_owned())
+            let listed = value.as_array().is_some_and(listed);
+            // A schedule's own text says what it must be.
+            let right = value.is_number() || listed || value.is_object();
+            let must = "a number, a list of numbers, one a step, or an object with `schedule`";
+            (!right).then(|| must.to_owned())
         }
         "clip_norm" | "clip_value" | "ema" => {
             (!value.is_number() && !value.is_null()).then(|| "a number or null".to_owned())

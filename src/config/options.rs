@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::course::{Course, course};
 use super::keys::{INERT, KEYS, MASTERS, wrong};
 use super::words::{kind, list};
 use crate::group::Group;
@@ -97,8 +98,8 @@ pub(super) struct Given {
     keys: Map<String, Value>,
 }
 
-/// A group with its learning rates, if it has one for each step.
-pub(super) type Built = (Group, Option<Vec<f64>>);
+/// A group at its first step, with the course of its learning rate, if that is not one for all steps.
+pub(super) type Built = (Group, Option<Course>);
 
 impl Given {
     /// Reads what is given. A group of a config has no options of all groups.
@@ -214,11 +215,8 @@ impl Given {
         for key in KEYS.iter().filter(|key| key.is_global) {
             values.remove(key.name);
         }
-        let rates: Option<Vec<f64>> = match values.get("lr") {
-            Some(Value::Array(all)) => Some(all.iter().filter_map(Value::as_f64).collect()),
-            _ => None,
-        };
-        let first = rates.as_ref().and_then(|rates| rates.first().copied());
+        let rates = values.get("lr").map_or(Ok(None), |lr| course("lr", lr))?;
+        let first = rates.as_ref().and_then(|rates| rates.at(0, 1));
         let mut number = |key: &str| values.remove(key).and_then(|v| v.as_f64());
         let (lr, weight_decay) = (number("lr").or(first), number("weight_decay"));
         let ema = number("ema");
@@ -244,9 +242,9 @@ impl Given {
             ..Group::new(lr.unwrap_or(0.0), rule)
         };
         group.check().map_err(|e| e.to_string())?;
-        for (i, &lr) in rates.iter().flatten().enumerate() {
+        for (place, lr) in rates.iter().flat_map(|rates| rates.extremes("lr")) {
             let at_step = Group { lr, ..group.clone() };
-            at_step.check_rate().map_err(|e| format!("lr[{i}]: {e}"))?;
+            at_step.check_rate().map_err(|e| format!("{place}: {e}"))?;
         }
         Ok((group, rates))
     }

@@ -1,12 +1,14 @@
-//! The command `wgpu-optim`: what adapters there are, whether they compute right, and optimizers run
-//! over recorded gradients.
+//! The command `wgpu-optim`: what adapters there are, whether they compute right, optimizers run over recorded
+//! gradients, and schedules as tables and curves.
 
 mod adapters;
 mod backend;
 mod bench;
+mod chart;
 mod output;
 mod replay;
 mod rules;
+mod schedule;
 mod trace;
 mod verify;
 
@@ -53,6 +55,8 @@ enum Command {
     },
     /// Run an optimizer over recorded gradients, for comparison with any other framework.
     Replay(replay::Options),
+    /// Print the learning rate of each step, as a CONFIG of `replay` has it.
+    Schedule(schedule::Options),
     /// Measure steps against a kernel that only moves the same bytes, and against the CPU.
     Bench(bench::Options),
     /// Write the completions of a shell to standard output.
@@ -68,7 +72,7 @@ impl Command {
         match self {
             Self::Adapters { .. } | Self::Verify { .. } | Self::Bench(_) => true,
             Self::Replay(options) => options.needs_gpu(),
-            Self::Rules { .. } | Self::Completions { .. } => false,
+            Self::Rules { .. } | Self::Schedule(_) | Self::Completions { .. } => false,
         }
     }
 }
@@ -96,6 +100,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Verify { adapter, json } => verify::run(adapter.as_deref(), json),
         Command::Replay(options) => replay::run(&options),
         Command::Rules { json, markdown } => rules::run(json, markdown),
+        Command::Schedule(options) => schedule::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Completions { shell } => {
             let mut command = Cli::command();

@@ -3,27 +3,16 @@
 use std::path::Path;
 
 use plotters::prelude::*;
-use plotters::style::register_font;
 
 use super::Row;
 use crate::Failure;
+use crate::chart::{COLORS, prepare};
 
 const SIZE: (u32, u32) = (1200, 900);
-const COLORS: [RGBColor; 6] = [
-    RGBColor(213, 94, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
 
 /// Draws both charts into one PNG.
 pub(crate) fn draw(path: &Path, adapter: &str, rows: &[Row]) -> Result<(), Failure> {
-    // Drawn with a font that comes along: a machine without a window may have none.
-    if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
-        return Err("the plot's font cannot be read".into());
-    }
+    prepare()?;
     let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let root = BitMapBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE).map_err(|e| failed(&e))?;

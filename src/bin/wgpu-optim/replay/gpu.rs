@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
+use wgpu_optim::config::Course;
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{Format, GroupId, Master, Optimizer, View, wgpu};
 
@@ -43,6 +44,11 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         resume(gpu, &mut run, &mut optimizer, &ids, &views)?;
         checked()?;
     }
+    // A schedule counts the steps that are taken, and only the GPU knows which are.
+    let is_schedule = |rates: &Course| matches!(rates, Course::Schedule(_));
+    let scheduled =
+        run.config.groups.iter().any(|part| part.rates.as_ref().is_some_and(is_schedule));
+    let follows = scheduled && control.looks_at_gradients();
     let mut in_flight = 0;
     let bar = progress(run.trace.steps, "replay");
     for gradient in 0..run.trace.steps {
@@ -55,8 +61,10 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
             optimizer.accumulate(&mut encoder)?;
         }
         if let Some(step) = run.step_after(gradient) {
+            let skipped = if follows && step > 0 { skipped(gpu, &optimizer)? } else { 0 };
+            let t = run.behind.taken + step - skipped + 1;
             for (id, part) in ids.iter().zip(&run.config.groups) {
-                if let Some(lr) = part.rate(step) {
+                if let Some(lr) = part.rate(step, t) {
                     let group = optimizer.group(*id)?.clone().lr(lr);
                     optimizer.set_group(*id, group)?;
                 }
@@ -71,14 +79,11 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         checked()?;
         bar.inc(1);
     }
-    let stats = control.looks_at_gradients().then(|| optimizer.stats(&gpu.queue));
     gpu.wait()?;
     checked()?;
     bar.finish_and_clear();
-    let skipped = match stats.filter(|_| steps > 0) {
-        Some(stats) => pollster::block_on(stats)?.skipped,
-        None => 0,
-    };
+    let looked = control.looks_at_gradients() && steps > 0;
+    let skipped = if looked { skipped(gpu, &optimizer)? } else { 0 };
     let trained = evaluate(gpu, &run, &mut optimizer, &views)?;
     checked()?;
     let failed = RefCell::new(None);
@@ -157,6 +162,13 @@ fn evaluate(
     gpu.queue.submit([encoder.finish()]);
     gpu.wait()?;
     Ok(all)
+}
+
+/// The steps that were skipped so far.
+fn skipped(gpu: &Gpu, optimizer: &Optimizer) -> Result<u64, Failure> {
+    let stats = optimizer.stats(&gpu.queue);
+    gpu.wait()?;
+    Ok(pollster::block_on(stats)?.skipped)
 }
 
 /// Goes on from the state and the steps that the trace has.
