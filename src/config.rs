@@ -175,7 +175,8 @@ impl Config {
     /// The first that is not, with both numbers.
     pub fn check_steps(&self, steps: u64) -> Result<(), String> {
         for part in &self.groups {
-            if let Some(has) = part.rates.as_ref().and_then(Course::len).filter(|has| *has < steps)
+            if let Some(has) =
+                part.rates.as_ref().and_then(Course::steps).filter(|has| *has < steps)
             {
                 let place = part.path();
                 let place = if place.is_empty() { String::new() } else { format!("`{place}`: ") };

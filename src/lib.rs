@@ -13,7 +13,7 @@
 //! - Every call that can fail returns an [`Error`].
 //!
 //! Features: `headless` (default: a device without a window), `verify` (compares an adapter with the reference), `cpu`
-//! (the same in f32 on all cores), `serde` (options of rules), `cli` (the command and all that it needs).
+//! (the same in f32 on all cores), `serde` (options and schedules), `cli` (the command and all that it needs).
 //!
 //! # Example
 //! Two groups, a learning rate that falls, clipping, and an average of the weights:

@@ -4,7 +4,9 @@
 use support::ByName;
 use support::noop::device;
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits};
-use wgpu_optim::{Adagrad, Adam, Error, Group, GroupId, Optimizer, RmsProp, Sgd, View};
+use wgpu_optim::{
+    Adagrad, Adam, Error, Group, GroupId, Optimizer, ReduceOnPlateau, RmsProp, Schedule, Sgd, View,
+};
 
 fn buffer(device: &Device, size: u64, usage: BufferUsages) -> Buffer {
     let label = Some("test");
@@ -278,6 +280,19 @@ fn hyper_parameters() {
         };
         assert!(optimizer.set_group(id, group).is_err(), "{expected}");
     }
+}
+
+/// `tests/schedules.rs` has every key.
+#[test]
+fn schedules() {
+    let nested = Schedule::warmup(10, 0.0, Schedule::linear(1.0, -0.5, 10)).check();
+    let expected =
+        "schedule `linear`: `then.end` is -0.5; it must be a finite f32 number, 0 or more";
+    assert_eq!(nested.map_err(|e| e.to_string()), Err(expected.to_owned()));
+    let plateau = ReduceOnPlateau { factor: 1.5, ..ReduceOnPlateau::new(0.1) }.check();
+    let expected =
+        "schedule `reduce_on_plateau`: `factor` is 1.5; it must be at least 0 and below 1";
+    assert_eq!(plateau.map_err(|e| e.to_string()), Err(expected.to_owned()));
 }
 
 #[test]

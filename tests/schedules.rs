@@ -481,3 +481,40 @@ fn every_refusal_names_the_key() {
         assert_eq!(error.to_string(), format!("schedule `reduce_on_plateau`: {expected}"));
     }
 }
+
+/// The form is that of CONFIG, and state is part of a plateau's.
+#[cfg(feature = "serde")]
+#[test]
+fn serde_has_the_form_of_config() {
+    let cosine = Schedule::cosine(1e-3, 0.5, 10);
+    let text = r#"{"schedule":"cosine","start":0.001,"end":0.5,"steps":10}"#;
+    assert_eq!(ok(serde_json::to_string(&cosine)), text);
+    let sequence = Schedule::sequence([(5, Schedule::warmup(2, 0.0, 1.5))], cosine);
+    let text = format!(
+        r#"{{"schedule":"sequence","parts":[{{"for":5,"schedule":"warmup","steps":2,"from":0.0,"then":{{"schedule":"constant","value":1.5}}}},{text}]}}"#
+    );
+    assert_eq!(ok(serde_json::to_string(&sequence)), text);
+    assert_eq!(ok(serde_json::from_str::<Schedule>(&text)), sequence);
+    for row in list(&goldens()["rows"]) {
+        let read: Schedule = ok(serde_json::from_value(row["schedule"].clone()));
+        assert_eq!(read, self::read(&row["schedule"]));
+    }
+    let refused = |text: &str| serde_json::from_str::<Schedule>(text).is_err();
+    assert!(refused(&text.replace("\"for\":5", "\"fro\":5")));
+    assert!(refused(&text.replace("\"steps\":2", "\"steps\":-2")));
+    assert!(refused(&text.replace("\"steps\":2", "\"steps\":2.5")));
+
+    let mut plateau = ReduceOnPlateau { patience: 1, cooldown: 2, ..ReduceOnPlateau::new(1e-2) };
+    let fresh = ok(serde_json::to_string(&plateau));
+    assert_eq!(ok(serde_json::from_str::<ReduceOnPlateau>(&fresh)), plateau);
+    for metric in [1.0, 0.5, 0.5, 0.5, 0.5] {
+        plateau.step(metric);
+        let mut other: ReduceOnPlateau =
+            ok(serde_json::from_str(&ok(serde_json::to_string(&plateau))));
+        assert_eq!(other, plateau);
+        let mut plateau = plateau.clone();
+        for metric in [0.5, 0.4, 0.4, 0.4, 0.4] {
+            assert_eq!(other.step(metric), plateau.step(metric));
+        }
+    }
+}

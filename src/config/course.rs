@@ -35,7 +35,7 @@ impl Course {
     }
 
     /// The steps that a list has numbers for; `None` if there is no end.
-    pub fn len(&self) -> Option<u64> {
+    pub fn steps(&self) -> Option<u64> {
         match self {
             Self::List(all) => Some(all.len() as u64),
             Self::Schedule(_) => None,

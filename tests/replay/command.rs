@@ -10,7 +10,7 @@ use crate::files::{Files, Out};
 use crate::{ADAM, trace};
 
 /// Runs the command with something on its standard input.
-fn run(arguments: &[&str], input: &[u8], backend: Option<&str>) -> Output {
+pub(crate) fn run(arguments: &[&str], input: &[u8], backend: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-optim"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(backend) = backend {
@@ -24,7 +24,7 @@ fn run(arguments: &[&str], input: &[u8], backend: Option<&str>) -> Output {
     support::ok(child.wait_with_output())
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -181,7 +181,7 @@ fn shells_complete() {
         assert!(done.status.success());
         let script = text(&done.stdout);
         assert!(
-            ["replay", "rules", "completions"].iter().all(|word| script.contains(word)),
+            ["replay", "rules", "schedule", "completions"].iter().all(|word| script.contains(word)),
             "{shell}"
         );
     }

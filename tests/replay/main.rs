@@ -7,6 +7,7 @@ mod groups;
 mod pytorch;
 mod random;
 mod resume;
+mod schedules;
 
 use std::collections::BTreeMap;
 

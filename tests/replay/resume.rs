@@ -8,7 +8,11 @@ use crate::files::{Files, Out, Tensor, tensor};
 use crate::trace;
 
 /// Gradients `from..to` of a trace, and all else.
-fn part(trace: &BTreeMap<String, Tensor>, from: usize, to: usize) -> BTreeMap<String, Tensor> {
+pub(crate) fn part(
+    trace: &BTreeMap<String, Tensor>,
+    from: usize,
+    to: usize,
+) -> BTreeMap<String, Tensor> {
     let mut part = trace.clone();
     for (_, grad) in part.iter_mut().filter(|(key, _)| key.starts_with("grad.")) {
         let step = grad.bytes.len() / grad.shape[0];
@@ -19,7 +23,11 @@ fn part(trace: &BTreeMap<String, Tensor>, from: usize, to: usize) -> BTreeMap<St
 }
 
 /// The rest of a trace after a run over its first part: that run's result, with the gradients to come.
-fn rest(trace: &BTreeMap<String, Tensor>, out: &Out, from: usize) -> BTreeMap<String, Tensor> {
+pub(crate) fn rest(
+    trace: &BTreeMap<String, Tensor>,
+    out: &Out,
+    from: usize,
+) -> BTreeMap<String, Tensor> {
     let steps = trace["grad.w"].shape[0];
     let mut rest = part(trace, from, steps);
     rest.extend(out.tensors.clone());
@@ -31,7 +39,7 @@ fn config(keys: &str, lr: &str) -> String {
 }
 
 /// The trace with an Inf in its second gradient.
-fn with_inf() -> BTreeMap<String, Tensor> {
+pub(crate) fn with_inf() -> BTreeMap<String, Tensor> {
     let mut trace = trace();
     let grad = trace.get_mut("grad.scale").unwrap_or_else(|| panic!("no gradient"));
     grad.bytes[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes());

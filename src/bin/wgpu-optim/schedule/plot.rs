@@ -12,6 +12,9 @@ const SIZE: (u32, u32) = (1200, 700);
 /// The most stretches of steps that a curve has: more than a chart has pixels.
 const STRETCHES: u64 = 2400;
 
+/// The most steps that have a dot each.
+const DOTTED: u64 = 60;
+
 /// The numbers of each column, with the least and the greatest of each stretch of steps, so that a chart of many
 /// steps misses no peak.
 pub(crate) struct Curves {
@@ -126,6 +129,10 @@ fn chart<'a>(path: &'a Path, names: &[&str], curves: &Curves) -> Drawn<'a> {
             series.label(*name).legend(move |(x, y)| {
                 PathElement::new([(x, y), (x + 24, y)], color.stroke_width(3))
             });
+        }
+        if curves.steps <= DOTTED {
+            let dots = curves.points(i).map(|at| Circle::new(at, 4, color.filled()));
+            chart.draw_series(dots)?;
         }
     }
     if names.len() > 1 {
