@@ -1,20 +1,20 @@
 //! Groups from JSON: the CONFIG of `wgpu-optim replay`.
 
 mod control;
-mod course;
 mod describe;
 mod keys;
 mod options;
 mod pattern;
 mod schedule;
+mod scheduled;
 mod words;
 
 use serde_json::Value;
 
 use crate::control::Control;
 use crate::group::Group;
+use crate::schedule::Target;
 
-pub use course::Course;
 pub use describe::{Choice, Described, Kept, Named, rules};
 use keys::KEYS;
 use options::{Given, Origin};
@@ -39,7 +39,7 @@ pub struct Part {
     /// The options, at the first step's learning rate.
     pub group: Group,
     /// The learning rate of each step, if it is not one for all steps.
-    pub rates: Option<Course>,
+    pub rates: Option<Vec<f64>>,
     /// The patterns over the names of the group's parameters: `*` is any characters, `?` is one.
     pub params: Vec<String>,
     /// The place in CONFIG, for errors; empty for a config that is one group.
@@ -175,9 +175,8 @@ impl Config {
     /// The first that is not, with both numbers.
     pub fn check_steps(&self, steps: u64) -> Result<(), String> {
         for part in &self.groups {
-            if let Some(has) =
-                part.rates.as_ref().and_then(Course::steps).filter(|has| *has < steps)
-            {
+            let has = part.rates.as_ref().map(|rates| rates.len() as u64);
+            if let Some(has) = has.filter(|has| *has < steps) {
                 let place = part.path();
                 let place = if place.is_empty() { String::new() } else { format!("`{place}`: ") };
                 return Err(format!(
@@ -189,10 +188,30 @@ impl Config {
     }
 }
 
+/// An option that changes from step to step: its key, and its number at a step counted from 1.
+pub type Course<'a> = (String, Box<dyn Fn(u64) -> f64 + 'a>);
+
 impl Part {
-    /// The learning rate of a step, if it is not one for all steps; see [`Course::at`].
-    pub fn rate(&self, step: u64, t: u64) -> Option<f64> {
-        self.rates.as_ref()?.at(step, t)
+    /// The learning rate of a step of this run, counted from 0, if CONFIG has a list of them.
+    pub fn rate(&self, step: u64) -> Option<f64> {
+        let rates = self.rates.as_ref()?;
+        rates.get(usize::try_from(step).ok()?).copied()
+    }
+
+    /// The learning rate, and the other options that change from step to step.
+    pub fn courses(&self) -> Vec<Course<'_>> {
+        let lr = |t: u64| self.rate(t - 1).unwrap_or(self.group.lr);
+        let mut all: Vec<Course<'_>> = vec![("lr".to_owned(), Box::new(lr))];
+        for (target, schedule) in &self.group.schedules {
+            let at = Box::new(|t| schedule.at(t));
+            match target {
+                Target::Lr => all[0].1 = at,
+                Target::WeightDecay => all.push(("weight_decay".to_owned(), at)),
+                Target::Momentum => all.push(("momentum".to_owned(), at)),
+                Target::Beta(i) => all.push((format!("betas[{i}]"), at)),
+            }
+        }
+        all
     }
 
     /// The place in CONFIG, as `groups[0]`; empty for the options outside of `groups`.

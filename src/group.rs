@@ -1,5 +1,7 @@
 //! Groups: a rule, its learning rate and its weight decay, shared by any number of parameters.
 
+mod scheduled;
+
 use std::sync::Arc;
 
 use crate::control::Control;
@@ -9,6 +11,7 @@ use crate::rule::{
     self, Adagrad, Adam, At, Decays, Evaluate, IntoRule, Rates, RmsProp, Rule, Sgd, Variant,
 };
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_non_negative};
+use crate::schedule::{Schedule, Target};
 
 /// The options by which a group of parameters is updated. Cheap to clone.
 ///
@@ -42,6 +45,9 @@ pub struct Group {
     pub stochastic_rounding: Option<u64>,
     /// The decay d of an average that is kept of each parameter, at least 0 and below 1; `None`: of none.
     pub ema: Option<f64>,
+    /// The options that follow schedules: [`Group::schedule`]. They take the place of the numbers in the other
+    /// fields; none.
+    pub schedules: Vec<(Target, Schedule)>,
 }
 
 impl Group {
@@ -58,6 +64,7 @@ impl Group {
             master: Master::None,
             stochastic_rounding: None,
             ema: None,
+            schedules: Vec::new(),
         }
     }
 
@@ -87,10 +94,11 @@ impl Group {
         Self::adam(lr).weight_decay(0.01).decoupled(true)
     }
 
-    /// The same at another learning rate.
+    /// The same at another learning rate, which follows no schedule.
     #[must_use]
-    pub fn lr(self, lr: f64) -> Self {
-        Self { lr, ..self }
+    pub fn lr(mut self, lr: f64) -> Self {
+        self.set_lr(lr);
+        self
     }
 
     /// The same with another rule.
@@ -196,6 +204,7 @@ impl Group {
 
     /// The part of [`Group::check`] that counts where the rule stays.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
+        self.check_schedules()?;
         self.check_rate()?;
         let rule = self.rule.name();
         if self.cautious_weight_decay && !self.decoupled {
@@ -206,7 +215,7 @@ impl Group {
             let conflict = "its weight decay is part of the direction, which cautious_weight_decay needs to compare with; leave cautious_weight_decay off";
             return Err(Error::Conflict { rule, conflict });
         }
-        check_fraction(self.rule.name(), "ema", self.ema.unwrap_or(0.0))
+        check_fraction(rule, "ema", self.ema.unwrap_or(0.0))
     }
 
     /// Whether the learning rate and the weight decay are in their range: the part of [`Group::check`]
@@ -297,10 +306,11 @@ impl PartialEq for Group {
             let Self { state_format, master, stochastic_rounding, ema, .. } = *group;
             (state_format, master, stochastic_rounding, ema)
         };
+        let same_schedules = self.schedules == other.schedules;
         let of = |group: &Self| (*group.rule).type_id();
         let same_rule = Arc::ptr_eq(&self.rule, &other.rule)
             || (of(self) == of(other) && format!("{:?}", self.rule) == format!("{:?}", other.rule));
-        numbers(self) == numbers(other) && kept(self) == kept(other) && same_rule
+        numbers(self) == numbers(other) && kept(self) == kept(other) && same_schedules && same_rule
     }
 }
 

@@ -26,7 +26,9 @@ mod schedule_free_sgd;
 mod sgd;
 
 pub(crate) use check::{check_fraction, check_non_negative};
-pub use contract::{Average, IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies};
+pub use contract::{
+    Average, Copied, IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies,
+};
 pub(crate) use contract::{Evaluate, slot_names};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};

@@ -8,6 +8,19 @@ mod range;
 
 pub use plateau::{PlateauMode, ReduceOnPlateau, ThresholdMode};
 
+/// An option that a schedule sets.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Target {
+    /// The learning rate.
+    Lr,
+    /// The weight decay.
+    WeightDecay,
+    /// The rule's momentum.
+    Momentum,
+    /// One of the rule's β, counted from 0.
+    Beta(usize),
+}
+
 /// A number for each step: a learning rate, or another option that changes in the course of training.
 ///
 /// A schedule is a pure function of the step t = 1, 2, …, so a resumed run needs nothing but its step. The first

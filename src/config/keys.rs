@@ -67,7 +67,7 @@ impl Key {
     pub(super) fn range(&self) -> String {
         match self.name {
             "lr" => "a number, 0 or more, a list of such, one a step, or a schedule".to_owned(),
-            "weight_decay" => "a finite f32 number, 0 or more".to_owned(),
+            "weight_decay" => "a finite f32 number, 0 or more, or a schedule".to_owned(),
             "clip_norm" => "a finite number, 0 or more, or null".to_owned(),
             "clip_value" => "a finite f32 number above 0, or null".to_owned(),
             "ema" => "a number at least 0 and below 1, or null".to_owned(),

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::course::{Course, course};
 use super::keys::{INERT, KEYS, MASTERS, wrong};
+use super::scheduled;
 use super::words::{kind, list};
 use crate::group::Group;
 use crate::num::{Format, Master};
@@ -99,7 +99,7 @@ pub(super) struct Given {
 }
 
 /// A group at its first step, with the course of its learning rate, if that is not one for all steps.
-pub(super) type Built = (Group, Option<Course>);
+pub(super) type Built = (Group, Option<Vec<f64>>);
 
 impl Given {
     /// Reads what is given. A group of a config has no options of all groups.
@@ -155,7 +155,11 @@ impl Given {
                     key
                 }
             };
-            let must = defaults.get(&known).and_then(|default| wrong(&known, default, &value));
+            // A schedule's own text says what it must be.
+            let stands_for = scheduled::placeholder(&known, &value);
+            let must = defaults
+                .get(&known)
+                .and_then(|default| wrong(&known, default, stands_for.as_ref().unwrap_or(&value)));
             if let Some(must) = must {
                 let is = kind(&value);
                 return Err(format!("`{name}`: `{known}` is {is}, it must be {must}"));
@@ -215,8 +219,12 @@ impl Given {
         for key in KEYS.iter().filter(|key| key.is_global) {
             values.remove(key.name);
         }
-        let rates = values.get("lr").map_or(Ok(None), |lr| course("lr", lr))?;
-        let first = rates.as_ref().and_then(|rates| rates.at(0, 1));
+        let schedules = scheduled::take(&mut values)?;
+        let rates: Option<Vec<f64>> = match values.get("lr") {
+            Some(Value::Array(all)) => Some(all.iter().filter_map(Value::as_f64).collect()),
+            _ => None,
+        };
+        let first = rates.as_ref().and_then(|rates| rates.first().copied());
         let mut number = |key: &str| values.remove(key).and_then(|v| v.as_f64());
         let (lr, weight_decay) = (number("lr").or(first), number("weight_decay"));
         let ema = number("ema");
@@ -241,10 +249,13 @@ impl Given {
             state_format: format.unwrap_or_default(),
             ..Group::new(lr.unwrap_or(0.0), rule)
         };
+        let schedules = schedules.into_iter();
+        let group =
+            schedules.fold(group, |group, (target, schedule)| group.schedule(target, schedule));
         group.check().map_err(|e| e.to_string())?;
-        for (place, lr) in rates.iter().flat_map(|rates| rates.extremes("lr")) {
+        for (i, &lr) in rates.iter().flatten().enumerate() {
             let at_step = Group { lr, ..group.clone() };
-            at_step.check_rate().map_err(|e| format!("{place}: {e}"))?;
+            at_step.check_rate().map_err(|e| format!("lr[{i}]: {e}"))?;
         }
         Ok((group, rates))
     }

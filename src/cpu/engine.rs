@@ -66,11 +66,11 @@ impl Cpu {
         self.check_len("gradient", grad.len())?;
         self.blend(param, false);
         self.t += 1;
-        let at = self.group.at(self.t);
-        let DriverScalars { lr, decay, l2, grad_scale, .. } =
-            self.group.driver_scalars(self.t, None);
+        let group = self.group.now(self.t);
+        let at = group.at(self.t);
+        let DriverScalars { lr, decay, l2, grad_scale, .. } = group.driver_scalars(self.t, None);
         let [lr, decay, l2, grad_scale] = [lr, decay, l2, grad_scale].map(|x| x as f32);
-        let rule = &*self.group.rule;
+        let rule = &*group.rule;
         let slots = rule.slots();
         let step = |param: &mut [f32], grad: &[f32], state: &mut [f32]| {
             if at.t == 1 {

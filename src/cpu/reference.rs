@@ -75,14 +75,15 @@ impl<N: Evaluate> Reference<N> {
         }
         self.train();
         self.t += 1;
-        let slots = self.group.rule.slots().len();
+        let group = self.group.now(self.t);
+        let slots = group.rule.slots().len();
         let mut none: [N; 0] = [];
         for (i, (p, &g)) in self.param.iter_mut().zip(grad).enumerate() {
             let state = match slots {
                 0 => &mut none[..],
                 _ => &mut self.state[i * slots..(i + 1) * slots],
             };
-            *p = self.group.update(*p, g, state, self.t);
+            *p = group.update(*p, g, state, self.t);
         }
         for (average, &p) in self.average.iter_mut().zip(&self.param) {
             *average = self.group.average(*average, p, self.t);
@@ -95,7 +96,7 @@ impl<N: Evaluate> Reference<N> {
     /// # Errors
     /// If it is not a finite number, 0 or more.
     pub fn set_lr(&mut self, lr: f64) -> Result<(), Error> {
-        let group = Group { lr, ..self.group.clone() };
+        let group = self.group.clone().lr(lr);
         group.check_rate()?;
         self.group = group;
         Ok(())

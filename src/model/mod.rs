@@ -172,6 +172,13 @@ impl Model {
         }
     }
 
+    /// The steps of its group that a running cohort has not taken part in: the distance from its own steps to those
+    /// that schedules count. 0 for a clock that stands still.
+    pub(crate) fn missed(&self, cohort: &Cohort) -> u64 {
+        let recorded = self.groups[cohort.group].recorded;
+        if cohort.is_running() { recorded - cohort.steps(recorded) } else { 0 }
+    }
+
     /// The number of steps recorded for a cohort.
     pub(crate) fn steps_of(&self, cohort: &Cohort) -> u64 {
         cohort.steps(self.groups[cohort.group].recorded)

@@ -17,6 +17,8 @@ pub(crate) struct GroupState {
     pub(crate) declared: Declared,
     /// The rule's options as text, if the rule is a type of this crate. Rules with equal texts have equal scalars.
     pub(crate) options: Option<Arc<str>>,
+    /// The schedules and the numbers that they do not set, as text, if there are schedules.
+    pub(crate) scheduled: Option<Arc<str>>,
     pub(crate) recorded: u64,
 }
 
@@ -24,13 +26,28 @@ impl GroupState {
     pub(crate) fn new(group: Group, recorded: u64) -> Self {
         let rule = &*group.rule;
         let options = rule::is_of_this_crate(rule).then(|| format!("{rule:?}").into());
-        Self { declared: Declared::of(rule), options, group, recorded }
+        let declared = Declared::of(rule);
+        Self { declared, options, scheduled: scheduled(&group), group, recorded }
+    }
+
+    /// Sets the learning rate, which then follows no schedule.
+    pub(crate) fn set_lr(&mut self, lr: f64) {
+        self.group.set_lr(lr);
+        if self.scheduled.is_some() {
+            self.scheduled = scheduled(&self.group);
+        }
     }
 
     /// The same group with other options. The rule stays.
     pub(crate) fn with(&self, group: Group) -> Self {
-        Self { group, ..self.clone() }
+        Self { scheduled: scheduled(&group), group, ..self.clone() }
     }
+}
+
+fn scheduled(group: &Group) -> Option<Arc<str>> {
+    let Group { lr, weight_decay, decoupled, schedules, .. } = group;
+    let text = || format!("{schedules:?} {lr:?} {weight_decay:?} {decoupled}").into();
+    (!schedules.is_empty()).then(text)
 }
 
 /// The options of a group that decide kernels and state.

@@ -25,7 +25,7 @@ impl Optimizer {
         Ok(GroupId { optimizer: self.serial, index: self.model.groups.len() - 1 })
     }
 
-    /// Sets the learning rate of every group, from the next recorded step on.
+    /// Sets the learning rate of every group, from the next recorded step on. It follows no schedule from then on.
     ///
     /// # Errors
     /// If it is not a finite f32 number, 0 or more, or is not with some group's weight decay; then
@@ -35,11 +35,11 @@ impl Optimizer {
         for state in &self.model.groups {
             Group { lr, ..state.group.clone() }.check_rate()?;
         }
-        self.model.groups.iter_mut().for_each(|state| state.group.lr = lr);
+        self.model.groups.iter_mut().for_each(|state| state.set_lr(lr));
         Ok(())
     }
 
-    /// Sets the learning rate of one group, from the next recorded step on.
+    /// Sets the learning rate of one group, from the next recorded step on. It follows no schedule from then on.
     ///
     /// # Errors
     /// As [`Optimizer::set_lr`], and if the id is another optimizer's; then the group keeps its own.
@@ -47,7 +47,7 @@ impl Optimizer {
         let group = &self.state_of(id)?.group;
         check::rate(lr)?;
         Group { lr, ..group.clone() }.check_rate()?;
-        self.model.groups[id.index].group.lr = lr;
+        self.model.groups[id.index].set_lr(lr);
         Ok(())
     }
 

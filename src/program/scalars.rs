@@ -24,15 +24,17 @@ impl StepArgs {
     }
 }
 
-/// Computes the scalars of a cohort at its `t`th step, as bits. Without `control`, the scalars leave gradients as they
+/// Computes the scalars of a cohort at its `t`th step, as bits. Before that, its group took `missed` steps without the
+/// cohort. Without `control`, the scalars leave gradients as they
 /// are, because gradients need no scaling or `prepare` scales them.
 pub(super) fn block(
     of: &GroupState,
-    t: u64,
+    (t, missed): (u64, u64),
     args: StepArgs,
     control: Option<&Control>,
 ) -> [u32; BLOCK_WORDS] {
     let GroupState { group, declared, .. } = of;
+    let group = group.now(t + missed);
     let mut scalars = [0.0; BLOCK_WORDS];
     let (driver, hyper) = scalars.split_at_mut(DRIVER_SCALARS);
     let mut own = group.driver_scalars(t, control.map(|control| (control, args.multiplied)));
@@ -55,7 +57,12 @@ pub(super) fn write(model: &Model, args: StepArgs, control: Option<&Control>, in
             into.extend([0; BLOCK_WORDS]);
             continue;
         }
-        into.extend(block(&model.groups[cohort.group], steps, args, control));
+        into.extend(block(
+            &model.groups[cohort.group],
+            (steps, model.missed(cohort)),
+            args,
+            control,
+        ));
     }
 }
 

@@ -64,6 +64,7 @@ struct Placed {
 struct Rows {
     /// A group with these numbers. It holds the rule, so that no other rule gets the same address.
     of: GroupState,
+    missed: u64,
     /// For each scalar, its word in a block, and its numbers step by step.
     columns: Vec<(usize, VecDeque<f32>)>,
     first: u64,
@@ -73,9 +74,14 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(of: &GroupState, first: u64) -> Self {
+    fn key(&self) -> Key<'_> {
+        key((&self.of, self.missed))
+    }
+
+    fn new((of, missed): Of<'_>, first: u64) -> Self {
         Self {
             of: of.clone(),
+            missed,
             columns: columns(of).map(|column| (column, VecDeque::new())).collect(),
             first,
             len: 0,
@@ -87,9 +93,10 @@ impl Rows {
         self.first + self.len
     }
 
-    fn add(&mut self, of: &GroupState) {
+    fn add(&mut self) {
         let t = self.end();
-        let scalars = block(of, t, StepArgs { multiplied: 1.0, sums: 0 }, None);
+        let scalars =
+            block(&self.of, (t, self.missed), StepArgs { multiplied: 1.0, sums: 0 }, None);
         for (column, numbers) in &mut self.columns {
             numbers.push_back(f32::from_bits(scalars[*column]));
         }
@@ -97,12 +104,12 @@ impl Rows {
     }
 
     /// Holds the steps up to `end`.
-    fn hold(&mut self, of: &GroupState, end: u64) {
+    fn hold(&mut self, end: u64) {
         if self.columns.is_empty() {
             self.len = self.len.max(end.saturating_sub(self.first));
         }
         while self.end() < end {
-            self.add(of);
+            self.add();
         }
     }
 
@@ -122,13 +129,13 @@ impl Series {
         let running: Vec<(usize, &Cohort)> = (model.cohorts.all().iter().enumerate())
             .filter(|(_, cohort)| cohort.members > 0)
             .collect();
-        let state = |cohort: &Cohort| &model.groups[cohort.group];
+        let of = |cohort: &Cohort| (&model.groups[cohort.group], model.missed(cohort));
         let is_current = |made: &MadeSeries| {
             running.iter().all(|(number, cohort)| {
                 made.cohorts.get(*number).is_some_and(|placed| {
                     placed.generation == cohort.generation
                         && model.steps_of(cohort) <= placed.last
-                        && key(&self.rows[placed.rows].of) == key(state(cohort))
+                        && self.rows[placed.rows].key() == key(of(cohort))
                 })
             })
         };
@@ -136,12 +143,12 @@ impl Series {
             // Each step computes some rows ahead of time, so that no single step computes many.
             let more = model.recorded - made.recorded + AHEAD;
             let mut fed = vec![false; self.rows.len()];
-            for (number, cohort) in &running {
+            for (number, _) in &running {
                 let at = made.cohorts[*number].rows;
                 let rows = &mut self.rows[at];
                 let wanted = rows.used.map_or(0, |(_, end)| end + more);
                 if !std::mem::replace(&mut fed[at], true) {
-                    rows.hold(state(cohort), wanted.min(rows.end() + 2));
+                    rows.hold(wanted.min(rows.end() + 2));
                 }
             }
             return false;
@@ -151,10 +158,9 @@ impl Series {
     }
 
     /// The rows of a rule that hold step `first`, or begin or end there. If there are none, makes new rows.
-    fn rows_at(&mut self, of: &GroupState, first: u64) -> usize {
+    fn rows_at(&mut self, of: Of<'_>, first: u64) -> usize {
         let key = key(of);
-        let holds =
-            |rows: &Rows| self::key(&rows.of) == key && (rows.first..=rows.end()).contains(&first);
+        let holds = |rows: &Rows| rows.key() == key && (rows.first..=rows.end()).contains(&first);
         self.rows.iter().position(holds).unwrap_or_else(|| {
             self.rows.push(Rows::new(of, first));
             self.rows.len() - 1
@@ -185,10 +191,11 @@ impl Series {
         running: &[(usize, &Cohort)],
         skipped: impl Fn(&Cohort) -> u64,
     ) {
+        let of = |cohort: &Cohort| (&model.groups[cohort.group], model.missed(cohort));
         let clocks = running.iter().map(|(number, cohort)| {
             let steps = model.steps_of(cohort).max(1);
             let newest = steps.saturating_sub(skipped(cohort)).max(1);
-            Clocked { number: *number, cohort, of: &model.groups[cohort.group], steps, newest }
+            Clocked { number: *number, cohort, of: of(cohort), steps, newest }
         });
         let mut clocks: Vec<Clocked<'_>> = clocks.collect();
         clocks.sort_unstable_by_key(|clock| (key(clock.of), clock.newest));
@@ -202,10 +209,10 @@ impl Series {
         let mut cohorts = vec![Placed::default(); model.cohorts.all().len()];
         for Window { first, end, members } in windows {
             let members = &clocks[members];
-            let Some(Clocked { of, .. }) = members.first() else { continue };
+            let Some(&Clocked { of, .. }) = members.first() else { continue };
             let at = self.rows_at(of, first);
             let rows = &mut self.rows[at];
-            rows.hold(of, end);
+            rows.hold(end);
             let used = rows.used.get_or_insert((first, end));
             *used = (used.0.min(first), used.1.max(end));
             let (begin, len) = (values.len() as u32, (end - first) as u32);
@@ -247,7 +254,7 @@ impl Series {
 struct Clocked<'a> {
     number: usize,
     cohort: &'a Cohort,
-    of: &'a GroupState,
+    of: Of<'a>,
     steps: u64,
     newest: u64,
 }
@@ -271,9 +278,9 @@ fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
         let mut numbers = 0;
         for (i, Clocked { of, newest, .. }) in clocks.iter().enumerate() {
             let (first, end) = (newest.saturating_sub(back - 1).max(1), newest + ahead);
-            let columns = columns(of).count() as u64;
+            let columns = columns(of.0).count() as u64;
             match windows.last_mut() {
-                Some(last) if key(clocks[i - 1].of) == key(of) && first <= last.end => {
+                Some(last) if key(clocks[i - 1].of) == key(*of) && first <= last.end => {
                     numbers += (end - last.end) * columns;
                     (last.end, last.members.end) = (end, i + 1);
                 }
@@ -290,18 +297,28 @@ fn windows(clocks: &[Clocked<'_>], most: u64) -> (Vec<Window>, u64) {
     }
 }
 
+/// A group, and the steps of the group that a cohort has not taken part in.
+type Of<'a> = (&'a GroupState, u64);
+
 /// Everything that the scalars by step depend on. Groups that agree in it have the same numbers. A rule from outside
 /// this crate may have options that its text does not show, so it agrees only with itself, by address.
-fn key(of: &GroupState) -> (Result<&str, usize>, Option<u64>, Option<[u64; 2]>) {
-    let address = || Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
-    let rule = of.options.as_deref().ok_or_else(address);
-    (rule, of.group.ema.map(f64::to_bits), rates(of).map(|rates| rates.map(f64::to_bits)))
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+struct Key<'a> {
+    rule: Result<&'a str, usize>,
+    ema: Option<u64>,
+    rates: Option<[u64; 2]>,
+    scheduled: Option<(&'a str, u64)>,
 }
 
-/// The learning rate and the weight decay, if scalars by step depend on them.
-fn rates(of: &GroupState) -> Option<[f64; 2]> {
+fn key((of, missed): Of<'_>) -> Key<'_> {
+    let address = || Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
+    let rule = of.options.as_deref().ok_or_else(address);
+    // The learning rate and the weight decay count if scalars by step depend on them.
     let At { lr, weight_decay, .. } = of.group.at(1);
-    of.declared.varies().contains(&Varies::StepsAndRate).then_some([lr, weight_decay])
+    let by_rate = of.declared.varies().contains(&Varies::StepsAndRate);
+    let rates = by_rate.then_some([lr, weight_decay].map(f64::to_bits));
+    let scheduled = of.scheduled.as_deref().map(|text| (text, missed));
+    Key { rule, ema: of.group.ema.map(f64::to_bits), rates, scheduled }
 }
 
 /// Counts the scalars of these groups that depend on the step.
@@ -309,13 +326,25 @@ pub(crate) fn dependents<'a>(groups: impl Iterator<Item = &'a GroupState>) -> u6
     groups.map(|of| columns(of).count() as u64).sum()
 }
 
-/// The words of a block that depend on the step.
+/// The words of a block that depend on the step. A schedule makes the factors depend on it, and all of the rule's
+/// scalars, because they may depend on the learning rate.
 fn columns(of: &GroupState) -> impl Iterator<Item = usize> {
-    let GroupState { group, declared, .. } = of;
-    let named = |name: &str| DriverScalars::NAMES.iter().position(|other| *other == name);
+    let GroupState { group, declared, scheduled, .. } = of;
+    let follows = scheduled.is_some();
     let starts = declared.starts.iter().any(|start| *start != Start::Zero);
-    let driver = [named("ema").filter(|_| group.ema.is_some()), named("first").filter(|_| starts)];
+    let driver = [
+        ("lr", follows),
+        ("decay", follows),
+        ("l2", follows),
+        ("ema", group.ema.is_some()),
+        ("first", starts),
+    ];
+    let from_rate = declared.starts.iter().map(move |start| follows && *start == Start::Rate);
+    let from_rate = ["start_0", "start_1", "start_2", "start_3"].into_iter().zip(from_rate);
+    let driver = driver.into_iter().chain(from_rate).filter(|(_, varies)| *varies);
+    let driver =
+        driver.filter_map(|(name, _)| DriverScalars::NAMES.iter().position(|other| *other == name));
     let varying = declared.varies().iter().enumerate();
-    let varying = varying.filter(|(_, varies)| **varies != Varies::Never);
-    driver.into_iter().flatten().chain(varying.map(|(i, _)| DRIVER_SCALARS + i))
+    let varying = varying.filter(move |(_, varies)| follows || **varies != Varies::Never);
+    driver.chain(varying.map(|(i, _)| DRIVER_SCALARS + i))
 }

@@ -8,6 +8,7 @@ use super::formula::{At, Formula};
 use super::json::{Convention, Json, Preset};
 use crate::error::Error;
 use crate::num::{Number, halves};
+use crate::schedule::Target;
 
 /// ADAM ([Kingma & Ba 2015, algorithm 1](https://arxiv.org/abs/1412.6980)), with AMSGrad
 /// ([Reddi, Kale & Kumar 2018](https://openreview.net/forum?id=ryQu7f-RZ)).
@@ -145,6 +146,13 @@ impl Rule for Adam {
             self.eps_root,
             eps,
         ]);
+    }
+
+    fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
+        match target {
+            Target::Beta(i) => self.betas.get_mut(i),
+            _ => None,
+        }
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use super::formula::At;
 use super::oracle::Oracle;
 use crate::error::Error;
 use crate::num::{Number, OneStep, Trajectory};
+use crate::schedule::Target;
 
 /// The most scalars a rule can have: with the driver's 16, and at least one word of padding, a group's
 /// block has 256 bytes.
@@ -138,8 +139,20 @@ impl Average {
     }
 }
 
+/// A copy of a rule behind a pointer. Every rule that can be cloned has it.
+pub trait Copied {
+    /// The copy.
+    fn copied(&self) -> Box<dyn Rule>;
+}
+
+impl<R: Rule + Clone> Copied for R {
+    fn copied(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
+    }
+}
+
 /// An optimizer's rule. Public and object-safe: a rule in your own crate needs no change in this one.
-pub trait Rule: Oracle + Any + Debug + Send + Sync {
+pub trait Rule: Oracle + Copied + Any + Debug + Send + Sync {
     /// The field's name in lower case: `"adam"`.
     fn name(&self) -> &'static str;
 
@@ -171,6 +184,11 @@ pub trait Rule: Oracle + Any + Debug + Send + Sync {
     /// not off the one before it, `p ← p − lr·u − decay·p`; `false`.
     fn decays_after(&self) -> bool {
         false
+    }
+
+    /// The option that a schedule sets, [`Target::Momentum`] or [`Target::Beta`]; `None` if the rule has none such.
+    fn scheduled(&mut self, _: Target) -> Option<&mut f64> {
+        None
     }
 
     /// The average that [`Optimizer::eval`](crate::Optimizer::eval) moves parameters to; `None` if the rule keeps

@@ -6,6 +6,7 @@ use super::formula::{At, Formula};
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
+use crate::schedule::Target;
 
 /// Lion ([Chen et al. 2023, program 1](https://arxiv.org/abs/2302.06675)).
 ///
@@ -70,6 +71,13 @@ impl Rule for Lion {
         let [[beta1, beta1_low], [beta2, beta2_low]] = self.betas.map(halves);
         let [gain1, gain2] = self.betas.map(|beta| 1.0 - beta);
         out.copy_from_slice(&[beta1, beta1_low, gain1, beta2, beta2_low, gain2]);
+    }
+
+    fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
+        match target {
+            Target::Beta(i) => self.betas.get_mut(i),
+            _ => None,
+        }
     }
 
     fn check(&self) -> Result<(), Error> {

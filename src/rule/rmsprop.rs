@@ -8,6 +8,7 @@ use super::formula::{At, Formula};
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
+use crate::schedule::Target;
 
 /// RMSProp ([Hinton 2012, lecture 6e](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf)),
 /// with centering and momentum ([Graves 2013](https://arxiv.org/abs/1308.0850)).
@@ -163,6 +164,10 @@ impl Rule for RmsProp {
 
     fn rates(&self, at: At) -> Rates {
         Rates { lr: if self.lr_inside() { 1.0 } else { at.lr }, decay: at.lr }
+    }
+
+    fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
+        (target == Target::Momentum).then_some(&mut self.momentum)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use super::formula::{At, Formula};
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
+use crate::schedule::Target;
 
 /// Schedule-Free AdamW ([Defazio et al. 2024](https://arxiv.org/abs/2405.15682)).
 ///
@@ -136,6 +137,11 @@ impl Rule for ScheduleFreeAdamw {
 
     fn average(&self) -> Option<Average> {
         Some(Average { slot: 0, eval: 1.0 - 1.0 / self.betas[0], train: 1.0 - self.betas[0] })
+    }
+
+    fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
+        // β₁ is where the average lies, which must not move.
+        (target == Target::Beta(1)).then_some(&mut self.betas[1])
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use super::formula::{At, Formula};
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
+use crate::schedule::Target;
 
 /// Stochastic gradient descent, plain, with momentum
 /// ([Polyak 1964](https://doi.org/10.1016/0041-5553(64)90137-5)) or with Nesterov's
@@ -79,6 +80,10 @@ impl Rule for Sgd {
         let [momentum, low] = halves(self.momentum);
         let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
         out.copy_from_slice(&[momentum, low, gain]);
+    }
+
+    fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
+        (target == Target::Momentum).then_some(&mut self.momentum)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use crate::group::Group;
 use crate::kernel::all_formats;
 use crate::num::{Format, Master};
 use crate::rule::slot_names;
+use crate::schedule::{Schedule, Target};
 
 /// A group, the formats of its numbers, and the other options of a step.
 #[derive(Clone, Debug)]
@@ -74,6 +75,7 @@ impl Case {
         }
         add("decoupled-decay", group.weight_decay != 0.0 && group.decoupled);
         add("cautious", group.cautious_weight_decay);
+        add("scheduled", !group.schedules.is_empty());
         add("l2-decay", group.weight_decay != 0.0 && !group.decoupled);
         add("maximize", group.maximize);
         let formats = self.formats();
@@ -149,6 +151,14 @@ fn besides() -> Vec<Change> {
                 clip_value: Some(3.0),
                 clip_norm: Some(2.0),
                 ..c
+            })
+        },
+        |case| group(case, |g| g.schedule(Target::Lr, Schedule::cosine(1e-2, 1e-4, 3))),
+        |case| {
+            let lr = Schedule::warmup(2, 0.0, Schedule::exponential(1e-2, 0.5));
+            let decay = Schedule::linear(0.1, 0.0, 4);
+            group(dynamic(case), |g| {
+                g.schedule(Target::Lr, lr.clone()).schedule(Target::WeightDecay, decay.clone())
             })
         },
         |case| Case { accumulate: 3, ..case },

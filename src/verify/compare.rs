@@ -89,6 +89,7 @@ impl Step<'_> {
         after: &Numbered,
     ) {
         let Self { spot, group, taken, .. } = self;
+        let group = group.now(*taken);
         let format = spot.param.format;
         let master = group.master.of(&spot.name, format).unwrap_or_default();
         let mut state = [OneStep::loaded(0.0); MAX_SLOTS];

@@ -120,7 +120,7 @@ fn a_pasted_param_group_gives_pytorchs_numbers() {
         let mut bounds =
             support::ok(Reference::starting(&part.group, &start, Trajectory::loaded(0.0)));
         for (step, grad) in grads.chunks(param.len()).enumerate() {
-            if let Some(lr) = part.rate(step as u64, step as u64 + 1) {
+            if let Some(lr) = part.rate(step as u64) {
                 support::ok(bounds.set_lr(lr));
             }
             support::ok(bounds.step(&grad.iter().map(loaded).collect::<Vec<_>>()));

@@ -129,7 +129,7 @@ fn wrong_schedules() {
     }
     // The decay is checked with the largest rate.
     let said = config_error(r#"{"optimizer": "sgd", "weight_decay": 1e10, "lr": {"schedule": "linear", "start": 0, "end": 1e30, "steps": 5}}"#);
-    assert_eq!(said, "CONFIG: lr, a schedule `linear`: `sgd`: lr × weight_decay is 10000000000000000000000000000000000000000; it must be a finite f32 number, 0 or more");
+    assert_eq!(said, "CONFIG: `sgd`: lr × weight_decay is 10000000000000000000000000000000000000000; it must be a finite f32 number, 0 or more");
 }
 
 /// Runs `schedule` with CONFIG on its standard input: the exit code, and all that it says.

@@ -105,13 +105,11 @@ fn numbers(config: &Config) -> Vec<Column<'_>> {
 
 /// The columns of a group, each under its place in CONFIG.
 fn of_part(part: &Part) -> impl Iterator<Item = Column<'_>> {
-    let name = |key: &str| match part.path() {
-        "" => key.to_owned(),
+    let name = |key: String| match part.path() {
+        "" => key,
         path => format!("{path}.{key}"),
     };
-    // The first step of this run is the first of all.
-    let lr = move |t: u64| part.rate(t - 1, t).unwrap_or(part.group.lr);
-    [Column { name: name("lr"), at: Box::new(lr) as Box<dyn Fn(u64) -> f64> }].into_iter()
+    part.courses().into_iter().map(move |(key, at)| Column { name: name(key), at })
 }
 
 /// All steps, or the first and the last with the least and the greatest number of each column.

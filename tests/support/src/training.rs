@@ -186,7 +186,9 @@ fn group(case: &Case, index: usize, step: u64) -> Group {
     let Group { lr, weight_decay, .. } = case.group;
     let lr = lr * (1.0 + (step % 3) as f64 / 2.0);
     let more = index as f64;
-    case.group.clone().lr(lr / (1.0 + 2.0 * more)).weight_decay(weight_decay + 0.02 * more)
+    let (lr, weight_decay) = (lr / (1.0 + 2.0 * more), weight_decay + 0.02 * more);
+    // A schedule stays, where there is one.
+    Group { lr, weight_decay, ..case.group.clone() }
 }
 
 /// Bits of buffers, each with its name.

@@ -20,7 +20,6 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
         references.push(reference(&mut run, i)?);
     }
     let mut grads = vec![Vec::new(); references.len()];
-    let mut taken = run.behind.taken;
     let bar = progress(run.trace.steps, "replay");
     for gradient in 0..run.trace.steps {
         for (i, grad) in grads.iter_mut().enumerate() {
@@ -34,9 +33,8 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
         if let Some(step) = run.step_after(gradient)
             && controller.apply(&mut grads)
         {
-            taken += 1;
             for (i, (reference, grad)) in references.iter_mut().zip(&grads).enumerate() {
-                if let Some(lr) = run.part(i).rate(step, taken) {
+                if let Some(lr) = run.part(i).rate(step) {
                     reference.set_lr(lr)?;
                 }
                 reference.step(grad)?;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
-use wgpu_optim::config::Course;
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{Format, GroupId, Master, Optimizer, View, wgpu};
 
@@ -44,11 +43,6 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         resume(gpu, &mut run, &mut optimizer, &ids, &views)?;
         checked()?;
     }
-    // A schedule counts the steps that are taken, and only the GPU knows which are.
-    let is_schedule = |rates: &Course| matches!(rates, Course::Schedule(_));
-    let scheduled =
-        run.config.groups.iter().any(|part| part.rates.as_ref().is_some_and(is_schedule));
-    let follows = scheduled && control.looks_at_gradients();
     let mut in_flight = 0;
     let bar = progress(run.trace.steps, "replay");
     for gradient in 0..run.trace.steps {
@@ -61,10 +55,8 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
             optimizer.accumulate(&mut encoder)?;
         }
         if let Some(step) = run.step_after(gradient) {
-            let skipped = if follows && step > 0 { skipped(gpu, &optimizer)? } else { 0 };
-            let t = run.behind.taken + step - skipped + 1;
             for (id, part) in ids.iter().zip(&run.config.groups) {
-                if let Some(lr) = part.rate(step, t) {
+                if let Some(lr) = part.rate(step) {
                     let group = optimizer.group(*id)?.clone().lr(lr);
                     optimizer.set_group(*id, group)?;
                 }
