@@ -1,9 +1,10 @@
 """Makes tests/golden_schedules.json with the schedulers of PyTorch and Optax, in float64.
 
-Each row holds a schedule as CONFIG has it, the scheduler it comes from, and the rate of each step: the first is
-PyTorch's before any `scheduler.step()`, and Optax's at count 0. Runs go on behind the end of a schedule, except where
-the origin is something else there: `CosineAnnealingLR` rises again after T_max, and `OneCycleLR` raises after its last
-step. The rows under `plateau` hold the options of `ReduceLROnPlateau`, the metrics and the rate after each.
+Each row holds a schedule as CONFIG has it, the scheduler it comes from, and the rate of each step: the
+first is PyTorch's before any `scheduler.step()`, and Optax's at count 0. Runs go on behind the end of a
+schedule, except where the origin is something else there: `CosineAnnealingLR` rises again after T_max, and
+`OneCycleLR` raises after its last step. The rows under `plateau` hold the options of `ReduceLROnPlateau`,
+the metrics and the rate after each.
 
     pip install -r tools/requirements.txt
     python tools/golden_schedules.py
@@ -30,6 +31,10 @@ LR = 3e-3
 
 def schedule(name, **keys):
     return {"schedule": name, **keys}
+
+
+def warmup(steps, start, then):
+    return schedule("warmup", steps=steps, **{"from": start}, then=then)
 
 
 def lasting(steps, part):
@@ -84,7 +89,8 @@ def torch_rows():
             lambda o, a=(n, end): torch_lr.CosineAnnealingLR(o, *a),
             n + 1,
         )
-    for end, n, factor, steps in [(0.0, 10, 1, 45), (1e-4, 7, 2, 120), (0.0, 5, 3, 210), (1e-5, 1, 2, 70)]:
+    restarts = [(0.0, 10, 1, 45), (1e-4, 7, 2, 120), (0.0, 5, 3, 210), (1e-5, 1, 2, 70)]
+    for end, n, factor, steps in restarts:
         yield (
             "CosineAnnealingWarmRestarts",
             schedule("cosine_restarts", start=LR, end=end, steps=n, factor=factor),
@@ -112,7 +118,8 @@ def torch_rows():
             lambda o, a=(milestones, gamma): torch_lr.MultiStepLR(o, *a),
             steps,
         )
-    # The peak is between two steps where pct_start · steps is no whole number, and before the first where it is below 1.
+    # The peak is between two steps where pct_start · steps is no whole number, and before the first where
+    # it is below 1.
     for peak, n, pct, div, final in [
         (0.1, 100, 0.3, 25.0, 1e4),
         (0.1, 101, 0.3, 25.0, 1e4),
@@ -138,12 +145,19 @@ def torch_rows():
             ),
             n,
         )
-    for low, high, up, down in [(1e-4, 1e-2, 20, 20), (0.0, 1.0, 5, 13), (1e-3, 2e-3, 11, 2), (0.1, 0.5, 1, 1)]:
+    triangles = [(1e-4, 1e-2, 20, 20), (0.0, 1.0, 5, 13), (1e-3, 2e-3, 11, 2), (0.1, 0.5, 1, 1)]
+    for low, high, up, down in triangles:
         yield (
             "CyclicLR",
             schedule("cyclic", low=low, high=high, up=up, down=down),
             lambda o, a=(low, high, up, down): torch_lr.CyclicLR(
-                o, a[0], a[1], step_size_up=a[2], step_size_down=a[3], mode="triangular", cycle_momentum=False
+                o,
+                a[0],
+                a[1],
+                step_size_up=a[2],
+                step_size_down=a[3],
+                mode="triangular",
+                cycle_momentum=False,
             ),
             4 * (up + down) + 3,
         )
@@ -154,11 +168,11 @@ def torch_rows():
             lambda o, a=(factor, n): torch_lr.ConstantLR(o, *a),
             n + 10,
         )
-    for warmup, steps in [(1, 30), (40, 200)]:
+    for rise, steps in [(1, 30), (40, 200)]:
         yield (
             "LambdaLR (Noam)",
-            schedule("inverse_sqrt", peak=LR, warmup=warmup),
-            lambda o, a=warmup: torch_lr.LambdaLR(o, noam(a)),
+            schedule("inverse_sqrt", peak=LR, warmup=rise),
+            lambda o, a=rise: torch_lr.LambdaLR(o, noam(a)),
             steps,
         )
     factors = [1.0, 0.5, 0.05, 0.2]
@@ -187,26 +201,19 @@ def torch_sequences():
     warm = lambda factor, n: lambda o: torch_lr.LinearLR(o, factor, total_iters=n)
     yield (
         "SequentialLR (LinearLR, CosineAnnealingLR)",
-        schedule("warmup", steps=10, **{"from": LR * 0.01}, then=schedule("cosine", start=LR, end=1e-5, steps=50)),
+        warmup(10, LR * 0.01, schedule("cosine", start=LR, end=1e-5, steps=50)),
         joined([10], warm(0.01, 10), lambda o: torch_lr.CosineAnnealingLR(o, 50, 1e-5)),
         61,
     )
     yield (
         "SequentialLR (LinearLR, PolynomialLR)",
-        schedule(
-            "warmup", steps=7, **{"from": LR / 3}, then=schedule("polynomial", start=LR, end=0.0, power=2.0, steps=30)
-        ),
+        warmup(7, LR / 3, schedule("polynomial", start=LR, end=0.0, power=2.0, steps=30)),
         joined([7], warm(1 / 3, 7), lambda o: torch_lr.PolynomialLR(o, 30, 2.0)),
         50,
     )
     yield (
         "SequentialLR (LinearLR, MultiStepLR)",
-        schedule(
-            "warmup",
-            steps=5,
-            **{"from": LR * 0.1},
-            then=schedule("multi_step", start=LR, gamma=0.1, milestones=[10, 20]),
-        ),
+        warmup(5, LR * 0.1, schedule("multi_step", start=LR, gamma=0.1, milestones=[10, 20])),
         joined([5], warm(0.1, 5), lambda o: torch_lr.MultiStepLR(o, [10, 20], 0.1)),
         40,
     )
@@ -291,19 +298,19 @@ def optax_rows():
     )
     yield (
         "warmup_cosine_decay_schedule",
-        schedule("warmup", steps=20, **{"from": 1e-6}, then=schedule("cosine", start=LR, end=1e-5, steps=80)),
+        warmup(20, 1e-6, schedule("cosine", start=LR, end=1e-5, steps=80)),
         optax.warmup_cosine_decay_schedule(1e-6, LR, 20, 100, 1e-5),
         130,
     )
     yield (
         "warmup_exponential_decay_schedule",
-        schedule("warmup", steps=10, **{"from": 0.0}, then=schedule("exponential", start=LR, gamma=0.9)),
+        warmup(10, 0.0, schedule("exponential", start=LR, gamma=0.9)),
         optax.warmup_exponential_decay_schedule(0.0, LR, 10, 1, 0.9),
         60,
     )
     yield (
         "warmup_constant_schedule",
-        schedule("warmup", steps=10, **{"from": 1e-5}, then=schedule("constant", value=LR)),
+        warmup(10, 1e-5, schedule("constant", value=LR)),
         optax.warmup_constant_schedule(1e-5, LR, 10),
         20,
     )
@@ -318,7 +325,11 @@ def optax_rows():
             ],
         ),
         optax.join_schedules(
-            [optax.linear_schedule(0.0, LR, 10), optax.constant_schedule(LR), optax.cosine_decay_schedule(LR, 40)],
+            [
+                optax.linear_schedule(0.0, LR, 10),
+                optax.constant_schedule(LR),
+                optax.cosine_decay_schedule(LR, 40),
+            ],
             [10, 25],
         ),
         80,
@@ -326,7 +337,7 @@ def optax_rows():
     cycles = [(1e-4, LR, 5, 30, 1e-5), (1e-5, LR / 2, 10, 60, 0.0)]
     keys = ("init_value", "peak_value", "warmup_steps", "decay_steps", "end_value")
     parts = [
-        schedule("warmup", steps=w, **{"from": init}, then=schedule("cosine", start=peak, end=end, steps=n - w))
+        warmup(w, init, schedule("cosine", start=peak, end=end, steps=n - w))
         for init, peak, w, n, end in cycles
     ]
     yield (
@@ -345,13 +356,15 @@ def plateau_rows():
     accuracy = [round(1 - x, 4) for x in loss]
     odd = [math.nan, math.inf, 1.0, math.nan, 1.0, -math.inf, math.nan, 0.0, math.inf, 0.0]
     negative = [round(x - 2, 4) for x in loss]
-    base = dict(mode="min", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel", cooldown=0, min_lr=0.0, eps=1e-8)
+    base = dict(mode="min", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel")
+    base.update(cooldown=0, min_lr=0.0, eps=1e-8)
+    absolute = dict(threshold=0.01, threshold_mode="abs")
     for metrics, changed in [
         (loss, {}),
         (loss, dict(factor=0.5, patience=2, threshold=0.05)),
         (loss, dict(factor=0.5, patience=0, threshold=0.02, threshold_mode="abs", cooldown=3)),
         (accuracy, dict(mode="max", factor=0.3, patience=1)),
-        (accuracy, dict(mode="max", factor=0.3, patience=1, threshold=0.01, threshold_mode="abs", cooldown=2)),
+        (accuracy, dict(mode="max", factor=0.3, patience=1, cooldown=2, **absolute)),
         (negative, dict(patience=2)),
         (negative, dict(mode="max", patience=2)),
         (flat, dict(patience=1, min_lr=1e-5)),
@@ -388,7 +401,10 @@ def main():
     plateau = list(plateau_rows())
     versions = {"torch": torch.__version__, "optax": optax.__version__, "jax": jax.__version__}
     line = lambda row: "    " + json.dumps(row, allow_nan=False)
-    lists = [f'  "{name}": [\n' + ",\n".join(map(line, all)) + "\n  ]" for name, all in [("rows", rows), ("plateau", plateau)]]
+    lists = [
+        f'  "{name}": [\n' + ",\n".join(map(line, all_rows)) + "\n  ]"
+        for name, all_rows in [("rows", rows), ("plateau", plateau)]
+    ]
     text = f'{{\n  "versions": {json.dumps(versions)},\n' + ",\n".join(lists) + "\n}\n"
     PATH.write_text(text)
     print(f"{len(rows)} schedules, {len(plateau)} plateaus, {len(text)} bytes")
