@@ -235,7 +235,7 @@ impl Group {
             let scale = control.loss_scale.initial() * multiplied;
             (scale, control.clip_value.unwrap_or(0.0) * scale)
         });
-        let [lr, decay, l2, sign] = self.factors(t);
+        let [lr, decay, l2, sign] = self.factors(At::new(t, self.lr));
         DriverScalars {
             lr,
             decay,
@@ -248,10 +248,10 @@ impl Group {
         }
     }
 
-    /// The factors of the `t`th step: of the direction, the parameter in the step, the parameter in the
+    /// The factors of a step: of the direction, the parameter in the step, the parameter in the
     /// gradient that the rule sees, and the gradient.
-    fn factors(&self, t: u64) -> [f64; 4] {
-        let Rates { lr, decay } = self.rule.rates(self.at(t));
+    fn factors(&self, at: At) -> [f64; 4] {
+        let Rates { lr, decay } = self.rule.rates(at);
         let sign = if self.maximize { -1.0 } else { 1.0 };
         match self.decoupled {
             true => [lr, decay * self.weight_decay, 0.0, sign],
@@ -264,7 +264,7 @@ impl Group {
         let weight_decay = if self.decoupled { self.weight_decay } else { 0.0 };
         let decays =
             Decays { cautious: self.cautious_weight_decay, after: self.rule.decays_after() };
-        At { t, lr: self.lr, weight_decay, decays }
+        At { weight_decay, decays, ..At::new(t, self.lr) }.looking_ahead(&*self.rule)
     }
 
     /// How much of the parameter goes into its average: (1 − d) / (1 − dᵗ).
@@ -281,15 +281,14 @@ impl Group {
 
     /// One element's step: `shaders/kernel/update.wgsl` in the arithmetic of `N`. Returns the parameter.
     /// At the parameter's first step, `state` is replaced by what the rule's slots start at.
-    pub(crate) fn update<N: Evaluate>(&self, p: N, loaded: N, state: &mut [N], t: u64) -> N {
-        if t == 1 {
+    pub(crate) fn update<N: Evaluate>(&self, p: N, loaded: N, state: &mut [N], at: At) -> N {
+        if at.t == 1 {
             for (number, slot) in state.iter_mut().zip(self.rule.slots()) {
                 *number = slot.start.of(p, self.lr);
             }
         }
-        let [lr, decay, l2, grad_scale] = self.factors(t).map(N::scalar);
+        let [lr, decay, l2, grad_scale] = self.factors(at).map(N::scalar);
         let g = grad_scale * loaded + l2 * p;
-        let at = self.at(t);
         let u = N::direction(&*self.rule, p, g, state, at);
         at.stepped(p, u, lr, decay)
     }

@@ -32,7 +32,7 @@ pub use contract::{
 pub(crate) use contract::{Evaluate, slot_names};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
-pub use formula::{At, Decays, Formula, MAX_SLOTS};
+pub use formula::{AHEAD, At, Decays, Formula, MAX_SLOTS};
 #[cfg(feature = "cli")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub use json::Json;

@@ -76,6 +76,7 @@ impl<N: Evaluate> Reference<N> {
         self.train();
         self.t += 1;
         let group = self.group.now(self.t);
+        let at = group.at(self.t);
         let slots = group.rule.slots().len();
         let mut none: [N; 0] = [];
         for (i, (p, &g)) in self.param.iter_mut().zip(grad).enumerate() {
@@ -83,7 +84,7 @@ impl<N: Evaluate> Reference<N> {
                 0 => &mut none[..],
                 _ => &mut self.state[i * slots..(i + 1) * slots],
             };
-            *p = group.update(*p, g, state, self.t);
+            *p = group.update(*p, g, state, at);
         }
         for (average, &p) in self.average.iter_mut().zip(&self.param) {
             *average = self.group.average(*average, p, self.t);

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use wgpu::util::DeviceExt;
 
 use super::scalars::{StepArgs, block};
-use crate::group::{DRIVER_SCALARS, DriverScalars};
+use crate::group::{DRIVER_SCALARS, DriverScalars, Group};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{Cohort, GroupState, Model};
-use crate::rule::{At, Start, Varies};
+use crate::rule::{Start, Varies};
 
 /// The most skipped steps that a window allows for.
 pub(crate) const BACK: u64 = 8192;
@@ -314,7 +314,7 @@ fn key((of, missed): Of<'_>) -> Key<'_> {
     let address = || Arc::as_ptr(&of.group.rule).cast::<()>() as usize;
     let rule = of.options.as_deref().ok_or_else(address);
     // The learning rate and the weight decay count if scalars by step depend on them.
-    let At { lr, weight_decay, .. } = of.group.at(1);
+    let Group { lr, weight_decay, .. } = of.group;
     let by_rate = of.declared.varies().contains(&Varies::StepsAndRate);
     let rates = by_rate.then_some([lr, weight_decay].map(f64::to_bits));
     let scheduled = of.scheduled.as_deref().map(|text| (text, missed));

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::formula::At;
+use super::formula::{AHEAD, At};
 use super::oracle::Oracle;
 use crate::error::Error;
 use crate::num::{Number, OneStep, Trajectory};
@@ -174,6 +174,11 @@ pub trait Rule: Oracle + Copied + Any + Debug + Send + Sync {
     /// rounds. A function of the options and `at` alone, which may be called for any step in any order.
     fn scalars(&self, at: At, out: &mut [f64]);
 
+    /// The numbers of a step that take long to compute, for [`At::ahead`]: once for all elements.
+    fn ahead(&self, _: At) -> [f64; AHEAD] {
+        [0.0; AHEAD]
+    }
+
     /// The factors of a step: the learning rate, unless the rule has already put it into its state. They
     /// may depend on the learning rate and the options, but not on the step.
     fn rates(&self, at: At) -> Rates {
@@ -202,6 +207,13 @@ pub trait Rule: Oracle + Copied + Any + Debug + Send + Sync {
     /// # Errors
     /// [`Error::Hyper`], [`Error::NoEpsilon`] or [`Error::Conflict`], naming the option.
     fn check(&self) -> Result<(), Error>;
+}
+
+impl At {
+    /// The same step with the numbers that a rule computes ahead.
+    pub(crate) fn looking_ahead(self, rule: &dyn Rule) -> Self {
+        Self { ahead: rule.ahead(self), ..self }
+    }
 }
 
 /// A rule, or a rule behind a pointer: the argument of [`Group::new`](crate::Group::new).

@@ -47,6 +47,7 @@ pub(crate) fn check_declared(rule: &dyn Rule, lr: f64) -> Result<(), Error> {
     // The numbers of one step, as the kernel gets them: the rule's, then the factors.
     let sample = |at: At| {
         let mut row = vec![0.0; hyper.len()];
+        let at = at.looking_ahead(rule);
         rule.scalars(at, &mut row);
         let Rates { lr, decay } = rule.rates(at);
         row.extend([lr, decay]);

@@ -17,12 +17,18 @@ pub struct At {
     pub weight_decay: f64,
     /// The way in which the driver takes decoupled weight decay off.
     pub decays: Decays,
+    /// The numbers that [`Rule::ahead`](super::Rule::ahead) has computed for the step.
+    pub ahead: [f64; AHEAD],
 }
+
+/// The most numbers of a step that a rule can compute ahead of all elements.
+pub const AHEAD: usize = 4;
 
 impl At {
     /// The `t`th step at learning rate `lr`, without weight decay.
     pub const fn new(t: u64, lr: f64) -> Self {
-        Self { t, lr, weight_decay: 0.0, decays: Decays { cautious: false, after: false } }
+        let decays = Decays { cautious: false, after: false };
+        Self { t, lr, weight_decay: 0.0, decays, ahead: [0.0; AHEAD] }
     }
 
     /// The parameter that the driver makes of `p` and the direction `u`, by the factor `lr` of the direction and

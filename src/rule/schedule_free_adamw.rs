@@ -6,7 +6,7 @@ use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_share};
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
-use super::formula::{At, Formula};
+use super::formula::{AHEAD, At, Formula};
 #[cfg(feature = "cli")]
 use super::json::{Convention, Json};
 use crate::error::Error;
@@ -65,7 +65,7 @@ impl ScheduleFreeAdamw {
     /// The part of this step in the average, the factor of the gradient in y, and in z.
     #[inline]
     fn factors(&self, at: At) -> [f64; 3] {
-        let part = self.weights().part(at.t);
+        let [part, ..] = at.ahead;
         let rate = at.lr * self.weights().warmup(at.t);
         [part, rate * (1.0 - self.betas[0] * (1.0 - part)), rate]
     }
@@ -128,6 +128,10 @@ impl Rule for ScheduleFreeAdamw {
         let [part, gain, rate] = self.factors(at);
         let (v_scale, decay) = (self.v_scale(at.t), at.weight_decay);
         out.copy_from_slice(&[high, low, 1.0 - beta2, v_scale, self.eps, part, gain, rate, decay]);
+    }
+
+    fn ahead(&self, at: At) -> [f64; AHEAD] {
+        [self.weights().part(at.t), 0.0, 0.0, 0.0]
     }
 
     // The direction is the whole move, and has the weight decay in it.

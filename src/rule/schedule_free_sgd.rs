@@ -6,7 +6,7 @@ use super::check::SHARE;
 use super::check::check_share;
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
-use super::formula::{At, Formula};
+use super::formula::{AHEAD, At, Formula};
 #[cfg(feature = "cli")]
 use super::json::{Convention, Json};
 use crate::error::Error;
@@ -54,7 +54,7 @@ impl ScheduleFreeSgd {
     /// The part of this step in the average, the factor of the gradient in y, and in z.
     #[inline]
     fn factors(&self, at: At) -> [f64; 3] {
-        let part = self.weights().part(at.t);
+        let [part, ..] = at.ahead;
         let rate = at.lr * self.weights().warmup(at.t);
         [part, rate * (1.0 - self.momentum * (1.0 - part)), rate]
     }
@@ -106,6 +106,10 @@ impl Rule for ScheduleFreeSgd {
     fn scalars(&self, at: At, out: &mut [f64]) {
         let [part, gain, rate] = self.factors(at);
         out.copy_from_slice(&[part, gain, rate, at.weight_decay]);
+    }
+
+    fn ahead(&self, at: At) -> [f64; AHEAD] {
+        [self.weights().part(at.t), 0.0, 0.0, 0.0]
     }
 
     // The direction is the whole move, and has the weight decay in it.

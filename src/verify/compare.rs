@@ -90,6 +90,7 @@ impl Step<'_> {
     ) {
         let Self { spot, group, taken, .. } = self;
         let group = group.now(*taken);
+        let at = group.at(*taken);
         let format = spot.param.format;
         let master = group.master.of(&spot.name, format).unwrap_or_default();
         let mut state = [OneStep::loaded(0.0); MAX_SLOTS];
@@ -99,7 +100,7 @@ impl Step<'_> {
                 *number = OneStep::loaded(slot[i]);
             }
             let p = OneStep::loaded(before.weight[i]);
-            let p = group.update(p, grads[i], state, *taken);
+            let p = group.update(p, grads[i], state, at);
             let mut column = 0..;
             let mut hold = |ratio: Option<f64>, is: f32, expected: &dyn std::fmt::Debug| {
                 self.hold(row, column.next().unwrap_or(0), i, ratio, is, expected);
