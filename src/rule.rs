@@ -19,6 +19,7 @@ mod json;
 #[cfg(feature = "cpu")]
 mod lanes;
 mod lion;
+mod nadam;
 mod oracle;
 mod rmsprop;
 mod schedule_free_adamw;
@@ -52,6 +53,7 @@ pub const ALL: &[Entry] = &[
     lion::ENTRY,
     rmsprop::ENTRY,
     adam::ENTRY,
+    nadam::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -61,6 +63,7 @@ pub mod rules {
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;
     pub use super::lion::Lion;
+    pub use super::nadam::NAdam;
     pub use super::rmsprop::RmsProp;
     pub use super::schedule_free_adamw::ScheduleFreeAdamw;
     pub use super::schedule_free_sgd::ScheduleFreeSgd;
