@@ -21,6 +21,7 @@ mod lanes;
 mod lion;
 mod nadam;
 mod oracle;
+mod radam;
 mod rmsprop;
 mod schedule_free_adamw;
 mod schedule_free_sgd;
@@ -54,6 +55,7 @@ pub const ALL: &[Entry] = &[
     rmsprop::ENTRY,
     adam::ENTRY,
     nadam::ENTRY,
+    radam::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -64,6 +66,7 @@ pub mod rules {
     pub use super::adam::Adam;
     pub use super::lion::Lion;
     pub use super::nadam::NAdam;
+    pub use super::radam::RAdam;
     pub use super::rmsprop::RmsProp;
     pub use super::schedule_free_adamw::ScheduleFreeAdamw;
     pub use super::schedule_free_sgd::ScheduleFreeSgd;
