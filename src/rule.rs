@@ -8,6 +8,7 @@ use std::any::{Any, TypeId};
 
 mod adagrad;
 mod adam;
+mod adamax;
 mod averaging;
 mod check;
 mod contract;
@@ -56,6 +57,7 @@ pub const ALL: &[Entry] = &[
     adam::ENTRY,
     nadam::ENTRY,
     radam::ENTRY,
+    adamax::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -64,6 +66,7 @@ pub const ALL: &[Entry] = &[
 pub mod rules {
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;
+    pub use super::adamax::Adamax;
     pub use super::lion::Lion;
     pub use super::nadam::NAdam;
     pub use super::radam::RAdam;
