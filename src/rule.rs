@@ -6,6 +6,7 @@
 
 use std::any::{Any, TypeId};
 
+mod adadelta;
 mod adagrad;
 mod adam;
 mod adamax;
@@ -58,12 +59,14 @@ pub const ALL: &[Entry] = &[
     nadam::ENTRY,
     radam::ENTRY,
     adamax::ENTRY,
+    adadelta::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
 
 /// The rules this crate ships.
 pub mod rules {
+    pub use super::adadelta::Adadelta;
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;
     pub use super::adamax::Adamax;
