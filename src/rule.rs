@@ -13,6 +13,7 @@ mod adamax;
 mod averaging;
 mod check;
 mod contract;
+mod correction;
 mod declared;
 mod entry;
 mod formula;

@@ -51,6 +51,10 @@ impl<R: Rule + Formula> Rule for Mutant<R> {
         self.rule.rates(at)
     }
 
+    fn decays_after(&self) -> bool {
+        self.rule.decays_after()
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.rule.check()
     }
@@ -86,11 +90,13 @@ fn a_rule_of_another_crate_passes_if_it_is_right() {
 fn wrong_adams_are_caught() {
     let adam = Adam::default;
     let amsgrad = || Adam { amsgrad: true, ..Adam::default() };
+    let corrected = || Adam { amsgrad_corrected: true, ..Adam::default() };
+    let nesterov = || Adam { nesterov: true, ..Adam::default() };
     // β₁ and β₂ exchanged in one place.
     must_fail(adam(), "hyper.gain1 * g)", "hyper.gain2 * g)");
     // No bias correction of m, of v.
     must_fail(adam(), "hyper.m_scale * m", "m");
-    must_fail(adam(), "hyper.v_scale * v +", "v +");
+    must_fail(adam(), "hyper.v_scale * v", "v");
     // ε not added, or in the other place.
     must_fail(adam(), "+ hyper.eps_root)", ")");
     must_fail(adam(), "+ hyper.eps_root) + hyper.eps", ") + hyper.eps_root");
@@ -101,6 +107,11 @@ fn wrong_adams_are_caught() {
     // The running maximum forgotten, or not kept.
     must_fail(amsgrad(), "v = larger(state[MAX_EXP_AVG_SQ], v);", "");
     must_fail(amsgrad(), "state[MAX_EXP_AVG_SQ] = v;", "");
+    must_fail(corrected(), "v_hat = larger(state[MAX_EXP_AVG_SQ], v_hat);", "");
+    must_fail(corrected(), "state[MAX_EXP_AVG_SQ] = v_hat;", "state[MAX_EXP_AVG_SQ] = v;");
+    // The part of the gradient forgotten, or not corrected.
+    must_fail(nesterov(), "m_hat += hyper.g_scale * g;", "");
+    must_fail(nesterov(), "hyper.g_scale", "hyper.gain1");
 }
 
 #[test]

@@ -16,13 +16,16 @@ class Case:
     `both` goes to the two of them, `config` to CONFIG alone and all other arguments to the origin alone.
     """
 
-    def __init__(self, name, build, both=None, config=None, scheduled=False, late=False, **extra):
+    def __init__(
+        self, name, build, both=None, config=None, scheduled=False, late=False, decay_after=0.0, **extra
+    ):
         self.name = name
         self.build = build
         self.both = both or {}
         self.own_config = config or {}
         self.scheduled = scheduled  # the learning rate follows SCHEDULE
         self.late = late  # a second parameter joins after LATE_STEP
+        self.decay_after = decay_after  # weight decay that the origin's users take off after its step
         self.extra = extra
 
     @property
@@ -65,6 +68,8 @@ class Case:
         arguments = [] if self.rate_name == "learning_rate" else ["[w]"]
         arguments += [f"{key}={value}" for key, value in shown.items()]
         text = f"{self.build}({', '.join(arguments)})"
+        if self.decay_after:
+            text += f"; w *= 1 - lr * {self.decay_after} after each step"
         if self.late:
             text += f'; add_param_group({{"params": [late]}}) after step {LATE_STEP}'
         return text
@@ -86,6 +91,16 @@ CASES = [
     Case("torch_adamw", "torch.optim.AdamW"),
     Case("torch_adamw_amsgrad", "torch.optim.AdamW", dict(amsgrad=True)),
     Case("torch_adamw_maximize", "torch.optim.AdamW", dict(maximize=True)),
+    # Apex, Burn and bitsandbytes have PyTorch's formula, but do not run in float64 on a CPU: here are their options.
+    Case("torch_adam_apex", "torch.optim.Adam", config=dict(convention="apex")),
+    Case("torch_adam_burn", "torch.optim.Adam", config=dict(convention="burn"), eps=1e-5),
+    Case(
+        "torch_adam_bitsandbytes",
+        "torch.optim.Adam",
+        config=dict(convention="bitsandbytes", weight_decay=0.1, decoupled=True),
+        scheduled=True,
+        decay_after=0.1,
+    ),
     Case("torch_rmsprop", "torch.optim.RMSprop"),
     Case("torch_rmsprop_centered", "torch.optim.RMSprop", dict(centered=True)),
     Case("torch_rmsprop_momentum", "torch.optim.RMSprop", dict(momentum=0.9)),
@@ -131,6 +146,12 @@ CASES = [
     Case("optax_adam", "optax.adam"),
     Case("optax_adam_eps_root", "optax.adam", dict(eps=0.0, eps_root=1e-16)),
     Case("optax_adamw", "optax.adamw"),
+    Case("optax_nadam", "optax.nadam"),
+    Case("optax_nadam_betas", "optax.nadam", config=dict(betas=(0.8, 0.95)), b1=0.8, b2=0.95),
+    Case("optax_nadam_lr_schedule", "optax.nadam", scheduled=True),
+    Case("optax_nadamw", "optax.nadamw"),
+    Case("optax_amsgrad", "optax.amsgrad"),
+    Case("optax_amsgrad_betas", "optax.amsgrad", config=dict(betas=(0.8, 0.95)), b1=0.8, b2=0.95),
     Case("optax_lion", "optax.lion"),
     Case(
         "optax_lion_weight_decay",

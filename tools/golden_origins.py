@@ -105,7 +105,7 @@ ORIGINS = {
     ),
     "optax.amsgrad": Origin(
         optax_betas(1e-2, eps=1e-8, eps_root=0.0),
-        named("adam", "optax", amsgrad=True, amsgrad_corrected=True),
+        named("adam", "optax", amsgrad_corrected=True),
         AVERAGES | {"nu_max": "max_exp_avg_sq"},
     ),
     "optax.lion": Origin(
@@ -286,6 +286,7 @@ def run_torch(case, trace):
             param.grad = torch.tensor(trace[f"grad.{name}"][step])
         optimizer.step()
         for name, param in params.items():
+            param.data *= 1.0 - float(rate) * case.decay_after
             history.setdefault(name, []).append(param.detach().numpy().copy())
     states = {
         name: {key: value for key, value in optimizer.state[param].items() if value is not None}

@@ -35,6 +35,12 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
         (r#"{"optimizer": "adam", "convention": "pytorch"}"#, Group::new(1e-3, Adam::pytorch())),
         (r#"{"optimizer": "adam", "convention": "Optax"}"#, Group::new(1e-3, Adam::optax())),
         (r#"{"optimizer": "adam", "convention": "keras"}"#, Group::new(1e-3, Adam::keras())),
+        (r#"{"optimizer": "adam", "convention": "apex"}"#, Group::new(1e-3, Adam::apex())),
+        (
+            r#"{"optimizer": "adam", "convention": "bitsandbytes"}"#,
+            Group::new(1e-3, Adam::bitsandbytes()),
+        ),
+        (r#"{"optimizer": "adam", "convention": "burn"}"#, Group::new(1e-3, Adam::burn())),
         (
             r#"{"optimizer": "AdamW", "convention": "keras", "weight_decay": 0.1}"#,
             Group::new(1e-3, Adam::keras()).weight_decay(0.1).decoupled(true),
@@ -78,7 +84,7 @@ fn an_unknown_convention_is_answered_with_those_there_are() {
     let rows = [
         (
             r#""adam", "convention": "jax""#,
-            "`adam`: unknown convention `jax`; known are `pytorch`, `optax`, `keras`",
+            "`adam`: unknown convention `jax`; known are `pytorch`, `optax`, `keras`, `apex`, `bitsandbytes`, `burn`",
         ),
         (
             r#""Lion", "convention": "pytorch""#,
@@ -90,7 +96,7 @@ fn an_unknown_convention_is_answered_with_those_there_are() {
         ),
         (
             r#""adam", "convention": 3"#,
-            "`adam`: `convention` is a number; it must be one of `pytorch`, `optax`, `keras`",
+            "`adam`: `convention` is a number; it must be one of `pytorch`, `optax`, `keras`, `apex`, `bitsandbytes`, `burn`",
         ),
     ];
     for (config, expected) in rows {
