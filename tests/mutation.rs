@@ -161,6 +161,116 @@ fn wrong_lions_are_caught() {
     caught("state[EXP_AVG] = ", "let lost = ");
 }
 
+/// A rule that keeps the parameter after a step of its own, by the driver's text with one piece replaced.
+#[derive(Clone, Debug)]
+struct Stepped {
+    after: bool,
+    wgsl: &'static str,
+}
+
+/// The factors of the direction and of the parameter in that step.
+const FACTORS: [f64; 2] = [0.125, 0.25];
+
+impl Stepped {
+    fn new(after: bool, from: &str, to: &str) -> Self {
+        let driver = include_str!("../shaders/kernel/update.wgsl");
+        let begins = driver.find("fn stepped(").unwrap_or_else(|| panic!("no `stepped`"));
+        let ends = driver[begins..].find("\n}\n").unwrap_or_else(|| panic!("no end of `stepped`"));
+        let function = &driver[begins..begins + ends];
+        assert_eq!(function.matches(from).count(), 1, "`{from}` must occur once in `stepped`");
+        let function = function.replace("stepped", "own_stepped").replace(from, to);
+        let wgsl = format!(
+            "const STEPPED = 0u;
+            const HYPER_LENGTH = 2u;
+            struct Hyper {{
+                rate: f32,
+                decay: f32,
+            }}
+            {function}
+            }}
+            fn direction(p: real, g: real, hyper: Hyper) -> real {{
+                state[STEPPED] = own_stepped(p, g, hyper.rate, hyper.decay);
+                return g;
+            }}"
+        );
+        // Leaked: a rule's WGSL is a constant of its crate.
+        Self { after, wgsl: Box::leak(wgsl.into_boxed_str()) }
+    }
+
+    fn verified(self, cautious: bool) -> Row {
+        let group = Group::new(1e-2, self).weight_decay(0.05).decoupled(true);
+        ok(verify_group(gpu(), &group.cautious_weight_decay(cautious)))
+    }
+}
+
+impl Formula for Stepped {
+    fn direction<N: Number>(&self, p: N, g: N, state: &mut [N], at: At) -> N {
+        let [rate, decay] = FACTORS.map(N::scalar);
+        state[0] = at.stepped(p, g, rate, decay);
+        g
+    }
+}
+
+impl Rule for Stepped {
+    fn name(&self) -> &'static str {
+        "stepped"
+    }
+
+    fn wgsl(&self) -> &'static str {
+        self.wgsl
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::zero("stepped")]
+    }
+
+    fn switches(&self) -> Vec<(&'static str, bool)> {
+        Vec::new()
+    }
+
+    fn hyper(&self) -> Vec<Scalar> {
+        ["rate", "decay"].map(Scalar::fixed).into()
+    }
+
+    fn scalars(&self, _: At, out: &mut [f64]) {
+        out.copy_from_slice(&FACTORS);
+    }
+
+    fn decays_after(&self) -> bool {
+        self.after
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The driver's step is no part of a rule's text, so the rule here has a copy of it.
+#[test]
+fn wrong_steps_of_the_driver_are_caught() {
+    type Shows = fn(bool, bool) -> bool;
+    let mutants: [(&str, &str, Shows); 8] = [
+        ("moved + taken", "moved", |_, _| true),
+        // Decay off the other parameter, or with the wrong sign of the step.
+        ("if DECAY_AFTER", "if !DECAY_AFTER", |_, _| true),
+        ("base = p - moved", "base = p", |_, after| after),
+        ("base = p - moved", "base = p + moved", |_, after| after),
+        // Decay where there should be none, or none where there should be.
+        ("if CAUTIOUS", "if !CAUTIOUS", |_, _| true),
+        ("u * p > real()", "u * p < real()", |cautious, _| cautious),
+        ("u * p > real()", "u * p >= real()", |cautious, _| cautious),
+        ("u * p > real()", "u * base > real()", |cautious, after| cautious && after),
+    ];
+    for (cautious, after) in [(false, false), (false, true), (true, false), (true, true)] {
+        let right = Stepped::new(after, "var base", "var base").verified(cautious);
+        assert!(right.passed(), "{right:?}");
+        for (from, to, _) in mutants.iter().filter(|(.., shows)| shows(cautious, after)) {
+            let row = Stepped::new(after, from, to).verified(cautious);
+            assert!(!row.passed(), "{cautious}, {after}: `{from}` → `{to}` went unnoticed");
+        }
+    }
+}
+
 #[test]
 fn the_lower_half_of_beta_keeps_a_long_average_unbiased() {
     // One step cannot tell: a β of f32 is only 1.3e-8 off. But 1 / (1 − β) multiplies that.
