@@ -117,6 +117,9 @@ fn wrong_adams_are_caught() {
 #[test]
 fn wrong_rmsprops_are_caught() {
     let centered = || RmsProp { centered: true, momentum: 0.9, ..RmsProp::default() };
+    let nesterov = || RmsProp { momentum: 0.9, nesterov: true, ..RmsProp::optax() };
+    must_fail(nesterov(), "inner + hyper.momentum * b", "u + hyper.momentum * b");
+    must_fail(nesterov(), "inner + hyper.momentum * b", "inner + b");
     must_fail(RmsProp::default(), "hyper.gain * g * g", "hyper.gain * g");
     must_fail(RmsProp::pytorch(), "+ hyper.eps)", ")");
     must_fail(centered(), "s - a * a", "s - a");

@@ -34,7 +34,7 @@ class Case:
 
     @property
     def rate_name(self):
-        return "learning_rate" if self.origin in ("optax", "keras") else "lr"
+        return "learning_rate" if self.origin in ("optax", "keras", "tensorflow") else "lr"
 
     @property
     def arguments(self):
@@ -74,6 +74,8 @@ class Case:
             text += f'; add_param_group({{"params": [late]}}) after step {LATE_STEP}'
         return text
 
+
+TF1_RMSPROP = "tensorflow.compat.v1.train.RMSPropOptimizer"
 
 CASES = [
     Case("torch_adam", "torch.optim.Adam"),
@@ -165,6 +167,19 @@ CASES = [
     Case("optax_rmsprop_centered", "optax.rmsprop", dict(centered=True)),
     Case("optax_rmsprop_momentum", "optax.rmsprop", dict(momentum=0.9)),
     Case("optax_rmsprop_momentum_lr_schedule", "optax.rmsprop", dict(momentum=0.9), scheduled=True),
+    Case("optax_rmsprop_nesterov", "optax.rmsprop", dict(momentum=0.9, nesterov=True)),
+    Case(
+        "optax_rmsprop_nesterov_lr_schedule",
+        "optax.rmsprop",
+        dict(momentum=0.9, nesterov=True),
+        scheduled=True,
+    ),
+    Case(
+        "optax_rmsprop_initial_scale",
+        "optax.rmsprop",
+        config=dict(initial_square_avg=0.1),
+        initial_scale=0.1,
+    ),
     Case("optax_sgd_nesterov", "optax.sgd", dict(momentum=0.9, nesterov=True)),
     Case("keras_rmsprop", "keras.optimizers.RMSprop"),
     Case("keras_rmsprop_momentum", "keras.optimizers.RMSprop", dict(momentum=0.9)),
@@ -180,6 +195,10 @@ CASES = [
         dict(momentum=0.9),
         scheduled=True,
     ),
+    Case("tf1_rmsprop", TF1_RMSPROP),
+    Case("tf1_rmsprop_momentum", TF1_RMSPROP, dict(momentum=0.9)),
+    Case("tf1_rmsprop_centered_momentum", TF1_RMSPROP, dict(centered=True, momentum=0.9)),
+    Case("tf1_rmsprop_momentum_lr_schedule", TF1_RMSPROP, dict(momentum=0.9), scheduled=True),
     Case("keras_adam", "keras.optimizers.Adam"),
     Case("keras_adamw", "keras.optimizers.AdamW"),
     Case("keras_adam_amsgrad", "keras.optimizers.Adam", dict(amsgrad=True)),

@@ -1,5 +1,6 @@
 """Optimizers of other libraries over one trace: their arguments, the names of their state, runs in float64."""
 
+import importlib
 import math
 import operator
 import os
@@ -115,6 +116,11 @@ ORIGINS = {
         dict(learning_rate=1e-2, decay=0.9, eps=1e-8, eps_in_sqrt=True),
         named("rmsprop", "optax"),
         {"mu": "grad_avg", "nu": "square_avg", "trace": "-momentum_buffer"},
+    ),
+    "tensorflow.compat.v1.train.RMSPropOptimizer": Origin(
+        dict(learning_rate=1e-2, decay=0.9, epsilon=1e-10),
+        named("rmsprop", "tf1"),
+        {"rms": "square_avg", "mg": "grad_avg", "momentum": "momentum_buffer"},
     ),
     "optax.sgd": Origin(dict(learning_rate=1e-3), named("sgd"), {"trace": "momentum_buffer"}),
     "optax.adagrad": Origin(
@@ -250,7 +256,9 @@ def half_life_warm_up(first, last, steps):
 
 def constructor(build):
     module, _, path = build.partition(".")
-    return operator.attrgetter(path)(MODULES[module])
+    # TensorFlow takes long to import, and only its own rows need it.
+    found = MODULES.get(module) or importlib.import_module(module)
+    return operator.attrgetter(path)(found)
 
 
 def is_state(what, value, shape):
@@ -340,9 +348,30 @@ def run_keras(case, trace):
     return {"w": (history, state, None)}
 
 
+def run_tensorflow(case, trace):
+    tensorflow = importlib.import_module("tensorflow")
+
+    def exact(value):
+        """A number as a float64, which a number of Python's would not become."""
+        return tensorflow.constant(value, "float64") if isinstance(value, float) else value
+
+    step = 0
+    arguments = {key: exact(value) for key, value in case.arguments.items()}
+    arguments |= {"learning_rate": lambda: exact(float(case.rates[step]))}
+    optimizer = constructor(case.build)(**arguments)
+    param = tensorflow.Variable(trace["param.w"])
+    history = []
+    for step, grad in enumerate(trace["grad.w"]):
+        optimizer.apply_gradients([(tensorflow.constant(grad), param)])
+        history.append(param.numpy())
+    names = optimizer.get_slot_names()
+    return {"w": (history, {name: optimizer.get_slot(param, name).numpy() for name in names}, None)}
+
+
 def run(case, trace):
     """The tensors of a case's file, and the slots whose sign is the opposite of ours."""
-    runner = {"optax": run_optax, "keras": run_keras}.get(case.origin, run_torch)
+    others = {"optax": run_optax, "keras": run_keras, "tensorflow": run_tensorflow}
+    runner = others.get(case.origin, run_torch)
     tensors, negated = {"lr": case.rates}, set()
     names = ORIGINS[case.build].slots
     for name, (history, state, evaluated) in runner(case, trace).items():

@@ -1,13 +1,14 @@
-// RMSProp (Hinton 2012, lecture 6e), with Graves' centering (2013) and momentum.
+// RMSProp (Hinton 2012, lecture 6e), with Graves' centering (2013) and momentum, plain or Nesterov's.
 //
 //     s ← α s + (1 − α) g²
 //     a ← α a + (1 − α) g              centered only
 //     u = g / (√(s + ε_root) + ε)      centered: s − a² in place of s
 //     b ← μ b + u                      momentum only
-//     direction = u, or b with momentum
+//     direction = u, b with momentum, u + μ b with Nesterov
 
 override CENTERED: bool = false;
 override MOMENTUM: bool = false;
+override NESTEROV: bool = false;
 
 const SQUARE_AVG = 0u;
 const GRAD_AVG = 1u;
@@ -41,7 +42,11 @@ fn direction(p: real, g: real, hyper: Hyper) -> real {
     if !MOMENTUM {
         return u;
     }
-    let b = decayed(state[MOMENTUM_BUFFER], hyper.momentum, hyper.momentum_low, hyper.inner_lr * u);
+    let inner = hyper.inner_lr * u;
+    let b = decayed(state[MOMENTUM_BUFFER], hyper.momentum, hyper.momentum_low, inner);
     state[MOMENTUM_BUFFER] = b;
+    if NESTEROV {
+        return inner + hyper.momentum * b;
+    }
     return b;
 }

@@ -1,7 +1,7 @@
 #[cfg(feature = "cli")]
 use super::check::{FRACTION, NON_NEGATIVE};
 use super::check::{check_epsilon, check_fraction, check_non_negative};
-use super::contract::{Rates, Rule, Scalar, Slot};
+use super::contract::{Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
 #[cfg(feature = "cli")]
@@ -11,17 +11,17 @@ use crate::num::{Number, halves};
 use crate::schedule::Target;
 
 /// RMSProp ([Hinton 2012, lecture 6e](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf)),
-/// with centering and momentum ([Graves 2013](https://arxiv.org/abs/1308.0850)).
+/// with centering and momentum ([Graves 2013](https://arxiv.org/abs/1308.0850)), plain or Nesterov's.
 ///
 /// ```text
 /// s ← α s + (1 − α) g²
 /// a ← α a + (1 − α) g                  centered only
 /// u = g / (√(s + eps_root) + eps)      centered: s − a² in place of s
 /// b ← μ b + u                          momentum only
-/// direction = u, or b with momentum
+/// direction = u, b with momentum, u + μ b with Nesterov
 /// ```
 ///
-/// State: `square_avg`; `grad_avg` if centered; `momentum_buffer` if `momentum` is not 0.
+/// State: `square_avg`, from `initial_square_avg`; `grad_avg` if centered; `momentum_buffer` if `momentum` is not 0.
 ///
 /// *Differs from PyTorch*: ε stands inside the root by default, as in the lecture's followers Keras,
 /// TensorFlow and Optax; [`RmsProp::pytorch`] has it outside. Where rounding makes `s − a²` negative,
@@ -42,6 +42,10 @@ pub struct RmsProp {
     /// Keep the learning rate inside the momentum buffer (`b ← μ b + lr·u`), as Keras, TensorFlow
     /// and Optax do and PyTorch does not. Matters only while the learning rate changes; `false`.
     pub lr_in_momentum: bool,
+    /// Look ahead along the momentum, as Optax can; needs `momentum` above 0; `false`.
+    pub nesterov: bool,
+    /// The number that `square_avg` starts at, 0 or more; `0`.
+    pub initial_square_avg: f64,
 }
 
 impl Default for RmsProp {
@@ -53,6 +57,8 @@ impl Default for RmsProp {
             momentum: 0.0,
             centered: false,
             lr_in_momentum: false,
+            nesterov: false,
+            initial_square_avg: 0.0,
         }
     }
 }
@@ -71,6 +77,12 @@ impl RmsProp {
     /// `optax.rmsprop`: decay 0.9, ε = 1e-8 inside the root, learning rate inside the momentum.
     pub fn optax() -> Self {
         Self { eps_root: 1e-8, ..Self::keras() }
+    }
+
+    /// `tf.compat.v1.train.RMSPropOptimizer`: decay 0.9, ε = 1e-10 inside the root, learning rate inside the momentum,
+    /// and an average of squares that starts at 1.
+    pub fn tf1() -> Self {
+        Self { eps_root: 1e-10, initial_square_avg: 1.0, ..Self::keras() }
     }
 
     fn lr_inside(&self) -> bool {
@@ -103,9 +115,10 @@ impl Formula for RmsProp {
             && let Some(buffer) = rest.last_mut()
         {
             let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
-            let b = buffer.decayed(self.momentum, N::scalar(inner_lr) * u);
+            let inner = N::scalar(inner_lr) * u;
+            let b = buffer.decayed(self.momentum, inner);
             *buffer = b;
-            return b;
+            return if self.nesterov { inner + N::scalar(self.momentum) * b } else { b };
         }
         u
     }
@@ -121,14 +134,23 @@ impl Rule for RmsProp {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let mut slots = vec![Slot::zero("square_avg")];
+        // From zero without a word of it in the kernel.
+        let start = match self.initial_square_avg {
+            0.0 => Start::Zero,
+            initial => Start::Number(initial),
+        };
+        let mut slots = vec![Slot::starting("square_avg", start)];
         slots.extend(self.centered.then(|| Slot::zero("grad_avg")));
         slots.extend((self.momentum != 0.0).then(|| Slot::zero("momentum_buffer")));
         slots
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {
-        vec![("CENTERED", self.centered), ("MOMENTUM", self.momentum != 0.0)]
+        vec![
+            ("CENTERED", self.centered),
+            ("MOMENTUM", self.momentum != 0.0),
+            ("NESTEROV", self.nesterov),
+        ]
     }
 
     fn hyper(&self) -> Vec<Scalar> {
@@ -173,6 +195,11 @@ impl Rule for RmsProp {
     fn check(&self) -> Result<(), Error> {
         check_fraction("rmsprop", "alpha", self.alpha)?;
         check_non_negative("rmsprop", "momentum", self.momentum)?;
+        check_non_negative("rmsprop", "initial_square_avg", self.initial_square_avg)?;
+        if self.nesterov && self.momentum == 0.0 {
+            let conflict = "nesterov needs momentum above 0; change it or leave nesterov off";
+            return Err(Error::Conflict { rule: "rmsprop", conflict });
+        }
         check_epsilon("rmsprop", self.eps, self.eps_root)
     }
 }
@@ -185,7 +212,7 @@ pub(super) const ENTRY: Entry = Entry {
         a ← α a + (1 − α) g                  centered only\n\
         u = g / (√(s + eps_root) + eps)      centered: s − a² in place of s\n\
         b ← μ b + u                          momentum only\n\
-        direction = u, or b with momentum",
+        direction = u, b with momentum, u + μ b with Nesterov",
     paper: "Hinton 2012, lecture 6e, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; Graves 2013, https://arxiv.org/abs/1308.0850",
     variants,
     #[cfg(feature = "cli")]
@@ -198,6 +225,7 @@ const JSON: Json = Json {
         Convention { name: "pytorch", options: || serde_json::to_value(RmsProp::pytorch()) },
         Convention { name: "optax", options: || serde_json::to_value(RmsProp::optax()) },
         Convention { name: "keras", options: || serde_json::to_value(RmsProp::keras()) },
+        Convention { name: "tf1", options: || serde_json::to_value(RmsProp::tf1()) },
     ],
     ..Json::of::<RmsProp>(1e-2, RANGES)
 };
@@ -210,6 +238,8 @@ const RANGES: &[(&str, &str)] = &[
     ("momentum", NON_NEGATIVE),
     ("centered", "true or false"),
     ("lr_in_momentum", "true or false"),
+    ("nesterov", "true or false"),
+    ("initial_square_avg", NON_NEGATIVE),
 ];
 
 fn variants() -> Vec<Variant> {
@@ -219,8 +249,13 @@ fn variants() -> Vec<Variant> {
         Variant::new(1e-2, RmsProp { centered: true, ..default.clone() }).l2(0.1),
         Variant::new(1e-2, RmsProp { momentum: 0.9, ..default.clone() }).maximize(),
         Variant::new(1e-2, RmsProp { centered: true, momentum: 0.9, ..default }),
-        Variant::new(1e-3, RmsProp { centered: true, momentum: 0.99, ..RmsProp::pytorch() }),
-        Variant::new(1e-2, RmsProp { momentum: 0.9, ..RmsProp::keras() }).decay(0.01),
+        Variant::new(
+            1e-3,
+            RmsProp { centered: true, momentum: 0.99, nesterov: true, ..RmsProp::pytorch() },
+        ),
+        Variant::new(1e-2, RmsProp { momentum: 0.9, nesterov: true, ..RmsProp::keras() })
+            .decay(0.01),
+        Variant::new(1e-2, RmsProp { momentum: 0.9, ..RmsProp::tf1() }).cautious(0.1).maximize(),
         Variant::new(1e-3, RmsProp { alpha: 0.0, ..RmsProp::pytorch() }),
     ]
 }

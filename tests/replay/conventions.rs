@@ -55,6 +55,10 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
             Group::new(1e-2, RmsProp { momentum: 0.5, ..RmsProp::keras() }),
         ),
         (
+            r#"{"optimizer": "rmsprop", "convention": "tf1", "momentum": 0.5}"#,
+            Group::new(1e-2, RmsProp { momentum: 0.5, ..RmsProp::tf1() }),
+        ),
+        (
             r#"{"optimizer": "adagrad", "convention": "pytorch"}"#,
             Group::new(1e-2, Adagrad::pytorch()),
         ),
