@@ -8,7 +8,8 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::num::{Format, Master};
 use crate::rule::{
-    self, Adagrad, Adam, At, Decays, Evaluate, IntoRule, Rates, RmsProp, Rule, Sgd, Variant,
+    self, Adagrad, Adam, At, Decays, Evaluate, IntoRule, Memory, Past, Rates, RmsProp, Rule, Sgd,
+    Variant,
 };
 use crate::rule::{MAX_SCALARS, MAX_SLOTS, check_declared, check_fraction, check_non_negative};
 use crate::schedule::{Schedule, Target};
@@ -259,12 +260,27 @@ impl Group {
         }
     }
 
-    /// The `t`th step, as the rule sees it.
-    pub(crate) fn at(&self, t: u64) -> At {
+    /// The `t`th step as the rule sees it, if it remembers `past`.
+    pub(crate) fn at(&self, t: u64, past: Option<Past>) -> At {
+        At { past, ..self.plain_at(t) }.looking_ahead(&*self.rule)
+    }
+
+    /// Notes the `t`th step in the memory of the steps before it, and returns what the rule remembers.
+    pub(crate) fn note(&self, t: u64, memory: &mut Memory) -> Option<Past> {
+        memory.note(&*self.rule, self.plain_at(t))
+    }
+
+    /// The `t`th step, noted in the memory of the steps before it.
+    pub(crate) fn noted_at(&self, t: u64, memory: &mut Memory) -> At {
+        self.at(t, self.note(t, memory))
+    }
+
+    /// The `t`th step, without what the rule adds.
+    fn plain_at(&self, t: u64) -> At {
         let weight_decay = if self.decoupled { self.weight_decay } else { 0.0 };
         let decays =
             Decays { cautious: self.cautious_weight_decay, after: self.rule.decays_after() };
-        At { weight_decay, decays, ..At::new(t, self.lr) }.looking_ahead(&*self.rule)
+        At { weight_decay, decays, ..At::new(t, self.lr) }
     }
 
     /// How much of the parameter goes into its average: (1 − d) / (1 − dᵗ).

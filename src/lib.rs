@@ -90,7 +90,9 @@ pub use group::Group;
 pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use rule::rules::*;
-pub use rule::{At, Formula, IntoRule, Oracle, Rates, Rule, Scalar, Slot, Start, Varies};
+pub use rule::{
+    At, Average, Formula, IntoRule, Oracle, Past, Rates, Rule, Scalar, Slot, Start, Varies,
+};
 pub use schedule::{PlateauMode, ReduceOnPlateau, Schedule, SchedulePart, Target, ThresholdMode};
 pub use view::View;
 pub use wgpu;

@@ -22,6 +22,7 @@ mod json;
 #[cfg(feature = "cpu")]
 mod lanes;
 mod lion;
+mod memory;
 mod nadam;
 mod oracle;
 mod radam;
@@ -37,7 +38,7 @@ pub use contract::{
 pub(crate) use contract::{Evaluate, slot_names};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
-pub use formula::{AHEAD, At, Decays, Formula, MAX_SLOTS};
+pub use formula::{AHEAD, At, Decays, Formula, MAX_SLOTS, Past};
 #[cfg(feature = "cli")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub use json::Json;
@@ -46,6 +47,7 @@ pub(crate) use json::{Convention, Preset};
 #[cfg(feature = "cpu")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
 pub use lanes::Lanes;
+pub(crate) use memory::Memory;
 pub use oracle::Oracle;
 pub use rules::*;
 

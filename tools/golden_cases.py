@@ -274,6 +274,12 @@ CASES = [
         "schedulefree.SGDScheduleFree",
         dict(lr=0.01, momentum=0.7, r=0.5, weight_lr_power=1.0, warmup_steps=3),
     ),
+    Case(
+        "schedule_free_sgd_lr_schedule",
+        "schedulefree.SGDScheduleFree",
+        dict(lr=0.01),
+        scheduled=True,
+    ),
     Case("schedule_free_adamw", "schedulefree.AdamWScheduleFree"),
     Case(
         "schedule_free_adamw_decoupled",
@@ -287,4 +293,5 @@ CASES = [
         "schedulefree.AdamWScheduleFree",
         dict(betas=(0.8, 0.95), eps=0.0001, r=0.5, weight_lr_power=1.0, warmup_steps=3),
     ),
+    Case("schedule_free_adamw_lr_schedule", "schedulefree.AdamWScheduleFree", scheduled=True),
 ]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::group::{DriverScalars, Group};
-use crate::rule::{Lanes, slot_names};
+use crate::rule::{Lanes, Memory, slot_names};
 
 /// The most elements that one task works on. Memory is read fastest in long runs, but all cores should share a short
 /// parameter.
@@ -39,6 +39,7 @@ pub struct Cpu {
     /// The state, chunk after chunk, and in each chunk slot after slot. So the numbers of one task lie together.
     state: Vec<f32>,
     t: u64,
+    memory: Memory,
     /// Whether the parameter is at the average that its rule keeps.
     is_eval: bool,
 }
@@ -54,7 +55,15 @@ impl Cpu {
         // Chunks have whole cache lines, so that each begins at the same place in a line.
         let chunk = (len / CHUNKS).clamp(*CHUNK.start(), *CHUNK.end());
         let chunk = chunk.next_multiple_of(LINE / size_of::<f32>());
-        Ok(Self { group: group.clone(), len, chunk, state, t: 0, is_eval: false })
+        Ok(Self {
+            group: group.clone(),
+            len,
+            chunk,
+            state,
+            t: 0,
+            memory: Memory::default(),
+            is_eval: false,
+        })
     }
 
     /// One step.
@@ -67,7 +76,7 @@ impl Cpu {
         self.blend(param, false);
         self.t += 1;
         let group = self.group.now(self.t);
-        let at = group.at(self.t);
+        let at = group.noted_at(self.t, &mut self.memory);
         let DriverScalars { lr, decay, l2, grad_scale, .. } = group.driver_scalars(self.t, None);
         let [lr, decay, l2, grad_scale] = [lr, decay, l2, grad_scale].map(|x| x as f32);
         let rule = &*group.rule;

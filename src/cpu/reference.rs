@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::rule::{Evaluate, slot_names};
+use crate::rule::{Evaluate, Memory, Past, slot_names};
 
 /// One parameter under one group, in f64: what a GPU would compute with exact arithmetic, and without
 /// rounding anything to 16 bits.
@@ -26,6 +26,7 @@ pub struct Reference<N = f64> {
     /// The average of the parameter; empty if none is kept.
     average: Vec<N>,
     t: u64,
+    memory: Memory,
     /// Whether the parameter is at the average that its rule keeps.
     is_eval: bool,
 }
@@ -59,6 +60,7 @@ impl<N: Evaluate> Reference<N> {
             state,
             average,
             t: 0,
+            memory: Memory::default(),
             is_eval: false,
         })
     }
@@ -76,7 +78,7 @@ impl<N: Evaluate> Reference<N> {
         self.train();
         self.t += 1;
         let group = self.group.now(self.t);
-        let at = group.at(self.t);
+        let at = group.noted_at(self.t, &mut self.memory);
         let slots = group.rule.slots().len();
         let mut none: [N; 0] = [];
         for (i, (p, &g)) in self.param.iter_mut().zip(grad).enumerate() {
@@ -132,6 +134,18 @@ impl<N: Evaluate> Reference<N> {
     #[doc(hidden)]
     pub fn set_steps(&mut self, steps: u64) {
         self.t = steps;
+    }
+
+    /// The last learning rate and what the rule remembers: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn memory(&self) -> (Option<f64>, Option<Past>) {
+        (self.memory.rate, self.memory.past)
+    }
+
+    /// Sets the last learning rate and what the rule remembers: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn set_memory(&mut self, (rate, past): (Option<f64>, Option<Past>)) {
+        self.memory = Memory { rate, past };
     }
 
     /// Sets the numbers of a slot, or of the average: for `wgpu-optim replay`. False if the parameter keeps

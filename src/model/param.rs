@@ -6,7 +6,7 @@ use super::operand::asked;
 use super::spec::RuleKey;
 use crate::group::Group;
 use crate::num::{Format, Master};
-use crate::rule::{self, Declared};
+use crate::rule::{self, Declared, Memory, Past};
 use crate::view::View;
 
 /// A group, and the steps recorded for it.
@@ -20,6 +20,10 @@ pub(crate) struct GroupState {
     /// The schedules and the numbers that they do not set, as text, if there are schedules.
     pub(crate) scheduled: Option<Arc<str>>,
     pub(crate) recorded: u64,
+    /// The memory of the rates of all recorded steps.
+    pub(crate) memory: Memory,
+    /// What the rule remembers at the last recorded step, if that does not follow from its number.
+    pub(crate) past: Option<Past>,
 }
 
 impl GroupState {
@@ -27,7 +31,27 @@ impl GroupState {
         let rule = &*group.rule;
         let options = rule::is_of_this_crate(rule).then(|| format!("{rule:?}").into());
         let declared = Declared::of(rule);
-        Self { declared, options, scheduled: scheduled(&group), group, recorded }
+        Self {
+            declared,
+            options,
+            scheduled: scheduled(&group),
+            group,
+            recorded,
+            memory: Memory::default(),
+            past: None,
+        }
+    }
+
+    /// Counts a recorded step. If the GPU counts the steps that are taken, only schedules tell their rates, and
+    /// `Series` remembers those.
+    pub(crate) fn count(&mut self, on_gpu: bool) {
+        self.recorded += 1;
+        if on_gpu {
+            (self.memory, self.past) = (Memory::default(), None);
+        } else {
+            let now = self.group.now(self.recorded);
+            self.past = now.note(self.recorded, &mut self.memory);
+        }
     }
 
     /// Sets the learning rate, which then follows no schedule.

@@ -8,6 +8,7 @@ use crate::group::Group;
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{GroupKind, GroupState, RuleKey};
 use crate::program::dependents;
+use crate::rule::{Memory, Past};
 
 impl Optimizer {
     /// Adds a group of parameters. Groups may have different rules.
@@ -199,8 +200,34 @@ impl Optimizer {
     #[doc(hidden)]
     pub fn set_steps(&mut self, id: GroupId, steps: u64) -> Result<(), Error> {
         self.state_of(id)?;
-        self.model.groups[id.index].recorded = steps;
+        let group = &mut self.model.groups[id.index];
+        (group.recorded, group.memory, group.past) = (steps, Memory::default(), None);
         self.model.cohorts.set_steps(id.index);
+        Ok(())
+    }
+
+    /// The last learning rate and what the rule remembers: for `wgpu-optim replay`.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    #[doc(hidden)]
+    pub fn memory(&self, id: GroupId) -> Result<(Option<f64>, Option<Past>), Error> {
+        let Memory { rate, past } = self.state_of(id)?.memory;
+        Ok((rate, past))
+    }
+
+    /// Sets the last learning rate and what the rule remembers: for `wgpu-optim replay`.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    #[doc(hidden)]
+    pub fn set_memory(
+        &mut self,
+        id: GroupId,
+        (rate, past): (Option<f64>, Option<Past>),
+    ) -> Result<(), Error> {
+        self.state_of(id)?;
+        self.model.groups[id.index].memory = Memory { rate, past };
         Ok(())
     }
 

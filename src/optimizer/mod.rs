@@ -102,7 +102,8 @@ impl Optimizer {
         }
         let multiplied = self.take_sums();
         self.model.recorded += 1;
-        self.model.groups.iter_mut().for_each(|group| group.recorded += 1);
+        let counted = self.model.cohorts.is_counted();
+        self.model.groups.iter_mut().for_each(|group| group.count(counted));
         self.make_ready();
         self.program.record(&self.model, pass, multiplied);
     }

@@ -5,6 +5,7 @@ use crate::group::{DRIVER_SCALARS, DriverScalars};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{GroupState, Model};
 use crate::num::noise;
+use crate::rule::Past;
 
 /// The arguments of one step that are not options.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +25,22 @@ impl StepArgs {
     }
 }
 
-/// Computes the scalars of a cohort at its `t`th step, as bits. Before that, its group took `missed` steps without the
-/// cohort. Without `control`, the scalars leave gradients as they
-/// are, because gradients need no scaling or `prepare` scales them.
+/// The step of a cohort.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The number of the cohort's step.
+    pub(super) t: u64,
+    /// The steps that the cohort's group took without the cohort.
+    pub(super) missed: u64,
+    /// What the rule remembers of the learning rates, if that does not follow from t.
+    pub(super) past: Option<Past>,
+}
+
+/// Computes the scalars of a cohort at a step, as bits. Without `control`, the scalars leave gradients as they are,
+/// because gradients need no scaling or `prepare` scales them.
 pub(super) fn block(
     of: &GroupState,
-    (t, missed): (u64, u64),
+    Step { t, missed, past }: Step,
     args: StepArgs,
     control: Option<&Control>,
 ) -> [u32; BLOCK_WORDS] {
@@ -44,7 +55,7 @@ pub(super) fn block(
         own.noise = noise::key(seed, t).map(f64::from);
     }
     driver.copy_from_slice(&own.words());
-    group.rule.scalars(group.at(t), &mut hyper[..declared.scalars]);
+    group.rule.scalars(group.at(t, past), &mut hyper[..declared.scalars]);
     scalars.map(|scalar| (scalar as f32).to_bits())
 }
 
@@ -57,12 +68,12 @@ pub(super) fn write(model: &Model, args: StepArgs, control: Option<&Control>, in
             into.extend([0; BLOCK_WORDS]);
             continue;
         }
-        into.extend(block(
-            &model.groups[cohort.group],
-            (steps, model.missed(cohort)),
-            args,
-            control,
-        ));
+        let state = &model.groups[cohort.group];
+        let missed = model.missed(cohort);
+        // A group remembers the rates of its own steps. Parameters that have not taken part in all of them go by the
+        // present rate.
+        let past = state.past.filter(|_| missed == 0);
+        into.extend(block(state, Step { t: steps, missed, past }, args, control));
     }
 }
 

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use wgpu::util::DeviceExt;
 
-use super::scalars::{StepArgs, block};
+use super::scalars::{Step, StepArgs, block};
 use crate::group::{DRIVER_SCALARS, DriverScalars, Group};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{Cohort, GroupState, Model};
-use crate::rule::{Start, Varies};
+use crate::rule::{Memory, Start, Varies};
 
 /// The most skipped steps that a window allows for.
 pub(crate) const BACK: u64 = 8192;
@@ -69,6 +69,8 @@ struct Rows {
     columns: Vec<(usize, VecDeque<f32>)>,
     first: u64,
     len: u64,
+    /// The memory of the rates of these steps, which only schedules change.
+    memory: Memory,
     /// The first step of the windows that were last made from these numbers, and the first step behind them.
     used: Option<(u64, u64)>,
 }
@@ -85,6 +87,7 @@ impl Rows {
             columns: columns(of).map(|column| (column, VecDeque::new())).collect(),
             first,
             len: 0,
+            memory: Memory::default(),
             used: None,
         }
     }
@@ -95,8 +98,10 @@ impl Rows {
 
     fn add(&mut self) {
         let t = self.end();
-        let scalars =
-            block(&self.of, (t, self.missed), StepArgs { multiplied: 1.0, sums: 0 }, None);
+        let now = self.of.group.now(t + self.missed);
+        let past = now.note(t, &mut self.memory);
+        let step = Step { t, missed: self.missed, past };
+        let scalars = block(&self.of, step, StepArgs { multiplied: 1.0, sums: 0 }, None);
         for (column, numbers) in &mut self.columns {
             numbers.push_back(f32::from_bits(scalars[*column]));
         }

@@ -1,6 +1,7 @@
 //! The weights of Schedule-Free's average, which both of its rules share.
 
 use super::check::check_non_negative;
+use super::formula::Past;
 use crate::error::Error;
 
 /// The options of the average: the weight of step t is tʳ · lrₜᵖ, where lrₜ is the learning rate after its warm-up.
@@ -37,6 +38,33 @@ impl Weights {
         }
         let after = power_sum(self.r, t) - power_sum(self.r, warm);
         (t as f64).powf(self.r) / (sum + after)
+    }
+
+    /// What is remembered of the rates up to step `t`: the largest, and the sum of the weights. Without what was
+    /// remembered before, the rate has always been `lr`.
+    pub(super) fn remember(self, t: u64, lr: f64, before: Option<Past>) -> Past {
+        let Some([largest, sum]) = before else {
+            let rate = lr * self.warmup(t);
+            // The part of the last weight tells the sum.
+            return [rate, self.weight(t, rate) / self.part(t)];
+        };
+        let largest = largest.max(lr * self.warmup(t));
+        [largest, sum + self.weight(t, largest)]
+    }
+
+    /// The part of step `t`, by what is remembered up to it.
+    pub(super) fn part_of(self, t: u64, past: Option<Past>) -> f64 {
+        match past {
+            None => self.part(t),
+            // Rates of 0 only leave the average where it is.
+            Some([_, 0.0]) => 0.0,
+            Some([largest, sum]) => self.weight(t, largest) / sum,
+        }
+    }
+
+    /// The weight of step `t`, if `largest` is the largest rate so far.
+    fn weight(self, t: u64, largest: f64) -> f64 {
+        (t as f64).powf(self.r) * largest.powf(self.power)
     }
 
     /// Whether both exponents are in their range.

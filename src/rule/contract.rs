@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::formula::{AHEAD, At};
+use super::formula::{AHEAD, At, Past};
 use super::oracle::Oracle;
 use crate::error::Error;
 use crate::num::{Number, OneStep, Trajectory};
@@ -173,6 +173,16 @@ pub trait Rule: Oracle + Copied + Any + Debug + Send + Sync {
     /// The values of [`hyper`](Rule::hyper) at one step, in f64, into `out`, which is as long; the driver
     /// rounds. A function of the options and `at` alone, which may be called for any step in any order.
     fn scalars(&self, at: At, out: &mut [f64]);
+
+    /// The numbers that depend on the learning rates of all steps up to this one, for [`At::past`]: from those after
+    /// the step before, or, without them, as if the rate had always been the present one. `None` if the rule has none
+    /// such.
+    ///
+    /// Where the GPU counts steps, a rate that is set counts as if it had always been; a schedule is known step by
+    /// step.
+    fn remember(&self, _: At, _before: Option<Past>) -> Option<Past> {
+        None
+    }
 
     /// The numbers of a step that take long to compute, for [`At::ahead`]: once for all elements.
     fn ahead(&self, _: At) -> [f64; AHEAD] {

@@ -17,9 +17,15 @@ pub struct At {
     pub weight_decay: f64,
     /// The way in which the driver takes decoupled weight decay off.
     pub decays: Decays,
+    /// The numbers that [`Rule::remember`](super::Rule::remember) has kept of the steps so far, this one included;
+    /// `None` if the learning rate has always been the same, so that they follow from t.
+    pub past: Option<Past>,
     /// The numbers that [`Rule::ahead`](super::Rule::ahead) has computed for the step.
     pub ahead: [f64; AHEAD],
 }
+
+/// The numbers that a rule remembers of all learning rates so far.
+pub type Past = [f64; 2];
 
 /// The most numbers of a step that a rule can compute ahead of all elements.
 pub const AHEAD: usize = 4;
@@ -28,7 +34,7 @@ impl At {
     /// The `t`th step at learning rate `lr`, without weight decay.
     pub const fn new(t: u64, lr: f64) -> Self {
         let decays = Decays { cautious: false, after: false };
-        Self { t, lr, weight_decay: 0.0, decays, ahead: [0.0; AHEAD] }
+        Self { t, lr, weight_decay: 0.0, decays, past: None, ahead: [0.0; AHEAD] }
     }
 
     /// The parameter that the driver makes of `p` and the direction `u`, by the factor `lr` of the direction and

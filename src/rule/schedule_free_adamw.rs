@@ -6,7 +6,7 @@ use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_share};
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
-use super::formula::{AHEAD, At, Formula};
+use super::formula::{AHEAD, At, Formula, Past};
 #[cfg(feature = "cli")]
 use super::json::{Convention, Json};
 use crate::error::Error;
@@ -27,8 +27,9 @@ use crate::schedule::Target;
 /// are wanted; the average x, which is the result, lies on the line from z through y:
 /// [`Optimizer::eval`](crate::Optimizer::eval) moves parameters there.
 ///
-/// State: `z`, `exp_avg_sq` (v). As the package `schedulefree`, whose weights know the learning rates of all steps; here the weights
-/// are those of a learning rate that only its warm-up has changed. So a warm-up belongs into `warmup_steps`.
+/// State: `z`, `exp_avg_sq` (v). As the package `schedulefree`; the weights know the largest learning rate so far, as there.
+/// Where the GPU counts steps, a rate that is set by hand counts as if it had always been; a schedule counts step by
+/// step.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct ScheduleFreeAdamw {
@@ -130,8 +131,12 @@ impl Rule for ScheduleFreeAdamw {
         out.copy_from_slice(&[high, low, 1.0 - beta2, v_scale, self.eps, part, gain, rate, decay]);
     }
 
+    fn remember(&self, at: At, before: Option<Past>) -> Option<Past> {
+        Some(self.weights().remember(at.t, at.lr, before))
+    }
+
     fn ahead(&self, at: At) -> [f64; AHEAD] {
-        [self.weights().part(at.t), 0.0, 0.0, 0.0]
+        [self.weights().part_of(at.t, at.past), 0.0, 0.0, 0.0]
     }
 
     // The direction is the whole move, and has the weight decay in it.

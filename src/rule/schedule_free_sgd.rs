@@ -6,7 +6,7 @@ use super::check::SHARE;
 use super::check::check_share;
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
-use super::formula::{AHEAD, At, Formula};
+use super::formula::{AHEAD, At, Formula, Past};
 #[cfg(feature = "cli")]
 use super::json::{Convention, Json};
 use crate::error::Error;
@@ -25,8 +25,9 @@ use crate::num::Number;
 /// are wanted; the average x, which is the result, lies on the line from z through y:
 /// [`Optimizer::eval`](crate::Optimizer::eval) moves parameters there.
 ///
-/// State: `z`. As the package `schedulefree`, whose weights know the learning rates of all steps; here the weights
-/// are those of a learning rate that only its warm-up has changed. So a warm-up belongs into `warmup_steps`.
+/// State: `z`. As the package `schedulefree`; the weights know the largest learning rate so far, as there.
+/// Where the GPU counts steps, a rate that is set by hand counts as if it had always been; a schedule counts step by
+/// step.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct ScheduleFreeSgd {
@@ -108,8 +109,12 @@ impl Rule for ScheduleFreeSgd {
         out.copy_from_slice(&[part, gain, rate, at.weight_decay]);
     }
 
+    fn remember(&self, at: At, before: Option<Past>) -> Option<Past> {
+        Some(self.weights().remember(at.t, at.lr, before))
+    }
+
     fn ahead(&self, at: At) -> [f64; AHEAD] {
-        [self.weights().part(at.t), 0.0, 0.0, 0.0]
+        [self.weights().part_of(at.t, at.past), 0.0, 0.0, 0.0]
     }
 
     // The direction is the whole move, and has the weight decay in it.

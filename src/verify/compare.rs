@@ -7,7 +7,7 @@ use crate::cpu::Controller;
 use crate::error::Error;
 use crate::group::Group;
 use crate::num::{Format, Master, Number, OneStep};
-use crate::rule::MAX_SLOTS;
+use crate::rule::{MAX_SLOTS, Memory, Past};
 
 /// The relative error that a norm, a coefficient or a sum's share may have. `docs/NUMERICS.md` derives it.
 const COEFFICIENT: f64 = 64.0 / (1_u64 << 24) as f64;
@@ -90,7 +90,7 @@ impl Step<'_> {
     ) {
         let Self { spot, group, taken, .. } = self;
         let group = group.now(*taken);
-        let at = group.at(*taken);
+        let at = group.at(*taken, past(self.group, *taken));
         let format = spot.param.format;
         let master = group.master.of(&spot.name, format).unwrap_or_default();
         let mut state = [OneStep::loaded(0.0); MAX_SLOTS];
@@ -201,4 +201,13 @@ fn rounded(master: Master, format: Format, whole: f32) -> f32 {
 /// The error in bounds, if WGSL promises a bound.
 fn ratio(expected: OneStep, is: f32) -> Option<f64> {
     expected.is_bounded().then(|| expected.ratio(is))
+}
+
+/// What a group's rule remembers after so many steps, if that does not follow from their number.
+fn past(group: &Group, taken: u64) -> Option<Past> {
+    if group.schedules.is_empty() {
+        return None;
+    }
+    let mut memory = Memory::default();
+    (1..=taken).map(|t| group.now(t).note(t, &mut memory)).last().flatten()
 }

@@ -10,6 +10,7 @@ milliseconds that a step takes. Both use all cores.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -27,27 +28,24 @@ ROOT = Path(__file__).resolve().parent
 MANIFEST = ROOT / "Cargo.toml"
 CORES = len(os.sched_getaffinity(0))
 
-# Rule, bytes a parameter moves (reads and writes of parameter, gradient and state),
-# and PyTorch's implementations, the one to compare with first. RMSprop has none fused.
+# CONFIG of `wgpu-optim replay`, slots of state, PyTorch's class with the same options, and its implementations, the one
+# to compare with first. Four of its classes have a fused one.
+PYTORCH = {"convention": "pytorch"}
+FUSED, FOREACH = ("fused", "foreach"), ("foreach",)
 RULES = [
-    (
-        "adam",
-        28,
-        {
-            "fused": lambda p: torch.optim.Adam(p, lr=1e-3, fused=True),
-            "foreach": lambda p: torch.optim.Adam(p, lr=1e-3, foreach=True),
-        },
-    ),
-    (
-        "rmsprop",
-        20,
-        {"foreach": lambda p: torch.optim.RMSprop(p, lr=1e-2, foreach=True)},
-    ),
-    (
-        "sgd",
-        20,
-        {"fused": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9, fused=True)},
-    ),
+    ({"optimizer": "adam", **PYTORCH}, 2, torch.optim.Adam, {"lr": 1e-3}, FUSED),
+    ({"optimizer": "adamw", "weight_decay": 0.1}, 2, torch.optim.AdamW, {"lr": 1e-3, "weight_decay": 0.1}, FUSED),
+    ({"optimizer": "adam", "amsgrad": True, **PYTORCH}, 3, torch.optim.Adam, {"lr": 1e-3, "amsgrad": True}, FUSED),
+    ({"optimizer": "sgd", "lr": 1e-3}, 0, torch.optim.SGD, {"lr": 1e-3}, FUSED),
+    ({"optimizer": "sgd", "lr": 1e-3, "momentum": 0.9}, 1, torch.optim.SGD, {"lr": 1e-3, "momentum": 0.9}, FUSED),
+    ({"optimizer": "adagrad", **PYTORCH}, 1, torch.optim.Adagrad, {"lr": 1e-2}, FUSED),
+    ({"optimizer": "rmsprop", **PYTORCH}, 1, torch.optim.RMSprop, {"lr": 1e-2}, FOREACH),
+    ({"optimizer": "nadam", **PYTORCH}, 2, torch.optim.NAdam, {"lr": 2e-3}, FOREACH),
+    ({"optimizer": "radam", **PYTORCH}, 2, torch.optim.RAdam, {"lr": 1e-3}, FOREACH),
+    ({"optimizer": "adamax", **PYTORCH}, 2, torch.optim.Adamax, {"lr": 2e-3}, FOREACH),
+    ({"optimizer": "adadelta", **PYTORCH}, 2, torch.optim.Adadelta, {"lr": 1.0}, FOREACH),
+    ({"optimizer": "asgd", **PYTORCH}, 1, torch.optim.ASGD, {"lr": 1e-2}, FOREACH),
+    ({"optimizer": "rprop", **PYTORCH}, 2, torch.optim.Rprop, {"lr": 1e-2}, FOREACH),
 ]
 
 
@@ -69,11 +67,11 @@ class Torch:
 
 
 class Ours:
-    def __init__(self, child, rule, elements):
-        self.child, self.line = child, f"{rule} {elements}"
+    def __init__(self, child, config, elements):
+        self.child, self.asked = child, {"config": json.dumps(config), "elements": elements}
 
     def sample(self, ms):
-        self.child.stdin.write(f"{self.line} {ms}\n")
+        self.child.stdin.write(json.dumps({**self.asked, "ms": ms}) + "\n")
         self.child.stdin.flush()
         return float(self.child.stdout.readline())
 
@@ -88,6 +86,7 @@ def main():
     parser.add_argument("--elements", type=int, default=16 << 20)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--ms", type=float, default=300, help="of one sample, at least")
+    parser.add_argument("--only", nargs="*", help="names of optimizers")
     options = parser.parse_args()
 
     build = ["cargo", "build", "--release", "--locked", "--manifest-path", MANIFEST]
@@ -106,9 +105,14 @@ def main():
     print(f"median of {options.rounds} samples of {options.ms:.0f} ms; ± half the quartile range")
     print("| rule | engine | elements | ms | ±% | GB/s | time / ours |")
     print("|---|---|---|---|---|---|---|")
-    for rule, bytes_each, makes in RULES:
-        sides = {f"torch {name}": Torch(make, options.elements) for name, make in makes.items()}
-        sides["wgpu-optim Cpu"] = Ours(child, rule, options.elements)
+    for config, slots, kind, arguments, ways in RULES:
+        rule = " ".join([config["optimizer"], *(key for key in config if key in ("momentum", "amsgrad"))])
+        if options.only and config["optimizer"] not in options.only:
+            continue
+        bytes_each = 12 + 8 * slots  # Reads and writes of parameter, gradient and state.
+        make = lambda way: lambda param: kind(param, **arguments, **{way: True})
+        sides = {f"torch {way}": Torch(make(way), options.elements) for way in ways}
+        sides["wgpu-optim Cpu"] = Ours(child, config, options.elements)
         samples = {name: [] for name in sides}
         # The first round makes the state and warms up.
         for warm in range(options.rounds + 1):

@@ -3,6 +3,7 @@
 mod arena;
 mod cpu;
 mod gpu;
+mod memory;
 mod out;
 mod start;
 mod tensor;

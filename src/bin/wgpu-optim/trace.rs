@@ -29,6 +29,8 @@ pub(crate) struct Trace {
     pub(crate) steps: u64,
     /// The steps that lie behind the trace, if it says so.
     pub(crate) behind: Option<Behind>,
+    /// What the metadata say of the learning rates before the first step.
+    pub(crate) memory: Option<String>,
 }
 
 /// The steps before the first of a trace.
@@ -191,7 +193,8 @@ impl Trace {
             );
         };
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { file, tensors, steps, behind: behind(metadata)? })
+        let memory = metadata.metadata().as_ref().and_then(|all| all.get("memory").cloned());
+        Ok(Self { file, tensors, steps, behind: behind(metadata)?, memory })
     }
 
     /// The initial values of a parameter, in order, a part at a time.

@@ -73,7 +73,14 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
             }
         }
     }
-    let place = output.write_checked(tensors, run.totals(&counts), || Ok(()))?;
+    // Every parameter of a group has the same memory.
+    let memory = |group: usize| {
+        let first = run.groups.iter().position(|of| *of == group);
+        first.map(|i| references[i].memory()).unwrap_or_default()
+    };
+    let memories: Vec<_> = (0..run.config.groups.len()).map(memory).collect();
+    let metadata = (run.totals(&counts), run.remembered(&memories));
+    let place = output.write_checked(tensors, metadata, || Ok(()))?;
     Ok((counts, place))
 }
 
@@ -103,6 +110,9 @@ fn reference(run: &mut Run, tensor: usize) -> Result<Reference, Failure> {
         }
     }
     reference.set_steps(taken);
+    if let Some(memory) = run.memories().get(run.groups[tensor]) {
+        reference.set_memory(*memory);
+    }
     for (slot, numbers) in kept {
         if !reference.resume(slot.as_deref(), &numbers) {
             let what = slot.unwrap_or_else(|| "ema".to_owned());

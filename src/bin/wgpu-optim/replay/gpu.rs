@@ -108,7 +108,9 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
         }
     }
     let counts = Counts { steps, skipped };
-    let place = output.write_checked(tensors, run.totals(&counts), || match failed.take() {
+    let memories = ids.iter().map(|id| optimizer.memory(*id)).collect::<Result<Vec<_>, _>>()?;
+    let metadata = (run.totals(&counts), run.remembered(&memories));
+    let place = output.write_checked(tensors, metadata, || match failed.take() {
         Some(error) => Err(error.into()),
         None => checked(),
     })?;
@@ -173,6 +175,9 @@ fn resume(
 ) -> Result<(), Failure> {
     for id in ids {
         optimizer.set_steps(*id, run.behind.taken)?;
+    }
+    for (id, memory) in ids.iter().zip(run.memories()) {
+        optimizer.set_memory(*id, memory)?;
     }
     for (i, (param, _)) in views.iter().enumerate() {
         let name = run.trace.tensors[i].name.clone();

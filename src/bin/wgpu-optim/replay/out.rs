@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::memory;
 use super::tensor::Tensor;
 use crate::Failure;
 use crate::trace::is_standard;
@@ -52,14 +53,15 @@ impl Output {
     pub(super) fn write_checked(
         self,
         tensors: Vec<(String, Tensor<'_>)>,
-        steps: [u64; 3],
+        (steps, memory): ([u64; 3], Option<String>),
         went_well: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<String, Failure> {
         let directory = self.directory()?;
         let whole = directory.path().join("out.safetensors");
         let counts = ["steps", "steps_taken", "steps_skipped"].into_iter().zip(steps);
-        let metadata: HashMap<_, _> =
-            counts.map(|(name, count)| (name.to_owned(), count.to_string())).collect();
+        let counts = counts.map(|(name, count)| (name.to_owned(), count.to_string()));
+        let memory = memory.map(|text| (memory::KEY.to_owned(), text));
+        let metadata: HashMap<_, _> = counts.chain(memory).collect();
         safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
         went_well()?;
         let Some(path) = &self.path else {
