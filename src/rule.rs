@@ -6,6 +6,7 @@
 
 use std::any::{Any, TypeId};
 
+mod adabelief;
 mod adadelta;
 mod adagrad;
 mod adam;
@@ -63,12 +64,14 @@ pub const ALL: &[Entry] = &[
     radam::ENTRY,
     adamax::ENTRY,
     adadelta::ENTRY,
+    adabelief::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
 
 /// The rules this crate ships.
 pub mod rules {
+    pub use super::adabelief::AdaBelief;
     pub use super::adadelta::Adadelta;
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;

@@ -146,7 +146,7 @@ ORIGINS = {
     ),
     "optax.adabelief": Origin(
         optax_betas(1e-3, eps=1e-16, eps_root=1e-16),
-        named("adabelief"),
+        named("adabelief", "optax"),
         {"mu": "exp_avg", "nu": "exp_avg_var"},
     ),
     "optax.yogi": Origin(optax_betas(1e-2, eps=1e-3), named("yogi"), AVERAGES),

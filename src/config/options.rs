@@ -12,6 +12,12 @@ use crate::rule::{self, Entry, Preset};
 /// The two places of ε.
 const EPSILONS: [&str; 2] = ["eps", "eps_root"];
 
+/// Whether ε stands in both places by default.
+fn has_both(defaults: &Map<String, Value>) -> bool {
+    let is_there = |epsilon| defaults.get(epsilon).and_then(Value::as_f64) > Some(0.0);
+    EPSILONS.into_iter().all(is_there)
+}
+
 /// The rule that a name stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
@@ -184,7 +190,8 @@ impl Given {
         let defaults = self.named.defaults(None)?;
         let general = |key: &str| KEYS.iter().any(|known| known.name == key);
         for (key, value) in &top.keys {
-            let other_epsilon = EPSILONS.contains(&&**key)
+            let other_epsilon = !has_both(&defaults)
+                && EPSILONS.contains(&&**key)
                 && EPSILONS.iter().any(|epsilon| self.keys.contains_key(*epsilon));
             let fits = general(key) && defaults.contains_key(key);
             if !self.keys.contains_key(key) && !other_epsilon && (same || fits) {
@@ -197,11 +204,12 @@ impl Given {
     /// Every key with its value.
     pub(super) fn values(&self) -> Result<Map<String, Value>, String> {
         let mut all = self.named.defaults(self.keys.get("convention"))?;
-        // Where only one place of ε is named, ε stands there alone.
+        // Where only one place of ε is named, ε stands there alone, unless the rule has both.
+        let both = has_both(&all);
         let [eps, eps_root] = EPSILONS.map(|epsilon| self.keys.contains_key(epsilon));
         for (epsilon, other_alone) in EPSILONS.into_iter().zip([eps_root && !eps, eps && !eps_root])
         {
-            if other_alone && all.contains_key(epsilon) {
+            if other_alone && !both && all.contains_key(epsilon) {
                 all.insert(epsilon.to_owned(), 0.0.into());
             }
         }
