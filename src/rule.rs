@@ -31,6 +31,7 @@ mod rmsprop;
 mod schedule_free_adamw;
 mod schedule_free_sgd;
 mod sgd;
+mod yogi;
 
 pub(crate) use check::{check_fraction, check_non_negative};
 pub use contract::{
@@ -65,6 +66,7 @@ pub const ALL: &[Entry] = &[
     adamax::ENTRY,
     adadelta::ENTRY,
     adabelief::ENTRY,
+    yogi::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -83,6 +85,7 @@ pub mod rules {
     pub use super::schedule_free_adamw::ScheduleFreeAdamw;
     pub use super::schedule_free_sgd::ScheduleFreeSgd;
     pub use super::sgd::Sgd;
+    pub use super::yogi::Yogi;
 }
 
 /// Whether a rule's type is one of this crate: then its options, as its `Debug` text has them all, decide all of it.

@@ -149,7 +149,7 @@ ORIGINS = {
         named("adabelief", "optax"),
         {"mu": "exp_avg", "nu": "exp_avg_var"},
     ),
-    "optax.yogi": Origin(optax_betas(1e-2, eps=1e-3), named("yogi"), AVERAGES),
+    "optax.yogi": Origin(optax_betas(1e-2, eps=1e-3), named("yogi", "optax"), AVERAGES),
     "optax.adan": Origin(
         optax_betas(1e-3, b1=0.98, b2=0.92, b3=0.99, eps=1e-8, eps_root=1e-8),
         named("adan"),
