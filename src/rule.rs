@@ -11,6 +11,7 @@ mod adadelta;
 mod adagrad;
 mod adam;
 mod adamax;
+mod adan;
 mod averaging;
 mod check;
 mod contract;
@@ -67,6 +68,7 @@ pub const ALL: &[Entry] = &[
     adadelta::ENTRY,
     adabelief::ENTRY,
     yogi::ENTRY,
+    adan::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -78,6 +80,7 @@ pub mod rules {
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;
     pub use super::adamax::Adamax;
+    pub use super::adan::Adan;
     pub use super::lion::Lion;
     pub use super::nadam::NAdam;
     pub use super::radam::RAdam;

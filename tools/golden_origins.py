@@ -152,7 +152,7 @@ ORIGINS = {
     "optax.yogi": Origin(optax_betas(1e-2, eps=1e-3), named("yogi", "optax"), AVERAGES),
     "optax.adan": Origin(
         optax_betas(1e-3, b1=0.98, b2=0.92, b3=0.99, eps=1e-8, eps_root=1e-8),
-        named("adan"),
+        named("adan", "optax"),
         {"m": "exp_avg", "v": "exp_avg_diff", "n": "exp_avg_sq", "g": "prev_grad"},
     ),
     "optax.contrib.ademamix": Origin(

@@ -1,6 +1,6 @@
 //! A config can express every convention that the library has.
 
-use wgpu_optim::{AdaBelief, Adagrad, Adam, Group, Lion, Reference, RmsProp, Yogi};
+use wgpu_optim::{AdaBelief, Adagrad, Adam, Adan, Group, Lion, Reference, RmsProp, Yogi};
 
 use crate::files::{Files, f32s};
 
@@ -68,6 +68,10 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
             Group::new(1e-3, AdaBelief { eps: 1e-8, ..AdaBelief::optax() }),
         ),
         (r#"{"optimizer": "yogi", "convention": "optax"}"#, Group::new(1e-2, Yogi::optax())),
+        (
+            r#"{"optimizer": "adan", "convention": "optax", "eps_root": 0}"#,
+            Group::new(1e-3, Adan { eps_root: 0.0, ..Adan::optax() }),
+        ),
         (r#"{"optimizer": "Lion", "convention": "optax"}"#, Group::new(1e-4, Lion::default())),
         (r#"{"optimizer": "SGD", "convention": "pytorch"}"#, Group::sgd(1e-3)),
     ];
