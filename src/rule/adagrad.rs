@@ -44,6 +44,16 @@ impl Adagrad {
         Self { eps: 1e-10, eps_root: 0.0, ..Self::default() }
     }
 
+    /// `optax.adagrad`: a sum that starts at 0.1, and ε = 1e-7, inside the root.
+    pub fn optax() -> Self {
+        Self { initial_accumulator_value: 0.1, eps_root: 1e-7, ..Self::default() }
+    }
+
+    /// `keras.optimizers.Adagrad`: as Optax's.
+    pub fn keras() -> Self {
+        Self::optax()
+    }
+
     fn scale(&self, t: u64) -> f64 {
         1.0 / (1.0 + (t as f64 - 1.0) * self.lr_decay)
     }
@@ -116,10 +126,11 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    conventions: &[Convention {
-        name: "pytorch",
-        options: || serde_json::to_value(Adagrad::pytorch()),
-    }],
+    conventions: &[
+        Convention { name: "pytorch", options: || serde_json::to_value(Adagrad::pytorch()) },
+        Convention { name: "optax", options: || serde_json::to_value(Adagrad::optax()) },
+        Convention { name: "keras", options: || serde_json::to_value(Adagrad::keras()) },
+    ],
     ..Json::of::<Adagrad>(1e-2, RANGES)
 };
 

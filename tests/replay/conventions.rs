@@ -105,8 +105,8 @@ fn an_unknown_convention_is_answered_with_those_there_are() {
             "`lion`: unknown convention `pytorch`; known are `optax`",
         ),
         (
-            r#""adagrad", "convention": "keras""#,
-            "`adagrad`: unknown convention `keras`; known are `pytorch`",
+            r#""adagrad", "convention": "jax""#,
+            "`adagrad`: unknown convention `jax`; known are `pytorch`, `optax`, `keras`",
         ),
         (
             r#""adam", "convention": 3"#,
