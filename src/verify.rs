@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::group::{Group, all_groups};
 use crate::headless::Gpu;
 use crate::optimizer::Optimizer;
+use crate::rule::Memory;
 
 /// The findings of [`verify`] on one adapter.
 #[derive(Clone, Debug)]
@@ -150,10 +151,13 @@ fn run(gpu: &Gpu, case: &Case, layout: Layout, steps: u64, row: &mut Row) -> Res
     layout.fill_params(gpu, &mut numbers);
     let mut before = layout.snapshot(gpu, &kept)?;
     let mut taken = 0;
+    let (mut memories, mut pasts) = ([Memory::default(); 2], [None; 2]);
     for step in 1..=steps {
         for (id, group) in ids.iter().zip(&mut groups) {
-            // The rate moves at every step, so that a stale rate shows.
-            *group = group.clone().lr(group.lr * if step % 2 == 0 { 1.5 } else { 0.7 });
+            // The rate moves at every step, so that a stale rate shows; a schedule moves it, too.
+            if group.schedules.is_empty() {
+                *group = group.clone().lr(group.lr * if step % 2 == 0 { 1.5 } else { 0.7 });
+            }
             optimizer.set_group(*id, group.clone())?;
         }
         // A step in four takes gradients as they are, if the others take sums.
@@ -175,10 +179,18 @@ fn run(gpu: &Gpu, case: &Case, layout: Layout, steps: u64, row: &mut Row) -> Res
         }
         let (takes, grads) = seen.take(added);
         taken += u64::from(takes);
+        for ((group, memory), past) in groups.iter().zip(&mut memories).zip(&mut pasts) {
+            // Where the GPU counts, only a schedule tells the rates of all steps.
+            let known = !case.control.skips() || !group.schedules.is_empty();
+            if takes && known {
+                *past = group.now(taken).note(taken, memory);
+            }
+        }
         let after = layout.snapshot(gpu, &kept)?;
         row.strays += layout.strays(&before, &after, case.control.zero_grad);
         for (i, spot) in layout.spots.iter().enumerate() {
-            let of = Step { spot, group: &groups[spot.group], step, taken };
+            let (group, past) = (&groups[spot.group], pasts[spot.group]);
+            let of = Step { spot, group, step, taken, past };
             let (before, after) = (layout.of(i, &before), layout.of(i, &after));
             match takes {
                 true => of.compare(row, &grads[i], &before, &after),

@@ -7,7 +7,7 @@ use crate::cpu::Controller;
 use crate::error::Error;
 use crate::group::Group;
 use crate::num::{Format, Master, Number, OneStep};
-use crate::rule::{MAX_SLOTS, Memory, Past};
+use crate::rule::{MAX_SLOTS, Past};
 
 /// The relative error that a norm, a coefficient or a sum's share may have. `docs/NUMERICS.md` derives it.
 const COEFFICIENT: f64 = 64.0 / (1_u64 << 24) as f64;
@@ -77,6 +77,8 @@ pub(super) struct Step<'a> {
     pub(super) step: u64,
     /// The number of the step among the taken steps.
     pub(super) taken: u64,
+    /// The rule's memory of the learning rates, if it does not follow from that number.
+    pub(super) past: Option<Past>,
 }
 
 impl Step<'_> {
@@ -88,9 +90,9 @@ impl Step<'_> {
         before: &Numbered,
         after: &Numbered,
     ) {
-        let Self { spot, group, taken, .. } = self;
+        let Self { spot, group, taken, past, .. } = self;
         let group = group.now(*taken);
-        let at = group.at(*taken, past(self.group, *taken));
+        let at = group.at(*taken, *past);
         let format = spot.param.format;
         let master = group.master.of(&spot.name, format).unwrap_or_default();
         let mut state = [OneStep::loaded(0.0); MAX_SLOTS];
@@ -201,13 +203,4 @@ fn rounded(master: Master, format: Format, whole: f32) -> f32 {
 /// The error in bounds, if WGSL promises a bound.
 fn ratio(expected: OneStep, is: f32) -> Option<f64> {
     expected.is_bounded().then(|| expected.ratio(is))
-}
-
-/// What a group's rule remembers after so many steps, if that does not follow from their number.
-fn past(group: &Group, taken: u64) -> Option<Past> {
-    if group.schedules.is_empty() {
-        return None;
-    }
-    let mut memory = Memory::default();
-    (1..=taken).map(|t| group.now(t).note(t, &mut memory)).last().flatten()
 }

@@ -29,7 +29,7 @@ pub(crate) struct Trace {
     pub(crate) steps: u64,
     /// The steps that lie behind the trace, if it says so.
     pub(crate) behind: Option<Behind>,
-    /// What the metadata say of the learning rates before the first step.
+    /// The memory of the learning rates before the first step, as the metadata have it.
     pub(crate) memory: Option<String>,
 }
 

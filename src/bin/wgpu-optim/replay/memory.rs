@@ -1,4 +1,4 @@
-//! What rules remember of the learning rates, in the metadata of a result.
+//! The memory that rules have of the learning rates, in the metadata of a result.
 
 use wgpu_optim::Past;
 
