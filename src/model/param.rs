@@ -22,7 +22,7 @@ pub(crate) struct GroupState {
     pub(crate) recorded: u64,
     /// The memory of the rates of all recorded steps.
     pub(crate) memory: Memory,
-    /// What the rule remembers at the last recorded step, if that does not follow from its number.
+    /// The rule's memory after the last recorded step, if it does not follow from the step's number.
     pub(crate) past: Option<Past>,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Step {
     pub(super) t: u64,
     /// The steps that the cohort's group took without the cohort.
     pub(super) missed: u64,
-    /// What the rule remembers of the learning rates, if that does not follow from t.
+    /// The rule's memory of the learning rates, if it does not follow from t.
     pub(super) past: Option<Past>,
 }
 

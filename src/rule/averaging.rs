@@ -40,8 +40,8 @@ impl Weights {
         (t as f64).powf(self.r) / (sum + after)
     }
 
-    /// What is remembered of the rates up to step `t`: the largest, and the sum of the weights. Without what was
-    /// remembered before, the rate has always been `lr`.
+    /// The memory of the rates up to step `t`: the largest, and the sum of the weights. Without the memory of the step
+    /// before, the rate has always been `lr`.
     pub(super) fn remember(self, t: u64, lr: f64, before: Option<Past>) -> Past {
         let Some([largest, sum]) = before else {
             let rate = lr * self.warmup(t);
