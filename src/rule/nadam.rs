@@ -23,7 +23,8 @@ use crate::schedule::Target;
 /// State: `exp_avg` (m), `exp_avg_sq` (v). As `torch.optim.NAdam`, which is the default here.
 ///
 /// *Differs from PyTorch*: the product of the μ is computed for each step from t alone and not kept as
-/// `mu_product`. Optax's `nadam` is another rule: [`Adam::nesterov`](super::Adam).
+/// `mu_product`, so a β₁ or `momentum_decay` that changes counts as if it had been so from the first step.
+/// Optax's `nadam` is another rule: [`Adam::nesterov`](super::Adam).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct NAdam {
