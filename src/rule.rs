@@ -12,6 +12,7 @@ mod adagrad;
 mod adam;
 mod adamax;
 mod adan;
+mod asgd;
 mod averaging;
 mod check;
 mod contract;
@@ -69,6 +70,7 @@ pub const ALL: &[Entry] = &[
     adabelief::ENTRY,
     yogi::ENTRY,
     adan::ENTRY,
+    asgd::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -81,6 +83,7 @@ pub mod rules {
     pub use super::adam::Adam;
     pub use super::adamax::Adamax;
     pub use super::adan::Adan;
+    pub use super::asgd::Asgd;
     pub use super::lion::Lion;
     pub use super::nadam::NAdam;
     pub use super::radam::RAdam;
