@@ -30,6 +30,7 @@ mod nadam;
 mod oracle;
 mod radam;
 mod rmsprop;
+mod rprop;
 mod schedule_free_adamw;
 mod schedule_free_sgd;
 mod sgd;
@@ -71,6 +72,7 @@ pub const ALL: &[Entry] = &[
     yogi::ENTRY,
     adan::ENTRY,
     asgd::ENTRY,
+    rprop::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -88,6 +90,7 @@ pub mod rules {
     pub use super::nadam::NAdam;
     pub use super::radam::RAdam;
     pub use super::rmsprop::RmsProp;
+    pub use super::rprop::Rprop;
     pub use super::schedule_free_adamw::ScheduleFreeAdamw;
     pub use super::schedule_free_sgd::ScheduleFreeSgd;
     pub use super::sgd::Sgd;

@@ -148,7 +148,11 @@ CASES = [
         dict(lambd=0.5, t0=3.0),
         scheduled=True,
     ),
+    Case("torch_rprop", "torch.optim.Rprop"),
+    Case("torch_rprop_maximize", "torch.optim.Rprop", dict(maximize=True)),
+    Case("torch_rprop_options", "torch.optim.Rprop", dict(etas=(0.3, 1.7), step_sizes=(2e-3, 5e-2))),
     # The step size starts at the first rate, which no later one changes.
+    Case("torch_rprop_lr_schedule", "torch.optim.Rprop", scheduled=True),
     Case("torch_adagrad", "torch.optim.Adagrad"),
     Case("torch_adagrad_lr_decay", "torch.optim.Adagrad", dict(lr_decay=0.1)),
     Case(
