@@ -34,6 +34,7 @@ mod rprop;
 mod schedule_free_adamw;
 mod schedule_free_sgd;
 mod sgd;
+mod signum;
 mod yogi;
 
 pub(crate) use check::{check_fraction, check_non_negative};
@@ -73,6 +74,7 @@ pub const ALL: &[Entry] = &[
     adan::ENTRY,
     asgd::ENTRY,
     rprop::ENTRY,
+    signum::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -94,6 +96,7 @@ pub mod rules {
     pub use super::schedule_free_adamw::ScheduleFreeAdamw;
     pub use super::schedule_free_sgd::ScheduleFreeSgd;
     pub use super::sgd::Sgd;
+    pub use super::signum::Signum;
     pub use super::yogi::Yogi;
 }
 

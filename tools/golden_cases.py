@@ -340,6 +340,27 @@ CASES = [
         dict(weight_decay=0.1),
         config=dict(decoupled=True),
     ),
+    Case("signum", "pytorch_optimizer.SignSGD"),
+    Case("signum_no_momentum", "pytorch_optimizer.SignSGD", dict(momentum=0.0)),
+    Case(
+        "signum_weight_decay",
+        "pytorch_optimizer.SignSGD",
+        dict(weight_decay=0.1),
+        weight_decouple=False,
+    ),
+    Case(
+        "signum_decoupled",
+        "pytorch_optimizer.SignSGD",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case(
+        "signum_maximize",
+        "pytorch_optimizer.SignSGD",
+        dict(weight_decay=0.1, maximize=True),
+        weight_decouple=False,
+    ),
+    Case("signum_lr_schedule", "pytorch_optimizer.SignSGD", scheduled=True),
     Case("schedule_free_sgd", "schedulefree.SGDScheduleFree", dict(lr=0.01)),
     Case(
         "schedule_free_sgd_decoupled",
