@@ -37,9 +37,33 @@ fn after(case: &Case, grads: &[f32]) -> Vec<Vec<f32>> {
 
 #[test]
 fn a_nan_stays_in_the_parameter_and_in_all_that_is_written_of_it() {
-    for case in cases().iter().filter(|case| !case.control.skip_nonfinite) {
+    let takes_nan = |case: &&Case| !case.control.skip_nonfinite && !signs_are_0(case);
+    for case in cases().iter().filter(takes_nan) {
         for now in after(case, &[0.5, f32::NAN, 0.5, 0.25]).iter().skip(1) {
             assert!(now.iter().all(|x| x.is_nan()), "{case:?}: {now:?}");
+        }
+    }
+}
+
+/// Whether the rule takes the sign of a NaN as 0, as its origin in PyTorch does.
+fn signs_are_0(case: &Case) -> bool {
+    ["rprop", "signum"].contains(&case.group.rule.name())
+}
+
+/// The parameter does not move then. The slot of gradients has the NaN: an average for good, the last gradient until
+/// there is another one.
+#[test]
+fn a_nan_whose_sign_is_0_stays_in_the_slot_of_gradients() {
+    let takes_nan = |case: &&Case| !case.control.skip_nonfinite && signs_are_0(case);
+    for case in cases().iter().filter(takes_nan) {
+        let gradients = slots(&case.group).iter().position(|slot| *slot != "step_size");
+        let is_average = case.group.rule.name() == "signum";
+        for (step, now) in after(case, &[0.5, f32::NAN, 0.5, 0.25]).iter().enumerate() {
+            let nan = step == 1 || (step > 1 && is_average);
+            for (i, x) in now.iter().enumerate() {
+                let expected = nan && gradients.is_some_and(|slot| i == slot + 1);
+                assert_eq!(x.is_nan(), expected, "{case:?}: step {step}: {now:?}");
+            }
         }
     }
 }
@@ -66,5 +90,17 @@ fn a_gradient_whose_square_overflows_makes_nothing_nan() {
             assert!(now.iter().all(|x| !x.is_nan()), "{case:?}: {now:?}");
             assert!(now[0].is_finite(), "{case:?}: {now:?}");
         }
+    }
+}
+
+/// The product of two gradients may be too small or too large for an f32.
+#[test]
+fn gradients_of_any_size_have_signs() {
+    let all = cases();
+    let rprop = all.iter().find(|case| case.group.rule.name() == "rprop");
+    let case = rprop.unwrap_or_else(|| panic!("no Rprop"));
+    let sizes = |grads: [f32; 3]| after(case, &grads).iter().map(|now| now[2]).collect::<Vec<_>>();
+    for size in [1e-30, 1e30] {
+        assert_eq!(sizes([size, size, -size]), sizes([1.0, 1.0, -1.0]), "{size:e}");
     }
 }

@@ -76,7 +76,7 @@ ORIGINS = {
         torch_betas(1e-2, eps=1e-8, weight_decay=0.1), named("adam", "pytorch", **DECAY)
     ),
     "torch.optim.RMSprop": Origin(dict(lr=1e-2, alpha=0.99, eps=1e-8), named("rmsprop", "pytorch")),
-    "torch.optim.SGD": Origin(dict(lr=1e-3), named("sgd")),
+    "torch.optim.SGD": Origin(dict(lr=1e-3), named("sgd", "pytorch")),
     "torch.optim.Adagrad": Origin(dict(lr=1e-2, eps=1e-10), named("adagrad", "pytorch")),
     "torch.optim.NAdam": Origin(
         torch_betas(2e-3, eps=1e-8, momentum_decay=4e-3), named("nadam", "pytorch")
@@ -85,10 +85,10 @@ ORIGINS = {
     "torch.optim.Adamax": Origin(torch_betas(2e-3, eps=1e-8), named("adamax", "pytorch")),
     "torch.optim.Adadelta": Origin(dict(lr=1.0, rho=0.9, eps=1e-6), named("adadelta", "pytorch")),
     "torch.optim.ASGD": Origin(
-        dict(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6), named("asgd")
+        dict(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6), named("asgd", "pytorch")
     ),
     "torch.optim.Rprop": Origin(
-        dict(lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)), named("rprop")
+        dict(lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)), named("rprop", "pytorch")
     ),
     "optax.adam": Origin(optax_betas(1e-2, eps=1e-8, eps_root=0.0), named("adam", "optax"), AVERAGES),
     "optax.adamw": Origin(
@@ -110,7 +110,7 @@ ORIGINS = {
         AVERAGES | {"nu_max": "max_exp_avg_sq"},
     ),
     "optax.lion": Origin(
-        optax_betas(1e-2, b2=0.99, weight_decay=0.0), named("lion"), {"mu": "exp_avg"}
+        optax_betas(1e-2, b2=0.99, weight_decay=0.0), named("lion", "optax"), {"mu": "exp_avg"}
     ),
     "optax.rmsprop": Origin(
         dict(learning_rate=1e-2, decay=0.9, eps=1e-8, eps_in_sqrt=True),
@@ -122,7 +122,9 @@ ORIGINS = {
         named("rmsprop", "tf1"),
         {"rms": "square_avg", "mg": "grad_avg", "momentum": "momentum_buffer"},
     ),
-    "optax.sgd": Origin(dict(learning_rate=1e-3), named("sgd"), {"trace": "momentum_buffer"}),
+    "optax.sgd": Origin(
+        dict(learning_rate=1e-3), named("sgd", "optax"), {"trace": "momentum_buffer"}
+    ),
     "optax.adagrad": Origin(
         dict(learning_rate=1e-2, initial_accumulator_value=0.1, eps=1e-7),
         named("adagrad", "optax"),
@@ -196,7 +198,7 @@ ORIGINS = {
         dict(learning_rate=1e-3), named("sgd", "keras"), {"momentum": "-momentum_buffer"}
     ),
     "keras.optimizers.Lion": Origin(
-        keras_betas(1e-3, beta_2=0.99), named("lion"), {"momentum": "exp_avg"}
+        keras_betas(1e-3, beta_2=0.99), named("lion", "keras"), {"momentum": "exp_avg"}
     ),
     "pytorch_optimizer.MADGRAD": Origin(dict(lr=1e-3, momentum=0.9, eps=1e-6), named("madgrad")),
     "pytorch_optimizer.Grams": Origin(torch_betas(1e-3, eps=1e-6), named("grams")),
@@ -205,8 +207,12 @@ ORIGINS = {
         named("laprop"),
         {"exp_mean_avg_beta2": "grad_avg"},
     ),
-    "pytorch_optimizer.SignSGD": Origin(dict(lr=1e-3, momentum=0.9), named("signum")),
-    "lion_pytorch.Lion": Origin(torch_betas(1e-4, betas=(0.9, 0.99)), named("lion")),
+    "pytorch_optimizer.SignSGD": Origin(
+        dict(lr=1e-3, momentum=0.9), named("signum", "pytorch_optimizer")
+    ),
+    "lion_pytorch.Lion": Origin(
+        torch_betas(1e-4, betas=(0.9, 0.99)), named("lion", "lion_pytorch")
+    ),
     "adam_atan2_pytorch.AdamAtan2": Origin(
         torch_betas(1e-4, betas=(0.9, 0.99), a=1.27, b=1.0), named("adam_atan2")
     ),

@@ -12,17 +12,18 @@ const HYPER_LENGTH = 3u;
 struct Hyper {
     momentum: f32,
     momentum_low: f32, // the part of μ that one f32 misses
-    gain: f32, // 1 − τ, the dampening; 1 at the first step
+    gain: f32, // 1 − τ, the dampening; 1 at the first step; times lr where the origin keeps it in the buffer
 }
 
 fn direction(p: real, g: real, hyper: Hyper) -> real {
     if !MOMENTUM {
         return g;
     }
-    let b = decayed(state[MOMENTUM_BUFFER], hyper.momentum, hyper.momentum_low, hyper.gain * g);
+    let part = hyper.gain * g;
+    let b = decayed(state[MOMENTUM_BUFFER], hyper.momentum, hyper.momentum_low, part);
     state[MOMENTUM_BUFFER] = b;
     if NESTEROV {
-        return g + hyper.momentum * b;
+        return part + hyper.momentum * b;
     }
     return b;
 }

@@ -19,7 +19,8 @@ use crate::schedule::Target;
 /// take decoupled weight decay, which is the [`Group`](crate::Group)'s, three to ten times AdamW's, at a
 /// learning rate as much smaller.
 ///
-/// As `optax.lion` and its authors' PyTorch; PyTorch itself has none.
+/// As `optax.lion`, Keras's, and its authors' PyTorch; PyTorch itself has none. A NaN makes the parameter NaN, as in
+/// Optax and Keras; the package `lion_pytorch` leaves such an element as it is, for good.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Lion {
@@ -31,6 +32,23 @@ pub struct Lion {
 impl Default for Lion {
     fn default() -> Self {
         Self { betas: [0.9, 0.99] }
+    }
+}
+
+impl Lion {
+    /// `optax.lion`: the defaults, but Optax decays weights by 1e-3 unless told otherwise.
+    pub fn optax() -> Self {
+        Self::default()
+    }
+
+    /// `keras.optimizers.Lion`: the defaults.
+    pub fn keras() -> Self {
+        Self::default()
+    }
+
+    /// `lion_pytorch.Lion`: the defaults.
+    pub fn lion_pytorch() -> Self {
+        Self::default()
     }
 }
 
@@ -100,7 +118,11 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    conventions: &[Convention { name: "optax", options: || serde_json::to_value(Lion::default()) }],
+    conventions: &[
+        Convention { name: "optax", options: || serde_json::to_value(Lion::optax()) },
+        Convention { name: "keras", options: || serde_json::to_value(Lion::keras()) },
+        Convention { name: "lion_pytorch", options: || serde_json::to_value(Lion::lion_pytorch()) },
+    ],
     ..Json::of::<Lion>(1e-4, RANGES)
 };
 

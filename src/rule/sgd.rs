@@ -1,7 +1,7 @@
 #[cfg(feature = "cli")]
 use super::check::NON_NEGATIVE;
 use super::check::check_non_negative;
-use super::contract::{Rule, Scalar, Slot};
+use super::contract::{Rates, Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
 #[cfg(feature = "cli")]
@@ -19,7 +19,8 @@ use crate::schedule::Target;
 /// direction = b               g + μ b with Nesterov, g without momentum
 /// ```
 ///
-/// State: `momentum_buffer`, only if `momentum` is not 0. As `torch.optim.SGD`.
+/// State: `momentum_buffer`, only if `momentum` is not 0. As `torch.optim.SGD`; [`Sgd::keras`] has the learning rate
+/// inside the buffer.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Sgd {
@@ -29,11 +30,42 @@ pub struct Sgd {
     pub dampening: f64,
     /// Look ahead along the momentum; needs `momentum` above 0 and no dampening; `false`.
     pub nesterov: bool,
+    /// Keep the learning rate inside the momentum buffer (`b ← μ b + lr·g`), as Keras does and PyTorch does not.
+    /// Matters only while the learning rate changes; `false`.
+    pub lr_in_momentum: bool,
 }
 
 impl Default for Sgd {
     fn default() -> Self {
-        Self { momentum: 0.0, dampening: 0.0, nesterov: false }
+        Self { momentum: 0.0, dampening: 0.0, nesterov: false, lr_in_momentum: false }
+    }
+}
+
+impl Sgd {
+    /// `torch.optim.SGD`: the defaults.
+    pub fn pytorch() -> Self {
+        Self::default()
+    }
+
+    /// `optax.sgd`: the defaults.
+    pub fn optax() -> Self {
+        Self::default()
+    }
+
+    /// `keras.optimizers.SGD`: the learning rate inside the momentum.
+    pub fn keras() -> Self {
+        Self { lr_in_momentum: true, ..Self::default() }
+    }
+
+    fn lr_inside(&self) -> bool {
+        self.lr_in_momentum && self.momentum != 0.0
+    }
+
+    /// The factor of the gradient that enters the momentum buffer.
+    #[inline]
+    fn gain(&self, at: At) -> f64 {
+        let inner_lr = if self.lr_inside() { at.lr } else { 1.0 };
+        if at.t == 1 { inner_lr } else { inner_lr * (1.0 - self.dampening) }
     }
 }
 
@@ -45,9 +77,10 @@ impl Formula for Sgd {
     #[inline(always)]
     fn direction<N: Number>(&self, _: N, g: N, state: &mut [N], at: At) -> N {
         let [b] = state else { return g };
-        let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
-        *b = b.decayed(self.momentum, N::scalar(gain) * g);
-        if self.nesterov { g + N::scalar(self.momentum) * *b } else { *b }
+        // With Nesterov's momentum there is no dampening.
+        let part = N::scalar(self.gain(at)) * g;
+        *b = b.decayed(self.momentum, part);
+        if self.nesterov { part + N::scalar(self.momentum) * *b } else { *b }
     }
 }
 
@@ -69,17 +102,20 @@ impl Rule for Sgd {
     }
 
     fn hyper(&self) -> Vec<Scalar> {
-        vec![
-            Scalar::fixed("momentum"),
-            Scalar::fixed("momentum_low"),
-            Scalar::by_step_if(self.dampening != 0.0, "gain"),
-        ]
+        let gain = match self.dampening != 0.0 && self.lr_inside() {
+            true => Scalar::by_step_and_rate("gain"),
+            false => Scalar::by_step_if(self.dampening != 0.0, "gain"),
+        };
+        vec![Scalar::fixed("momentum"), Scalar::fixed("momentum_low"), gain]
     }
 
     fn scalars(&self, at: At, out: &mut [f64]) {
         let [momentum, low] = halves(self.momentum);
-        let gain = if at.t == 1 { 1.0 } else { 1.0 - self.dampening };
-        out.copy_from_slice(&[momentum, low, gain]);
+        out.copy_from_slice(&[momentum, low, self.gain(at)]);
+    }
+
+    fn rates(&self, at: At) -> Rates {
+        Rates { lr: if self.lr_inside() { 1.0 } else { at.lr }, decay: at.lr }
     }
 
     fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
@@ -115,15 +151,20 @@ pub(super) const ENTRY: Entry = Entry {
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
     conventions: &[
-        Convention { name: "pytorch", options: || serde_json::to_value(Sgd::default()) },
-        Convention { name: "optax", options: || serde_json::to_value(Sgd::default()) },
+        Convention { name: "pytorch", options: || serde_json::to_value(Sgd::pytorch()) },
+        Convention { name: "optax", options: || serde_json::to_value(Sgd::optax()) },
+        Convention { name: "keras", options: || serde_json::to_value(Sgd::keras()) },
     ],
     ..Json::of::<Sgd>(1e-3, RANGES)
 };
 
 #[cfg(feature = "cli")]
-const RANGES: &[(&str, &str)] =
-    &[("momentum", NON_NEGATIVE), ("dampening", FINITE), ("nesterov", "true or false")];
+const RANGES: &[(&str, &str)] = &[
+    ("momentum", NON_NEGATIVE),
+    ("dampening", FINITE),
+    ("nesterov", "true or false"),
+    ("lr_in_momentum", "true or false"),
+];
 
 fn variants() -> Vec<Variant> {
     let momentum = Sgd { momentum: 0.9, ..Sgd::default() };
@@ -131,7 +172,9 @@ fn variants() -> Vec<Variant> {
         Variant::new(1e-2, Sgd::default()),
         Variant::new(1e-2, momentum.clone()).l2(0.1),
         Variant::new(1e-2, Sgd { dampening: 0.5, ..momentum.clone() }).maximize(),
-        Variant::new(1e-2, Sgd { nesterov: true, ..momentum }),
+        Variant::new(1e-2, Sgd { nesterov: true, ..momentum.clone() }),
+        Variant::new(1e-2, Sgd { dampening: 0.5, lr_in_momentum: true, ..momentum }).decay(0.1),
+        Variant::new(1e-2, Sgd { momentum: 0.9, nesterov: true, ..Sgd::keras() }).maximize(),
         Variant::new(1e-3, Sgd { momentum: 0.999, nesterov: true, ..Sgd::default() }).decay(0.01),
     ]
 }

@@ -13,10 +13,11 @@ pub(super) struct Numbers {
 impl Numbers {
     /// The numbers for gradients and state in the formats of a case.
     pub(super) fn new(case: &Case) -> Self {
-        let ceiling = match (case.grad, case.group.state_format) {
+        let ceiling = match [case.param, case.grad, case.group.state_format] {
             // Sums of squares over all steps stay in the range of the format.
-            (_, Format::F16) => 4.0,
-            (Format::F16, _) => 15.0,
+            [_, _, Format::F16] => 4.0,
+            // So do parameters that a rule moves by multiples of gradients.
+            [Format::F16, ..] | [_, Format::F16, _] => 15.0,
             _ => 36.0,
         };
         Self { seed: 0x5eed, ceiling }

@@ -1,6 +1,6 @@
 //! A config can express every convention that the library has.
 
-use wgpu_optim::{AdaBelief, Adagrad, Adam, Adan, Group, Lion, Reference, RmsProp, Yogi};
+use wgpu_optim::{AdaBelief, Adagrad, Adam, Adan, Group, Lion, Reference, RmsProp, Sgd, Yogi};
 
 use crate::files::{Files, f32s};
 
@@ -73,6 +73,10 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
             Group::new(1e-3, Adan { eps_root: 0.0, ..Adan::optax() }),
         ),
         (r#"{"optimizer": "Lion", "convention": "optax"}"#, Group::new(1e-4, Lion::default())),
+        (
+            r#"{"optimizer": "sgd", "convention": "keras", "momentum": 0.5}"#,
+            Group::new(1e-3, Sgd { momentum: 0.5, ..Sgd::keras() }),
+        ),
         (r#"{"optimizer": "SGD", "convention": "pytorch"}"#, Group::sgd(1e-3)),
     ];
     let trace = crate::trace();
@@ -102,7 +106,7 @@ fn an_unknown_convention_is_answered_with_those_there_are() {
         ),
         (
             r#""Lion", "convention": "pytorch""#,
-            "`lion`: unknown convention `pytorch`; known are `optax`",
+            "`lion`: unknown convention `pytorch`; known are `optax`, `keras`, `lion_pytorch`",
         ),
         (
             r#""adagrad", "convention": "jax""#,
