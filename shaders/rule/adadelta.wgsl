@@ -20,7 +20,8 @@ fn direction(p: real, g: real, hyper: Hyper) -> real {
     let s = decayed(state[SQUARE_AVG], hyper.rho, hyper.rho_low, hyper.gain * g * g);
     state[SQUARE_AVG] = s;
     let a = state[ACC_DELTA];
-    let delta = sqrt(a + hyper.eps) / sqrt(s + hyper.eps) * g;
+    // One root of the quotient, where the formula has a quotient of roots.
+    let delta = sqrt((a + hyper.eps) / (s + hyper.eps)) * g;
     state[ACC_DELTA] = decayed(a, hyper.rho, hyper.rho_low, hyper.gain * delta * delta);
     return delta;
 }

@@ -17,11 +17,7 @@ fn direction(p: real, g: real, hyper: Hyper) -> real {
     let u = hyper.eta * (g + hyper.lambd * p);
     let x = stepped(p, u, 1.0, hyper.decay);
     // The parameter itself, and no sum that rounds, until averaging begins.
-    if hyper.mu < 1.0 {
-        let ax = state[AX];
-        state[AX] = ax + hyper.mu * (x - ax);
-    } else {
-        state[AX] = x;
-    }
+    let ax = state[AX];
+    state[AX] = select(x, ax + hyper.mu * (x - ax), hyper.mu < 1.0);
     return u;
 }

@@ -58,7 +58,8 @@ impl Formula for Adadelta {
         let [s, a] = state else { return g };
         let (gain, eps) = (N::scalar(1.0 - self.rho), N::scalar(self.eps));
         *s = s.decayed(self.rho, gain * g * g);
-        let delta = (*a + eps).sqrt() / (*s + eps).sqrt() * g;
+        // One root of the quotient, where the formula has a quotient of roots.
+        let delta = ((*a + eps) / (*s + eps)).sqrt() * g;
         *a = a.decayed(self.rho, gain * delta * delta);
         delta
     }
