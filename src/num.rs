@@ -7,6 +7,7 @@ mod format;
 mod master;
 pub(crate) mod noise;
 mod number;
+mod roots;
 
 pub use bounded::{Bounded, OneStep, Trajectory};
 pub use format::Format;

@@ -265,7 +265,7 @@ fn hyper_parameters() {
         (rmsprop(RmsProp { alpha: 1.0, ..RmsProp::default() }), format!("`rmsprop`: alpha is 1; it must be {fraction}")),
         (rmsprop(RmsProp { momentum: -0.5, ..RmsProp::default() }), format!("`rmsprop`: momentum is -0.5; it must be {non_negative}")),
         (sgd(Sgd { momentum: f64::NAN, ..Sgd::default() }), format!("`sgd`: momentum is NaN; it must be {non_negative}")),
-        (sgd(Sgd { momentum: 0.9, dampening: f64::NAN, nesterov: false }), "`sgd`: dampening is NaN; it must be a finite f32 number".to_owned()),
+        (sgd(Sgd { momentum: 0.9, dampening: f64::NAN, ..Sgd::default() }), "`sgd`: dampening is NaN; it must be a finite f32 number".to_owned()),
         (sgd(Sgd { nesterov: true, ..Sgd::default() }), "`sgd`: nesterov needs momentum above 0 and dampening 0; change those or leave nesterov off".to_owned()),
         (adagrad(Adagrad { lr_decay: -1.0, ..Adagrad::default() }), format!("`adagrad`: lr_decay is -1; it must be {non_negative}")),
         (adagrad(Adagrad { initial_accumulator_value: -0.1, ..Adagrad::default() }), format!("`adagrad`: initial_accumulator_value is -0.1; it must be {non_negative}")),

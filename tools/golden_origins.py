@@ -159,10 +159,12 @@ ORIGINS = {
     ),
     "optax.contrib.ademamix": Origin(
         optax_betas(1e-3, b3=0.9999, alpha=5.0, eps=1e-8, eps_root=0.0),
-        named("ademamix"),
+        named("ademamix", "optax"),
         {"m1": "exp_avg", "m2": "exp_avg_slow", "nu": "exp_avg_sq"},
     ),
-    "optax.contrib.adopt": Origin(optax_betas(1e-3, b2=0.9999, eps=1e-6), named("adopt"), AVERAGES),
+    "optax.contrib.adopt": Origin(
+        optax_betas(1e-3, b2=0.9999, eps=1e-6), named("adopt", "optax"), AVERAGES
+    ),
     "keras.optimizers.RMSprop": Origin(
         dict(learning_rate=1e-2, rho=0.9, epsilon=1e-7),
         named("rmsprop", "keras"),
@@ -200,11 +202,15 @@ ORIGINS = {
     "keras.optimizers.Lion": Origin(
         keras_betas(1e-3, beta_2=0.99), named("lion", "keras"), {"momentum": "exp_avg"}
     ),
-    "pytorch_optimizer.MADGRAD": Origin(dict(lr=1e-3, momentum=0.9, eps=1e-6), named("madgrad")),
-    "pytorch_optimizer.Grams": Origin(torch_betas(1e-3, eps=1e-6), named("grams")),
+    "pytorch_optimizer.MADGRAD": Origin(
+        dict(lr=1e-3, momentum=0.9, eps=1e-6), named("madgrad", "pytorch_optimizer")
+    ),
+    "pytorch_optimizer.Grams": Origin(
+        torch_betas(1e-3, eps=1e-6), named("grams", "pytorch_optimizer")
+    ),
     "pytorch_optimizer.LaProp": Origin(
         torch_betas(4e-4, eps=1e-15),
-        named("laprop"),
+        named("laprop", "pytorch_optimizer"),
         {"exp_mean_avg_beta2": "grad_avg"},
     ),
     "pytorch_optimizer.SignSGD": Origin(
@@ -214,7 +220,8 @@ ORIGINS = {
         torch_betas(1e-4, betas=(0.9, 0.99)), named("lion", "lion_pytorch")
     ),
     "adam_atan2_pytorch.AdamAtan2": Origin(
-        torch_betas(1e-4, betas=(0.9, 0.99), a=1.27, b=1.0), named("adam_atan2")
+        torch_betas(1e-4, betas=(0.9, 0.99), a=1.27, b=1.0),
+        named("adam_atan2", "adam_atan2_pytorch"),
     ),
     "schedulefree.SGDScheduleFree": Origin(dict(lr=1.0, momentum=0.9), named("schedule_free_sgd")),
     "schedulefree.AdamWScheduleFree": Origin(

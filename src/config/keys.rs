@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::words::{choice, kind, one_of, same_kind};
+use super::words::{choice, kind_of, one_of, same_kind};
 use crate::control::Accumulation;
 use crate::num::{Format, Master};
 use crate::rule::Json;
@@ -96,9 +96,6 @@ pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String>
             let must = "a number, a list of numbers, one a step, or an object with `schedule`";
             (!right).then(|| must.to_owned())
         }
-        "clip_norm" | "clip_value" | "ema" => {
-            (!value.is_number() && !value.is_null()).then(|| "a number or null".to_owned())
-        }
         "accumulate" => {
             let right = value.as_u64().is_some_and(|k| (1..=MOST_ADDED).contains(&k));
             let must = || format!("a whole number from 1 to {MOST_ADDED}, the gradients of a step");
@@ -113,7 +110,7 @@ pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String>
         }
         // Its own text says what it must be.
         "loss_scale" => None,
-        _ => (!same_kind(default, value)).then(|| kind(default)),
+        _ => (!same_kind(default, value)).then(|| kind_of(default)),
     }
 }
 

@@ -20,15 +20,21 @@ pub(super) fn kind(value: &Value) -> String {
     }
 }
 
-/// Whether `value` can stand where `default` does.
+/// Whether `value` can stand where `default` does. An option that is null by default is a number or null.
 pub(super) fn same_kind(default: &Value, value: &Value) -> bool {
     match (default, value) {
+        (Value::Null, Value::Number(_) | Value::Null) => true,
         (Value::Number(_), Value::Number(_)) | (Value::Bool(_), Value::Bool(_)) => true,
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_kind(a, b))
         }
         _ => false,
     }
+}
+
+/// The values that can stand where `default` does.
+pub(super) fn kind_of(default: &Value) -> String {
+    if default.is_null() { "a number or null".to_owned() } else { kind(default) }
 }
 
 /// The words that `value` may be, if it is none of them.

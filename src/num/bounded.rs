@@ -94,6 +94,12 @@ impl<const ONE_STEP: bool> Bounded<ONE_STEP> {
         if known { self } else { Self { error: f64::INFINITY, ..self } }
     }
 
+    /// The same without a bound if one of the operands may be larger than WGSL divides by.
+    fn within_huge(self, operands: &[Self]) -> Self {
+        let known = operands.iter().all(|x| x.value.abs() + x.error <= HUGE);
+        if known { self } else { Self { error: f64::INFINITY, ..self } }
+    }
+
     /// The result of an operation that may itself be off by `ulps`, besides what its operands brought.
     fn rounded(value: f64, brought: f64, ulps: f64) -> Self {
         let largest = value.abs() + brought;
@@ -184,6 +190,26 @@ impl<const ONE_STEP: bool> Number for Bounded<ONE_STEP> {
         let high = (self.value + self.error).max(0.0).sqrt();
         // WGSL inherits it from 1 / inverseSqrt(x): 2 ulp and the division's 2.5.
         Self::rounded(value, (high - value).max(value - low), 4.5)
+    }
+
+    fn cbrt(self) -> Self {
+        let value = self.value.max(0.0).cbrt();
+        let [low, high] = self.reach().map(|x| x.max(0.0).cbrt());
+        // The kernel's last step is y + (x / (y · y) − y) / 3 from a y that is 1.1e-6 off, whose square is nothing.
+        // A third of the product's ulp and of the division's 2.5 remain, and the sum adds its own.
+        Self::rounded(value, (high - value).max(value - low), 2.5).or_unknown(&[self])
+    }
+
+    fn atan2(self, x: Self) -> Self {
+        let value = Number::atan2(self.value, x.value);
+        let [y_reach, x_reach] = [self.reach(), x.reach().map(|x| x.max(0.0))];
+        // The angle is monotonic in either coordinate.
+        let corners = y_reach.map(|y| x_reach.map(|x| Number::atan2(y, x)));
+        let off = corners.as_flattened().iter().map(|angle| (angle - value).abs());
+        let brought = off.fold(0.0, f64::max);
+        // The ratio is 2.5 ulp off, at most that in the angle. The polynomial adds 3.9, the last sum's ulp among them:
+        // its terms are small beside q. From 45° on, both may be taken from π / 2, for another 1.4.
+        Self::rounded(value, brought, 8.0).or_unknown(&[self, x]).within_huge(&[self, x])
     }
 
     fn abs(self) -> Self {

@@ -6,6 +6,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 
+use super::roots::{arc_tangent, cube_root};
+
 /// Only this module's arithmetics are numbers, so that [`Number`] can gain operations.
 pub trait Sealed {}
 
@@ -35,6 +37,15 @@ pub trait Number:
     /// Square root.
     #[must_use]
     fn sqrt(self) -> Self;
+
+    /// Cube root of a number of 0 and more: `cube_root` of `shaders/rule/madgrad.wgsl`.
+    #[must_use]
+    fn cbrt(self) -> Self;
+
+    /// The angle of the point (`x`, `self`), for an `x` of 0 and more: `arc_tangent` of
+    /// `shaders/rule/adam_atan2.wgsl`.
+    #[must_use]
+    fn atan2(self, x: Self) -> Self;
 
     /// Magnitude.
     #[must_use]
@@ -128,6 +139,15 @@ impl Number for f64 {
         keep * self + new
     }
 
+    fn cbrt(self) -> Self {
+        self.cbrt()
+    }
+
+    fn atan2(self, x: Self) -> Self {
+        // The sign of a zero is no matter.
+        self.atan2(x.abs())
+    }
+
     in_common!();
 }
 
@@ -141,6 +161,16 @@ impl Number for f32 {
     fn decayed(self, keep: f64, new: Self) -> Self {
         let [high, low] = halves(keep).map(|x| x as f32);
         high * self + (low * self + new)
+    }
+
+    #[inline(always)]
+    fn cbrt(self) -> Self {
+        cube_root(self)
+    }
+
+    #[inline(always)]
+    fn atan2(self, x: Self) -> Self {
+        arc_tangent(self, x)
     }
 
     in_common!();
