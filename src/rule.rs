@@ -12,6 +12,7 @@ mod adagrad;
 mod adam;
 mod adamax;
 mod adan;
+mod ademamix;
 mod asgd;
 mod averaging;
 mod check;
@@ -75,6 +76,7 @@ pub const ALL: &[Entry] = &[
     asgd::ENTRY,
     rprop::ENTRY,
     signum::ENTRY,
+    ademamix::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -87,6 +89,7 @@ pub mod rules {
     pub use super::adam::Adam;
     pub use super::adamax::Adamax;
     pub use super::adan::Adan;
+    pub use super::ademamix::AdEMAMix;
     pub use super::asgd::Asgd;
     pub use super::lion::Lion;
     pub use super::nadam::NAdam;

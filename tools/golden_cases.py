@@ -4,7 +4,13 @@ import inspect
 
 import numpy as np
 
-from golden_origins import LATE_STEP, ORIGINS, constructor
+from golden_origins import (
+    LATE_STEP,
+    ORIGINS,
+    constructor,
+    half_life_warm_up,
+    mixing_warm_up,
+)
 
 STEPS = 12
 SCHEDULE = [1.0, 0.3, 2.0, 0.1, 5.0, 0.5, 10.0, 0.2, 1.5, 3.0, 0.7, 4.0]  # times the case's rate
@@ -361,6 +367,45 @@ CASES = [
         weight_decouple=False,
     ),
     Case("signum_lr_schedule", "pytorch_optimizer.SignSGD", scheduled=True),
+    Case("optax_ademamix", "optax.contrib.ademamix"),
+    Case(
+        "optax_ademamix_weight_decay",
+        "optax.contrib.ademamix",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case(
+        "optax_ademamix_options",
+        "optax.contrib.ademamix",
+        dict(eps=0.0001, eps_root=1e-6, alpha=2.0),
+        config=dict(betas=(0.8, 0.95, 0.99)),
+        b1=0.8,
+        b2=0.95,
+        b3=0.99,
+    ),
+    Case(
+        "optax_ademamix_t_alpha",
+        "optax.contrib.ademamix",
+        config=dict(t_alpha=6),
+        alpha=mixing_warm_up(5.0, 6),
+    ),
+    Case(
+        "optax_ademamix_t_beta3",
+        "optax.contrib.ademamix",
+        config=dict(t_beta3=6),
+        b3=half_life_warm_up(0.9, 0.9999, 6),
+    ),
+    Case(
+        "optax_ademamix_warm_ups",
+        "optax.contrib.ademamix",
+        config=dict(t_alpha=20, t_beta3=20),
+        alpha=mixing_warm_up(5.0, 20),
+        b3=half_life_warm_up(0.9, 0.9999, 20),
+    ),
+    Case("optax_ademamix_lr_schedule", "optax.contrib.ademamix", scheduled=True),
+    # Weight decay that is not decoupled has no effect in this origin.
+    # The origin rounds 1 − lr·λ to f32 here, so both are powers of two.
+    # Weight decay that is not decoupled has no effect in this origin.
     Case("schedule_free_sgd", "schedulefree.SGDScheduleFree", dict(lr=0.01)),
     Case(
         "schedule_free_sgd_decoupled",
