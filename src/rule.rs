@@ -13,6 +13,7 @@ mod adam;
 mod adamax;
 mod adan;
 mod ademamix;
+mod adopt;
 mod asgd;
 mod averaging;
 mod check;
@@ -77,6 +78,7 @@ pub const ALL: &[Entry] = &[
     rprop::ENTRY,
     signum::ENTRY,
     ademamix::ENTRY,
+    adopt::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -90,6 +92,7 @@ pub mod rules {
     pub use super::adamax::Adamax;
     pub use super::adan::Adan;
     pub use super::ademamix::AdEMAMix;
+    pub use super::adopt::Adopt;
     pub use super::asgd::Asgd;
     pub use super::lion::Lion;
     pub use super::nadam::NAdam;

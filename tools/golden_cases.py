@@ -403,6 +403,17 @@ CASES = [
         b3=half_life_warm_up(0.9, 0.9999, 20),
     ),
     Case("optax_ademamix_lr_schedule", "optax.contrib.ademamix", scheduled=True),
+    Case("optax_adopt", "optax.contrib.adopt"),
+    Case(
+        "optax_adopt_options",
+        "optax.contrib.adopt",
+        dict(eps=0.01),
+        config=dict(betas=(0.8, 0.95)),
+        b1=0.8,
+        b2=0.95,
+    ),
+    Case("optax_adopt_nesterov", "optax.contrib.adopt", dict(nesterov=True)),
+    Case("optax_adopt_lr_schedule", "optax.contrib.adopt", scheduled=True),
     # Weight decay that is not decoupled has no effect in this origin.
     # The origin rounds 1 − lr·λ to f32 here, so both are powers of two.
     # Weight decay that is not decoupled has no effect in this origin.
