@@ -27,6 +27,7 @@ mod json;
 #[cfg(feature = "cpu")]
 mod lanes;
 mod lion;
+mod madgrad;
 mod memory;
 mod nadam;
 mod oracle;
@@ -79,6 +80,7 @@ pub const ALL: &[Entry] = &[
     signum::ENTRY,
     ademamix::ENTRY,
     adopt::ENTRY,
+    madgrad::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -95,6 +97,7 @@ pub mod rules {
     pub use super::adopt::Adopt;
     pub use super::asgd::Asgd;
     pub use super::lion::Lion;
+    pub use super::madgrad::Madgrad;
     pub use super::nadam::NAdam;
     pub use super::radam::RAdam;
     pub use super::rmsprop::RmsProp;

@@ -414,6 +414,19 @@ CASES = [
     ),
     Case("optax_adopt_nesterov", "optax.contrib.adopt", dict(nesterov=True)),
     Case("optax_adopt_lr_schedule", "optax.contrib.adopt", scheduled=True),
+    Case("madgrad", "pytorch_optimizer.MADGRAD"),
+    Case("madgrad_no_momentum", "pytorch_optimizer.MADGRAD", dict(momentum=0.0)),
+    Case("madgrad_weight_decay", "pytorch_optimizer.MADGRAD", dict(weight_decay=0.1)),
+    Case(
+        "madgrad_decoupled",
+        "pytorch_optimizer.MADGRAD",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+        weight_decouple=True,
+    ),
+    Case("madgrad_maximize", "pytorch_optimizer.MADGRAD", dict(weight_decay=0.1, maximize=True)),
+    Case("madgrad_options", "pytorch_optimizer.MADGRAD", dict(momentum=0.5, eps=0.001)),
+    Case("madgrad_lr_schedule", "pytorch_optimizer.MADGRAD", scheduled=True),
     # Weight decay that is not decoupled has no effect in this origin.
     # The origin rounds 1 − lr·λ to f32 here, so both are powers of two.
     # Weight decay that is not decoupled has no effect in this origin.
