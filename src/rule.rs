@@ -22,6 +22,7 @@ mod correction;
 mod declared;
 mod entry;
 mod formula;
+mod grams;
 #[cfg(feature = "cli")]
 mod json;
 #[cfg(feature = "cpu")]
@@ -81,6 +82,7 @@ pub const ALL: &[Entry] = &[
     ademamix::ENTRY,
     adopt::ENTRY,
     madgrad::ENTRY,
+    grams::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -96,6 +98,7 @@ pub mod rules {
     pub use super::ademamix::AdEMAMix;
     pub use super::adopt::Adopt;
     pub use super::asgd::Asgd;
+    pub use super::grams::Grams;
     pub use super::lion::Lion;
     pub use super::madgrad::Madgrad;
     pub use super::nadam::NAdam;

@@ -428,6 +428,16 @@ CASES = [
     Case("madgrad_options", "pytorch_optimizer.MADGRAD", dict(momentum=0.5, eps=0.001)),
     Case("madgrad_lr_schedule", "pytorch_optimizer.MADGRAD", scheduled=True),
     # Weight decay that is not decoupled has no effect in this origin.
+    Case("grams", "pytorch_optimizer.Grams"),
+    Case(
+        "grams_decoupled",
+        "pytorch_optimizer.Grams",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case("grams_maximize", "pytorch_optimizer.Grams", dict(maximize=True)),
+    Case("grams_options", "pytorch_optimizer.Grams", dict(betas=(0.8, 0.95), eps=0.001)),
+    Case("grams_lr_schedule", "pytorch_optimizer.Grams", scheduled=True),
     # The origin rounds 1 − lr·λ to f32 here, so both are powers of two.
     # Weight decay that is not decoupled has no effect in this origin.
     Case("schedule_free_sgd", "schedulefree.SGDScheduleFree", dict(lr=0.01)),
