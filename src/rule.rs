@@ -10,6 +10,7 @@ mod adabelief;
 mod adadelta;
 mod adagrad;
 mod adam;
+mod adam_atan2;
 mod adamax;
 mod adan;
 mod ademamix;
@@ -83,6 +84,7 @@ pub const ALL: &[Entry] = &[
     adopt::ENTRY,
     madgrad::ENTRY,
     grams::ENTRY,
+    adam_atan2::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -93,6 +95,7 @@ pub mod rules {
     pub use super::adadelta::Adadelta;
     pub use super::adagrad::Adagrad;
     pub use super::adam::Adam;
+    pub use super::adam_atan2::AdamAtan2;
     pub use super::adamax::Adamax;
     pub use super::adan::Adan;
     pub use super::ademamix::AdEMAMix;

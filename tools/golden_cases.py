@@ -438,7 +438,27 @@ CASES = [
     Case("grams_maximize", "pytorch_optimizer.Grams", dict(maximize=True)),
     Case("grams_options", "pytorch_optimizer.Grams", dict(betas=(0.8, 0.95), eps=0.001)),
     Case("grams_lr_schedule", "pytorch_optimizer.Grams", scheduled=True),
+    Case("adam_atan2", "adam_atan2_pytorch.AdamAtan2"),
+    Case(
+        "adam_atan2_decoupled",
+        "adam_atan2_pytorch.AdamAtan2",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case(
+        "adam_atan2_options",
+        "adam_atan2_pytorch.AdamAtan2",
+        dict(betas=(0.8, 0.95), a=1.0, b=2.0),
+    ),
     # The origin rounds 1 − lr·λ to f32 here, so both are powers of two.
+    Case(
+        "adam_atan2_cautious_weight_decay",
+        "adam_atan2_pytorch.AdamAtan2",
+        dict(lr=2.0**-7, weight_decay=2.0**-3),
+        config=dict(decoupled=True, cautious_weight_decay=True),
+        cautious_wd=True,
+    ),
+    Case("adam_atan2_lr_schedule", "adam_atan2_pytorch.AdamAtan2", scheduled=True),
     # Weight decay that is not decoupled has no effect in this origin.
     Case("schedule_free_sgd", "schedulefree.SGDScheduleFree", dict(lr=0.01)),
     Case(
