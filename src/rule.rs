@@ -28,6 +28,7 @@ mod grams;
 mod json;
 #[cfg(feature = "cpu")]
 mod lanes;
+mod laprop;
 mod lion;
 mod madgrad;
 mod memory;
@@ -85,6 +86,7 @@ pub const ALL: &[Entry] = &[
     madgrad::ENTRY,
     grams::ENTRY,
     adam_atan2::ENTRY,
+    laprop::ENTRY,
     schedule_free_sgd::ENTRY,
     schedule_free_adamw::ENTRY,
 ];
@@ -102,6 +104,7 @@ pub mod rules {
     pub use super::adopt::Adopt;
     pub use super::asgd::Asgd;
     pub use super::grams::Grams;
+    pub use super::laprop::LaProp;
     pub use super::lion::Lion;
     pub use super::madgrad::Madgrad;
     pub use super::nadam::NAdam;

@@ -460,6 +460,17 @@ CASES = [
     ),
     Case("adam_atan2_lr_schedule", "adam_atan2_pytorch.AdamAtan2", scheduled=True),
     # Weight decay that is not decoupled has no effect in this origin.
+    Case("laprop", "pytorch_optimizer.LaProp"),
+    Case("laprop_centered", "pytorch_optimizer.LaProp", dict(centered=True)),
+    Case(
+        "laprop_decoupled",
+        "pytorch_optimizer.LaProp",
+        dict(weight_decay=0.1),
+        config=dict(decoupled=True),
+    ),
+    Case("laprop_maximize", "pytorch_optimizer.LaProp", dict(maximize=True)),
+    Case("laprop_options", "pytorch_optimizer.LaProp", dict(betas=(0.8, 0.95), eps=0.0001)),
+    Case("laprop_lr_schedule", "pytorch_optimizer.LaProp", scheduled=True),
     Case("schedule_free_sgd", "schedulefree.SGDScheduleFree", dict(lr=0.01)),
     Case(
         "schedule_free_sgd_decoupled",
