@@ -1,6 +1,9 @@
 //! A config can express every convention that the library has.
 
-use wgpu_optim::{AdaBelief, Adagrad, Adam, Adan, Group, Lion, Reference, RmsProp, Sgd, Yogi};
+use wgpu_optim::{
+    AdEMAMix, AdaBelief, Adagrad, Adam, AdamAtan2, Adan, Adopt, Grams, Group, LaProp, Lion,
+    Madgrad, Reference, RmsProp, Sgd, Yogi,
+};
 
 use crate::files::{Files, f32s};
 
@@ -71,6 +74,28 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
         (
             r#"{"optimizer": "adan", "convention": "optax", "eps_root": 0}"#,
             Group::new(1e-3, Adan { eps_root: 0.0, ..Adan::optax() }),
+        ),
+        // An option that is null by default.
+        (
+            r#"{"optimizer": "AdEMAMix", "convention": "optax", "t_alpha": null, "t_beta3": 6}"#,
+            Group::new(1e-3, AdEMAMix { t_beta3: Some(6.0), ..AdEMAMix::optax() }),
+        ),
+        (r#"{"optimizer": "adopt", "convention": "optax"}"#, Group::new(1e-3, Adopt::optax())),
+        (
+            r#"{"optimizer": "madgrad", "convention": "pytorch_optimizer"}"#,
+            Group::new(1e-3, Madgrad::pytorch_optimizer()),
+        ),
+        (
+            r#"{"optimizer": "grams", "convention": "pytorch_optimizer"}"#,
+            Group::new(1e-3, Grams::pytorch_optimizer()),
+        ),
+        (
+            r#"{"optimizer": "adam_atan2", "convention": "adam_atan2_pytorch"}"#,
+            Group::new(1e-4, AdamAtan2::adam_atan2_pytorch()),
+        ),
+        (
+            r#"{"optimizer": "laprop", "convention": "pytorch_optimizer"}"#,
+            Group::new(4e-4, LaProp::pytorch_optimizer()),
         ),
         (r#"{"optimizer": "Lion", "convention": "optax"}"#, Group::new(1e-4, Lion::default())),
         (
