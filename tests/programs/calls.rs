@@ -42,7 +42,7 @@ pub(crate) fn group(spec: &Spec) -> Group {
     let Spec { lr, decay, decoupled, maximize, ema, .. } = *spec;
     let group = match spec.rule {
         Rule::Sgd { momentum, dampening, nesterov } => {
-            Group::new(lr, Sgd { momentum, dampening, nesterov })
+            Group::new(lr, Sgd { momentum, dampening, nesterov, ..Sgd::default() })
         }
         Rule::Adam { betas, eps, eps_root, amsgrad } => {
             Group::new(lr, Adam { betas, eps, eps_root, amsgrad, ..Adam::default() })
