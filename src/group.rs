@@ -236,7 +236,7 @@ impl Group {
             let scale = control.loss_scale.initial() * multiplied;
             (scale, control.clip_value.unwrap_or(0.0) * scale)
         });
-        let [lr, decay, l2, sign] = self.factors(At::new(t, self.lr));
+        let [lr, decay, l2, sign] = self.factors(self.plain_at(t));
         DriverScalars {
             lr,
             decay,

@@ -202,6 +202,28 @@ ORIGINS = {
     "keras.optimizers.Lion": Origin(
         keras_betas(1e-3, beta_2=0.99), named("lion", "keras"), {"momentum": "exp_avg"}
     ),
+    "keras.optimizers.ScheduleFreeAdamW": Origin(
+        keras_betas(2.5e-3, epsilon=1e-8),
+        named("schedule_free_adamw", "keras"),
+        {"momentum": "z", "velocity": "exp_avg_sq"},
+    ),
+    "optax.contrib.schedule_free_sgd": Origin(
+        dict(learning_rate=1.0, b1=0.9), named("schedule_free_sgd", "optax"), {"z": "z"}
+    ),
+    "optax.contrib.schedule_free_adamw": Origin(
+        optax_betas(2.5e-3, eps=1e-8),
+        named("schedule_free_adamw", "optax"),
+        {"z": "z", "nu": "exp_avg_sq"},
+    ),
+    "pytorch_optimizer.Adan": Origin(
+        torch_betas(1e-3, betas=(0.98, 0.92, 0.99), eps=1e-8),
+        named("adan", "pytorch_optimizer"),
+        {"previous_grad": "-prev_grad"},
+    ),
+    "pytorch_optimizer.AdaBelief": Origin(
+        torch_betas(1e-3, eps=1e-16), named("adabelief", "optax")
+    ),
+    "pytorch_optimizer.Yogi": Origin(torch_betas(1e-2, eps=1e-3), named("yogi", "optax")),
     "pytorch_optimizer.MADGRAD": Origin(
         dict(lr=1e-3, momentum=0.9, eps=1e-6), named("madgrad", "pytorch_optimizer")
     ),

@@ -54,6 +54,11 @@ impl Adagrad {
         Self::optax()
     }
 
+    /// Burn's `AdaGrad`: as PyTorch's, but ε = 1e-5.
+    pub fn burn() -> Self {
+        Self { eps: 1e-5, ..Self::pytorch() }
+    }
+
     fn scale(&self, t: u64) -> f64 {
         1.0 / (1.0 + (t as f64 - 1.0) * self.lr_decay)
     }
@@ -130,6 +135,7 @@ const JSON: Json = Json {
         Convention { name: "pytorch", options: || serde_json::to_value(Adagrad::pytorch()) },
         Convention { name: "optax", options: || serde_json::to_value(Adagrad::optax()) },
         Convention { name: "keras", options: || serde_json::to_value(Adagrad::keras()) },
+        Convention { name: "burn", options: || serde_json::to_value(Adagrad::burn()) },
     ],
     ..Json::of::<Adagrad>(1e-2, RANGES)
 };

@@ -1,7 +1,7 @@
 #[cfg(feature = "cli")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
-use super::contract::{Rule, Scalar, Slot};
+use super::contract::{Rates, Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
@@ -17,16 +17,15 @@ use crate::schedule::Target;
 /// d = g − (g of the step before)      0 at the first step
 /// m ← β₁ m + (1 − β₁) g
 /// v ← β₂ v + (1 − β₂) d
-/// n ← β₃ n + (1 − β₃) (g + (1 − β₂) d)²
-/// direction = (m̂ + (1 − β₂) v̂) / (√(n̂ + eps_root) + eps)
+/// n ← β₃ n + (1 − β₃) (g + w d)²
+/// direction = (m̂ + w v̂) / (√(n̂ + eps_root) + eps)        w = 1 − β₂, or β₂ with paper
 /// m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ), n̂ = n / (1 − β₃ᵗ)
 /// ```
 ///
 /// State: `exp_avg` (m), `exp_avg_diff` (v), `exp_avg_sq` (n), `prev_grad` (g). After a NaN gradient all of them but
 /// `prev_grad` stay NaN.
 ///
-/// As `optax.adan`; PyTorch has none. *Differs from the paper and its authors' code*: there the factor of differences
-/// is β₂ (0.92, which the paper calls 1 − β₂), and decoupled weight decay divides in place of being subtracted.
+/// As `optax.adan` by default, whose weight of differences is not the paper's; PyTorch has none.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Adan {
@@ -36,11 +35,14 @@ pub struct Adan {
     pub eps: f64,
     /// ε inside the root; `1e-8`.
     pub eps_root: f64,
+    /// Weigh differences by β₂, which the paper calls 1 − β₂, as its authors' code, and divide the parameter by 1 + lr·λ
+    /// after the step in place of taking decoupled weight decay off the one before it; `false`.
+    pub paper: bool,
 }
 
 impl Default for Adan {
     fn default() -> Self {
-        Self { betas: [0.98, 0.92, 0.99], eps: 1e-8, eps_root: 1e-8 }
+        Self { betas: [0.98, 0.92, 0.99], eps: 1e-8, eps_root: 1e-8, paper: false }
     }
 }
 
@@ -50,11 +52,27 @@ impl Adan {
         Self::default()
     }
 
+    /// `pytorch_optimizer.Adan`, as the authors' own: the paper's weight of differences, and ε outside the root alone.
+    pub fn pytorch_optimizer() -> Self {
+        Self { eps_root: 0.0, paper: true, ..Self::default() }
+    }
+
+    /// Burn's `Adan`: as pytorch_optimizer's.
+    pub fn burn() -> Self {
+        Self::pytorch_optimizer()
+    }
+
+    /// The weight of differences.
+    #[inline]
+    fn weight(&self) -> f64 {
+        if self.paper { self.betas[1] } else { 1.0 - self.betas[1] }
+    }
+
     /// The factors of m, of v and of n at step `t`.
     #[inline]
     fn scales(&self, t: u64) -> [f64; 3] {
         let [m_scale, v_scale, n_scale] = self.betas.map(|beta| correction(beta, t));
-        [m_scale, (1.0 - self.betas[1]) * v_scale, n_scale]
+        [m_scale, self.weight() * v_scale, n_scale]
     }
 }
 
@@ -71,7 +89,7 @@ impl Formula for Adan {
         *exp_avg = m;
         let v = exp_avg_diff.decayed(beta2, gain2 * d);
         *exp_avg_diff = v;
-        let ahead = g + gain2 * d;
+        let ahead = g + N::scalar(self.weight()) * d;
         let n = exp_avg_sq.decayed(beta3, gain3 * ahead * ahead);
         *exp_avg_sq = n;
         let [m_scale, v_scale, n_scale] = self.scales(at.t).map(N::scalar);
@@ -100,7 +118,7 @@ impl Rule for Adan {
     fn hyper(&self) -> Vec<Scalar> {
         let fixed = ["beta1", "beta1_low", "gain1", "beta2", "beta2_low", "gain2"];
         let mut all: Vec<Scalar> = fixed.map(Scalar::fixed).into();
-        all.extend(["beta3", "beta3_low", "gain3"].map(Scalar::fixed));
+        all.extend(["beta3", "beta3_low", "gain3", "weight"].map(Scalar::fixed));
         all.extend(["first", "m_scale", "v_scale", "n_scale"].map(Scalar::by_step));
         all.extend(["eps_root", "eps"].map(Scalar::fixed));
         all
@@ -114,7 +132,25 @@ impl Rule for Adan {
         }
         let first = if at.t == 1 { 1.0 } else { 0.0 };
         let [m_scale, v_scale, n_scale] = self.scales(at.t);
-        rest.copy_from_slice(&[first, m_scale, v_scale, n_scale, self.eps_root, self.eps]);
+        rest.copy_from_slice(&[
+            self.weight(),
+            first,
+            m_scale,
+            v_scale,
+            n_scale,
+            self.eps_root,
+            self.eps,
+        ]);
+    }
+
+    fn rates(&self, at: At) -> Rates {
+        // q / (1 + x) is q − x / (1 + x) · q.
+        let decay = if self.paper { at.lr / (1.0 + at.lr * at.weight_decay) } else { at.lr };
+        Rates { lr: at.lr, decay }
+    }
+
+    fn decays_after(&self) -> bool {
+        self.paper
     }
 
     fn scheduled(&mut self, target: Target) -> Option<&mut f64> {
@@ -139,8 +175,8 @@ pub(super) const ENTRY: Entry = Entry {
         d = g − (g of the step before)      0 at the first step\n\
         m ← β₁ m + (1 − β₁) g\n\
         v ← β₂ v + (1 − β₂) d\n\
-        n ← β₃ n + (1 − β₃) (g + (1 − β₂) d)²\n\
-        direction = (m̂ + (1 − β₂) v̂) / (√(n̂ + eps_root) + eps)\n\
+        n ← β₃ n + (1 − β₃) (g + w d)²\n\
+        direction = (m̂ + w v̂) / (√(n̂ + eps_root) + eps)        w = 1 − β₂, or β₂ with paper\n\
         m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ), n̂ = n / (1 − β₃ᵗ)",
     paper: "Xie et al. 2022, https://arxiv.org/abs/2208.06677",
     variants,
@@ -150,7 +186,14 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    conventions: &[Convention { name: "optax", options: || serde_json::to_value(Adan::optax()) }],
+    conventions: &[
+        Convention { name: "optax", options: || serde_json::to_value(Adan::optax()) },
+        Convention {
+            name: "pytorch_optimizer",
+            options: || serde_json::to_value(Adan::pytorch_optimizer()),
+        },
+        Convention { name: "burn", options: || serde_json::to_value(Adan::burn()) },
+    ],
     ..Json::of::<Adan>(1e-3, RANGES)
 };
 
@@ -159,16 +202,18 @@ const RANGES: &[(&str, &str)] = &[
     ("betas", "three numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),
     ("eps_root", NON_NEGATIVE),
+    ("paper", "true or false"),
 ];
 
 fn variants() -> Vec<Variant> {
     let default = Adan::default();
-    let outside = Adan { betas: [0.9, 0.8, 0.95], eps: 1e-4, eps_root: 0.0 };
+    let outside = Adan { betas: [0.9, 0.8, 0.95], eps: 1e-4, ..Adan::burn() };
     let inside = Adan { betas: [0.0, 0.5, 0.99999], eps: 0.0, ..default.clone() };
     vec![
         Variant::new(1e-3, default.clone()),
         Variant::new(1e-3, outside).l2(0.1),
         Variant::new(1e-2, default).decay(0.1),
+        Variant::new(1e-2, Adan::burn()).decay(0.1),
         Variant::new(1e-2, inside).cautious(0.1).maximize(),
     ]
 }

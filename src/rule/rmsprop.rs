@@ -85,6 +85,11 @@ impl RmsProp {
         Self { eps_root: 1e-10, initial_square_avg: 1.0, ..Self::keras() }
     }
 
+    /// Burn's `RmsProp`: as PyTorch's, but ε = 1e-5 and a momentum of 0.9.
+    pub fn burn() -> Self {
+        Self { eps: 1e-5, momentum: 0.9, ..Self::pytorch() }
+    }
+
     fn lr_inside(&self) -> bool {
         self.lr_in_momentum && self.momentum != 0.0
     }
@@ -226,6 +231,7 @@ const JSON: Json = Json {
         Convention { name: "optax", options: || serde_json::to_value(RmsProp::optax()) },
         Convention { name: "keras", options: || serde_json::to_value(RmsProp::keras()) },
         Convention { name: "tf1", options: || serde_json::to_value(RmsProp::tf1()) },
+        Convention { name: "burn", options: || serde_json::to_value(RmsProp::burn()) },
     ],
     ..Json::of::<RmsProp>(1e-2, RANGES)
 };

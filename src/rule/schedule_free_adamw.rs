@@ -53,6 +53,21 @@ impl Default for ScheduleFreeAdamw {
 }
 
 impl ScheduleFreeAdamw {
+    /// `schedulefree.AdamWScheduleFree`: the defaults.
+    pub fn schedulefree() -> Self {
+        Self::default()
+    }
+
+    /// `optax.contrib.schedule_free_adamw`, but for its warm-up, which begins with a learning rate of 0: the defaults.
+    pub fn optax() -> Self {
+        Self::default()
+    }
+
+    /// `keras.optimizers.ScheduleFreeAdamW`, but for its weight decay: all steps have the same weight.
+    pub fn keras() -> Self {
+        Self { weight_lr_power: 0.0, ..Self::default() }
+    }
+
     fn weights(&self) -> Weights {
         Weights { warmup_steps: self.warmup_steps, r: self.r, power: self.weight_lr_power }
     }
@@ -177,10 +192,14 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    conventions: &[Convention {
-        name: "schedulefree",
-        options: || serde_json::to_value(ScheduleFreeAdamw::default()),
-    }],
+    conventions: &[
+        Convention {
+            name: "schedulefree",
+            options: || serde_json::to_value(ScheduleFreeAdamw::schedulefree()),
+        },
+        Convention { name: "optax", options: || serde_json::to_value(ScheduleFreeAdamw::optax()) },
+        Convention { name: "keras", options: || serde_json::to_value(ScheduleFreeAdamw::keras()) },
+    ],
     ..Json::of::<ScheduleFreeAdamw>(2.5e-3, RANGES)
 };
 

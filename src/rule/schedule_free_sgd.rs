@@ -48,6 +48,16 @@ impl Default for ScheduleFreeSgd {
 }
 
 impl ScheduleFreeSgd {
+    /// `schedulefree.SGDScheduleFree`: the defaults.
+    pub fn schedulefree() -> Self {
+        Self::default()
+    }
+
+    /// `optax.contrib.schedule_free_sgd`, but for its warm-up, which begins with a learning rate of 0: the defaults.
+    pub fn optax() -> Self {
+        Self::default()
+    }
+
     fn weights(&self) -> Weights {
         Weights { warmup_steps: self.warmup_steps, r: self.r, power: self.weight_lr_power }
     }
@@ -147,10 +157,13 @@ pub(super) const ENTRY: Entry = Entry {
 
 #[cfg(feature = "cli")]
 const JSON: Json = Json {
-    conventions: &[Convention {
-        name: "schedulefree",
-        options: || serde_json::to_value(ScheduleFreeSgd::default()),
-    }],
+    conventions: &[
+        Convention {
+            name: "schedulefree",
+            options: || serde_json::to_value(ScheduleFreeSgd::schedulefree()),
+        },
+        Convention { name: "optax", options: || serde_json::to_value(ScheduleFreeSgd::optax()) },
+    ],
     ..Json::of::<ScheduleFreeSgd>(1.0, RANGES)
 };
 

@@ -61,6 +61,7 @@ fn forms_of_pytorch_and_keras_are_those_of_the_library() {
             r#"{"optimizer": "rmsprop", "convention": "tf1", "momentum": 0.5}"#,
             Group::new(1e-2, RmsProp { momentum: 0.5, ..RmsProp::tf1() }),
         ),
+        (r#"{"optimizer": "rmsprop", "convention": "burn"}"#, Group::new(1e-2, RmsProp::burn())),
         (
             r#"{"optimizer": "adagrad", "convention": "pytorch"}"#,
             Group::new(1e-2, Adagrad::pytorch()),
@@ -135,7 +136,7 @@ fn an_unknown_convention_is_answered_with_those_there_are() {
         ),
         (
             r#""adagrad", "convention": "jax""#,
-            "`adagrad`: unknown convention `jax`; known are `pytorch`, `optax`, `keras`",
+            "`adagrad`: unknown convention `jax`; known are `pytorch`, `optax`, `keras`, `burn`",
         ),
         (
             r#""adam", "convention": 3"#,
