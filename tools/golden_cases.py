@@ -364,6 +364,7 @@ CASES = [
         dict(weight_decay=0.1),
         config=dict(decoupled=True),
     ),
+    Case("optax_sign_sgd", "optax.sign_sgd"),
     Case("signum", "pytorch_optimizer.SignSGD"),
     Case("signum_no_momentum", "pytorch_optimizer.SignSGD", dict(momentum=0.0)),
     Case(

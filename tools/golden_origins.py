@@ -125,6 +125,7 @@ ORIGINS = {
     "optax.sgd": Origin(
         dict(learning_rate=1e-3), named("sgd", "optax"), {"trace": "momentum_buffer"}
     ),
+    "optax.sign_sgd": Origin(dict(learning_rate=1e-3), named("signum", momentum=0.0)),
     "optax.adagrad": Origin(
         dict(learning_rate=1e-2, initial_accumulator_value=0.1, eps=1e-7),
         named("adagrad", "optax"),
@@ -245,9 +246,11 @@ ORIGINS = {
         torch_betas(1e-4, betas=(0.9, 0.99), a=1.27, b=1.0),
         named("adam_atan2", "adam_atan2_pytorch"),
     ),
-    "schedulefree.SGDScheduleFree": Origin(dict(lr=1.0, momentum=0.9), named("schedule_free_sgd")),
+    "schedulefree.SGDScheduleFree": Origin(
+        dict(lr=1.0, momentum=0.9), named("schedule_free_sgd", "schedulefree")
+    ),
     "schedulefree.AdamWScheduleFree": Origin(
-        torch_betas(2.5e-3, eps=1e-8), named("schedule_free_adamw")
+        torch_betas(2.5e-3, eps=1e-8), named("schedule_free_adamw", "schedulefree")
     ),
 }
 

@@ -22,8 +22,8 @@ use crate::schedule::Target;
 /// m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ), n̂ = n / (1 − β₃ᵗ)
 /// ```
 ///
-/// State: `exp_avg` (m), `exp_avg_diff` (v), `exp_avg_sq` (n), `prev_grad` (g). After a NaN gradient all of them but
-/// `prev_grad` stay NaN.
+/// State: `exp_avg` (m), `exp_avg_diff` (v), `exp_avg_sq` (n), `prev_grad` (g). After a NaN gradient all of them stay
+/// NaN; Optax's `prev_grad` does not.
 ///
 /// As `optax.adan` by default, whose weight of differences is not the paper's; PyTorch has none.
 #[derive(Clone, Debug, PartialEq)]

@@ -88,7 +88,7 @@ fn goldens() -> Vec<Run> {
         // Keras takes Nesterov's momentum of 0, which is none.
         golden(
             "sgd_test.py: test_correctness_with_golden",
-            r#"{"optimizer": "sgd", "lr": 1e-2}"#,
+            r#"{"optimizer": "sgd", "convention": "keras", "lr": 1e-2}"#,
             [
                 [0.9999; 10],
                 [0.9989, 0.9979, 0.9969, 0.9959, 0.9949, 0.9939, 0.9929, 0.9919, 0.9909, 0.9899],
@@ -122,7 +122,7 @@ fn goldens() -> Vec<Run> {
         ),
         golden(
             "lion_test.py: test_correctness_with_golden",
-            r#"{"optimizer": "lion", "lr": 1e-3}"#,
+            r#"{"optimizer": "lion", "convention": "keras", "lr": 1e-3}"#,
             alike([0.999, 0.998, 0.997, 0.996, 0.995]),
         ),
     ]
@@ -156,7 +156,6 @@ fn single_steps() -> Vec<Run> {
 fn keras(rule: &str, more: &str) -> String {
     let defaults = match rule {
         "adamw" => r#""convention": "keras", "weight_decay": 0.004"#,
-        "sgd" | "lion" => r#""decoupled": false"#,
         _ => r#""convention": "keras""#,
     };
     format!(r#"{{"optimizer": "{rule}", {defaults}, {more}}}"#)
@@ -176,18 +175,13 @@ fn weight_decay() -> Vec<Run> {
         ("lion", "lion_test.py: test_weight_decay"),
     ];
     let run = |(rule, test): (&str, &'static str)| {
-        let rule_options = match rule {
+        let config = match rule {
             "adamw" => keras(rule, r#""lr": 1"#),
-            "sgd" | "lion" => {
-                format!(
-                    r#"{{"optimizer": "{rule}", "lr": 1, "weight_decay": 0.004, "decoupled": true}}"#
-                )
-            }
             _ => keras(rule, r#""lr": 1, "weight_decay": 0.004, "decoupled": true"#),
         };
         Run {
             test,
-            config: rule_options,
+            config,
             param: vec![2.0],
             grads: vec![vec![0.0]; 3],
             expected: vec![(3, vec![1.9760959])],
