@@ -4,10 +4,15 @@
 mod controller;
 #[cfg(feature = "cpu")]
 mod engine;
+#[cfg(feature = "cpu")]
+mod minimize;
 mod reference;
 
 pub use controller::Controller;
 #[cfg(feature = "cpu")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
 pub use engine::Cpu;
+#[cfg(feature = "cpu")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
+pub use minimize::minimize;
 pub use reference::Reference;

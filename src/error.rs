@@ -4,8 +4,8 @@
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A view without elements.
-    #[error("{what}: the view holds 0 elements; it must hold at least 1")]
+    /// A view or slice without elements.
+    #[error("{what} holds 0 elements; it must hold at least 1")]
     Empty {
         /// The parameter or gradient, as in "parameter `w`".
         what: String,
@@ -122,12 +122,13 @@ pub enum Error {
         name: String,
     },
 
-    /// A learning rate for all groups that is out of its range.
-    #[error("the learning rate is {value}; it must be a finite f32 number, 0 or more")]
-    Rate {
-        /// The number that was given.
-        value: f64,
-    },
+    /// A learning rate for all groups that is out of its range: the number that was given.
+    #[error("the learning rate is {0}; it must be a finite f32 number, 0 or more")]
+    Rate(f64),
+
+    /// A number in `minimize` that is NaN or infinite: which, and at which step.
+    #[error("{0} is NaN or infinite at step {1}; lower the learning rate, or begin elsewhere")]
+    NotFinite(String, u64),
 
     /// A buffer of the optimizer's own.
     #[error(
@@ -357,14 +358,11 @@ pub enum Error {
         needs: u64,
     },
 
-    /// More groups, counting each time parameters were added to one, than an optimizer keeps apart.
+    /// More groups, counting each time parameters were added to one, than an optimizer keeps apart: how many it can.
     #[error(
-        "an optimizer can tell {most} groups apart (each time parameters are added to a group counts); make a second optimizer"
+        "an optimizer can tell {0} groups apart (each time parameters are added to a group counts); make a second optimizer"
     )]
-    TooManyGroups {
-        /// How many there can be.
-        most: u64,
-    },
+    TooManyGroups(u64),
 
     /// The device refused a kernel, which only a rule from outside this crate can cause.
     #[error("rule `{rule}`: its kernel does not compile: {message}")]

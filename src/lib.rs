@@ -13,7 +13,8 @@
 //! - Every call that can fail returns an [`Error`].
 //!
 //! Features: `headless` (default: a device without a window), `verify` (compares an adapter with the reference), `cpu`
-//! (the same in f32 on all cores), `serde` (options and schedules), `cli` (the command and all that it needs).
+//! (the same in f32 on all cores, and `minimize`, which trains in one call), `serde` (options and schedules), `cli`
+//! (the command and all that it needs).
 //!
 //! # Example
 //! Two groups, a learning rate that falls, clipping, and an average of the weights:
@@ -81,10 +82,10 @@ pub mod verify;
 mod view;
 
 pub use control::{Accumulation, Control, LossScale, Norm, Stats};
+pub use cpu::{Controller, Reference};
 #[cfg(feature = "cpu")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
-pub use cpu::Cpu;
-pub use cpu::{Controller, Reference};
+pub use cpu::{Cpu, minimize};
 pub use error::Error;
 pub use group::Group;
 pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};

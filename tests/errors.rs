@@ -55,11 +55,11 @@ fn views() {
     let rows = [
         (
             add(|s| (p(s, 120, 120), g(s, 120, 128))),
-            "parameter `b`: the view holds 0 elements; it must hold at least 1",
+            "parameter `b` holds 0 elements; it must hold at least 1",
         ),
         (
             add(|s| (p(s, 120, 128), g(s, 128, 120))),
-            "gradient of `b`: the view holds 0 elements; it must hold at least 1",
+            "gradient of `b` holds 0 elements; it must hold at least 1",
         ),
         (
             add(|s| (p(s, 120, 128), g(s, 120, 127))),

@@ -45,7 +45,7 @@ pub(super) fn rate(lr: f64) -> Result<(), Error> {
     if lr >= 0.0 && lr <= f64::from(f32::MAX) {
         return Ok(());
     }
-    Err(Error::Rate { value: lr })
+    Err(Error::Rate(lr))
 }
 
 /// Names for an error: "`a`, `b`", or "nothing"; of very many, the first.

@@ -208,7 +208,7 @@ pub(super) fn check_cohorts(
         return Err(Error::Limit { limit, has, what, needs: room });
     }
     if cohorts > MOST_COHORTS {
-        return Err(Error::TooManyGroups { most: MOST_COHORTS });
+        return Err(Error::TooManyGroups(MOST_COHORTS));
     }
     Ok(())
 }
