@@ -1,4 +1,4 @@
-//! The small examples run and say what they should; `tests/digits.rs` runs the large one.
+//! The small examples run and say what they should; `tests/digits.rs` runs `digits`.
 
 use std::process::Command;
 
@@ -35,4 +35,24 @@ fn print_kernel_prints_what_it_lists() {
     run("print_kernel", &["--all", &directory.path().to_string_lossy()]);
     let written = std::fs::read_dir(directory.path()).map(Iterator::count);
     assert_eq!(written.unwrap_or(0), names.lines().count());
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn landscape_draws_every_rule_or_one() {
+    let directory = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let out = directory.path().join("new/sheet.png");
+    let sheet = |more: &[&str]| {
+        let arguments = ["--points", "64", "--steps", "20", "--out", &out.to_string_lossy()];
+        let said = run("landscape", &[&arguments[..], more].concat());
+        let reader = png::Decoder::new(ok(std::fs::File::open(&out))).read_info();
+        (said, reader.map_or(0, |reader| reader.info().height))
+    };
+    let (said, tall) = sheet(&[]);
+    for entry in wgpu_optim::rule::ALL {
+        assert!(said.contains(&format!("| `{}` | ", entry.name)), "{said}");
+    }
+    let (said, low) = sheet(&["--config", r#"{"optimizer": "adam", "lr": 0.5}"#]);
+    assert!(said.contains("rules: 1, functions: 5, points: 64, steps: 20"), "{said}");
+    assert!(0 < low && low < tall, "{low} and {tall} pixels tall");
 }
