@@ -33,3 +33,21 @@ var<private> state: State;
 fn decayed(old: real, keep: f32, keep_low: f32, new_part: real) -> real {
     return keep * old + (keep_low * old + new_part);
 }
+
+override CAUTIOUS: bool = false;
+override DECAY_AFTER: bool = false;
+
+// Returns the parameter after the step in direction `u`. Weight decay is taken off the parameter before the step, or
+// with `DECAY_AFTER` off the one after it; with `CAUTIOUS` only where the step moves the parameter towards 0.
+fn stepped(p: real, u: real, lr: f32, decay: f32) -> real {
+    let moved = lr * u;
+    var base = p;
+    if DECAY_AFTER {
+        base = p - moved;
+    }
+    var taken = decay * base;
+    if CAUTIOUS {
+        taken = select(real(), taken, u * p > real());
+    }
+    return p - (moved + taken);
+}

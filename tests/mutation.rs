@@ -136,7 +136,7 @@ fn wrong_rmsprops_are_caught() {
 fn wrong_sgds_and_adagrads_are_caught() {
     let nesterov = || Sgd { momentum: 0.9, nesterov: true, ..Sgd::default() };
     let dampened = || Sgd { momentum: 0.9, dampening: 0.5, ..Sgd::default() };
-    must_fail(nesterov(), "return g + hyper.momentum * b;", "return g + b;");
+    must_fail(nesterov(), "return part + hyper.momentum * b;", "return part + b;");
     must_fail(nesterov(), "state[MOMENTUM_BUFFER] = b;", "");
     must_fail(dampened(), "hyper.gain * g", "g");
     must_fail(Adagrad::default(), "state[SUM] + g * g", "g * g");
@@ -176,7 +176,7 @@ const FACTORS: [f64; 2] = [0.125, 0.25];
 
 impl Stepped {
     fn new(after: bool, from: &str, to: &str) -> Self {
-        let driver = include_str!("../shaders/kernel/update.wgsl");
+        let driver = include_str!("../shaders/step.wgsl");
         let begins = driver.find("fn stepped(").unwrap_or_else(|| panic!("no `stepped`"));
         let ends = driver[begins..].find("\n}\n").unwrap_or_else(|| panic!("no end of `stepped`"));
         let function = &driver[begins..begins + ends];

@@ -5,23 +5,6 @@
 //     p ← p − (lr · direction(p, g) + decay · p)
 
 override CLIP_VALUE: bool = false;
-override CAUTIOUS: bool = false;
-override DECAY_AFTER: bool = false;
-
-// Returns the parameter after the step in direction `u`. Weight decay is taken off the parameter before the step, or
-// with `DECAY_AFTER` off the one after it; with `CAUTIOUS` only where the step moves the parameter towards 0.
-fn stepped(p: real, u: real, lr: f32, decay: f32) -> real {
-    let moved = lr * u;
-    var base = p;
-    if DECAY_AFTER {
-        base = p - moved;
-    }
-    var taken = decay * base;
-    if CAUTIOUS {
-        taken = select(real(), taken, u * p > real());
-    }
-    return p - (moved + taken);
-}
 
 // Loads all numbers and returns the new parameter. Stores nothing.
 fn compute(at: Place, step: Scalars) -> real {

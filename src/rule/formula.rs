@@ -38,7 +38,7 @@ impl At {
     }
 
     /// The parameter that the driver makes of `p` and the direction `u`, by the factor `lr` of the direction and
-    /// `decay` of the parameter: `stepped` of `shaders/kernel/update.wgsl`.
+    /// `decay` of the parameter: `stepped` of `shaders/step.wgsl`.
     #[inline(always)]
     pub fn stepped<N: Number>(self, p: N, u: N, lr: N, decay: N) -> N {
         self.decays.stepped(p, u, lr, decay)
