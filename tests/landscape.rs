@@ -16,7 +16,7 @@ mod settings;
 use descent::{Field, descend};
 use functions::{FUNCTIONS, Function};
 use options::Options;
-use settings::{Contestant, SETTINGS, STEPS, contestants};
+use settings::{Contestant, SETTINGS, STEPS, Setting, contestants};
 use support::{gpu, ok};
 use wgpu_optim::{View, minimize, rule};
 
@@ -41,6 +41,10 @@ fn every_rule_has_a_row() {
             "`{name}` has {rows} rows in `SETTINGS`, examples/landscape/settings.rs; give it one, \
              then run the example and put its line into {PAGE}"
         );
+    }
+    for Setting { rule, .. } in SETTINGS {
+        let there = rule::ALL.iter().any(|entry| entry.name == *rule);
+        assert!(there, "`{rule}` in `SETTINGS` is no rule of the registry");
     }
     let all = ok(contestants(STEPS));
     assert!(all.iter().map(|c| c.rule).eq(rule::ALL.iter().map(|entry| entry.name)));
