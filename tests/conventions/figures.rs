@@ -83,7 +83,10 @@ fn adagrad() -> Vec<(&'static str, String)> {
         |convention: &str| format!(r#"{{"optimizer": "adagrad", "convention": "{convention}"}}"#);
     let [pytorch, keras, burn] = ["pytorch", "keras", "burn"].map(of);
     vec![
-        ("The first step is {} lr in PyTorch, for any g far above ε", figure(first(&pytorch, 0.01), 1)),
+        (
+            "The first step is {} lr in PyTorch, for any g far above ε",
+            figure(first(&pytorch, 0.01), 1),
+        ),
         ("and {} lr in Optax and Keras with g = 0.01", figure(first(&keras, 0.01), 2)),
         ("the first step with g = 1e-5 is {} lr", figure(first(&burn, 1e-5), 2)),
     ]
