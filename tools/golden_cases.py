@@ -247,6 +247,7 @@ CASES = [
     ),
     Case("pytorch_optimizer_adabelief", "pytorch_optimizer.AdaBelief"),
     Case("pytorch_optimizer_yogi", "pytorch_optimizer.Yogi"),
+    Case("pytorch_optimizer_ademamix", "pytorch_optimizer.AdEMAMix"),
     Case("optax_rmsprop", "optax.rmsprop"),
     Case("optax_rmsprop_centered", "optax.rmsprop", dict(centered=True)),
     Case("optax_rmsprop_momentum", "optax.rmsprop", dict(momentum=0.9)),

@@ -225,6 +225,10 @@ ORIGINS = {
         torch_betas(1e-3, eps=1e-16), named("adabelief", "optax")
     ),
     "pytorch_optimizer.Yogi": Origin(torch_betas(1e-2, eps=1e-3), named("yogi", "optax")),
+    "pytorch_optimizer.AdEMAMix": Origin(
+        torch_betas(1e-3, betas=(0.9, 0.999, 0.9999), alpha=5.0, eps=1e-8),
+        named("ademamix", "optax"),
+    ),
     "pytorch_optimizer.MADGRAD": Origin(
         dict(lr=1e-3, momentum=0.9, eps=1e-6), named("madgrad", "pytorch_optimizer")
     ),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use wgpu_optim::{
-    AdaBelief, Adadelta, Adagrad, Adam, Adamax, Adan, Asgd, Lion, NAdam, RAdam, RmsProp, Rprop,
-    ScheduleFreeAdamw, ScheduleFreeSgd, Sgd, Signum, Yogi,
+    AdEMAMix, AdaBelief, Adadelta, Adagrad, Adam, AdamAtan2, Adamax, Adan, Adopt, Asgd, Grams,
+    LaProp, Lion, Madgrad, NAdam, RAdam, RmsProp, Rprop, ScheduleFreeAdamw, ScheduleFreeSgd, Sgd,
+    Signum, Yogi,
 };
 
 /// Rules, each with its constructors: their texts, and the `Debug` text of what they make.
@@ -35,6 +36,12 @@ pub(crate) fn all() -> BTreeMap<&'static str, String> {
         Asgd: default pytorch;
         Rprop: default pytorch;
         Signum: default pytorch_optimizer;
+        AdEMAMix: default optax;
+        Adopt: default optax;
+        Madgrad: default pytorch_optimizer;
+        Grams: default pytorch_optimizer;
+        AdamAtan2: default adam_atan2_pytorch;
+        LaProp: default pytorch_optimizer;
         ScheduleFreeSgd: default schedulefree optax;
         ScheduleFreeAdamw: default schedulefree optax keras;
     };

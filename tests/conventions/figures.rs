@@ -59,6 +59,11 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         adan(),
         asgd(),
         rprop(),
+        ademamix(),
+        adopt(),
+        madgrad(),
+        adam_atan2(),
+        laprop(),
         schedule_free(),
         averages(),
     ];
@@ -235,6 +240,44 @@ fn rprop() -> Vec<(&'static str, String)> {
     let json = r#"{"optimizer": "rprop", "convention": "pytorch"}"#;
     let tenth = steps(json, &[(10, 1e-2, 1.0)]).last().copied().unwrap_or_default();
     vec![("the tenth step in one direction is {} lr", figure(tenth, 2))]
+}
+
+fn ademamix() -> Vec<(&'static str, String)> {
+    let optax = r#"{"optimizer": "ademamix", "convention": "optax"}"#;
+    vec![
+        ("The first step is {} lr, and", figure(first(optax, 1.0), 5)),
+        ("settled steps are {} lr.", figure(after(200_000, optax, 1.0), 2)),
+    ]
+}
+
+fn adopt() -> Vec<(&'static str, String)> {
+    let limit = |t: f64| t.sqrt().sqrt();
+    vec![("at the second step the limit is {} times Optax's", figure(limit(2.0) / limit(1.0), 3))]
+}
+
+fn madgrad() -> Vec<(&'static str, String)> {
+    let json = r#"{"optimizer": "madgrad", "convention": "pytorch_optimizer"}"#;
+    let first = |lr: f64| steps(json, &[(1, lr, 1.0)])[0];
+    vec![
+        ("the first step with g = 1 is {} lr with lr = 1e-3", figure(first(1e-3), 2)),
+        ("and {} lr with lr = 1e-2", figure(first(1e-2), 2)),
+    ]
+}
+
+fn adam_atan2() -> Vec<(&'static str, String)> {
+    let json = r#"{"optimizer": "adam_atan2", "convention": "adam_atan2_pytorch"}"#;
+    let most = 1.27 * std::f64::consts::FRAC_PI_2;
+    vec![
+        ("the first step is {} lr for every g", figure(first(json, 1e-5), 3)),
+        ("No step is longer than a · π / 2 = {} lr", figure(most, 3)),
+    ]
+}
+
+fn laprop() -> Vec<(&'static str, String)> {
+    let second = |json: &str| steps(json, &[(1, 1e-3, 1.0), (1, 1e-3, 1e-3)])[1];
+    let laprop = second(r#"{"optimizer": "laprop", "convention": "pytorch_optimizer"}"#);
+    let adam = second(r#"{"optimizer": "adam", "convention": "pytorch"}"#);
+    vec![("the second step is {} lr", figure(laprop, 2)), ("and {} lr in Adam", figure(adam, 2))]
 }
 
 fn schedule_free() -> Vec<(&'static str, String)> {
