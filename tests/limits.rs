@@ -4,7 +4,7 @@
 use support::noop::device;
 use support::{most_slots, ok};
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits, Queue};
-use wgpu_optim::{Group, Optimizer, View};
+use wgpu_optim::{Adan, Format, Group, Optimizer, View};
 
 /// Limits of which every one is reached within a few thousand elements.
 fn tiny() -> Limits {
@@ -126,4 +126,27 @@ fn fewer_invocations_than_256() {
         };
         dispatches(&device(limits), &[1, 5000, 3], 0);
     }
+}
+
+/// Four slots fit the web's limits, and a copy or an average beside them, but not both.
+#[test]
+fn what_is_kept_beside_four_slots_is_counted() {
+    let (device, _queue) = device(Limits::default());
+    let [params, grads, copies] = [(); 3].map(|()| buffer(&device, 8));
+    let added = |group: Group, copied: bool| {
+        let mut optimizer = Optimizer::new(&device);
+        let group = optimizer.add_group(group)?;
+        let id = optimizer.add_param(group, "w", View::f32(&params), View::f32(&grads))?;
+        let copy = View::whole(&copies, Format::Bf16).range(0..8);
+        optimizer.set_copy(id, copied.then_some(copy))
+    };
+    let adan = || Group::new(1e-3, Adan::default());
+    assert_eq!(added(adan(), true), Ok(()));
+    assert_eq!(added(adan().ema(0.9), false), Ok(()));
+    let error = added(adan().ema(0.9), true).expect_err("it must be refused");
+    assert_eq!(
+        error.to_string(),
+        "the device's max_storage_buffers_per_shader_stage is 8, rule `adan` needs 9; \
+         request the adapter's own limits when creating the device"
+    );
 }

@@ -61,6 +61,18 @@ impl Case {
         std::iter::once("param").chain(slot_names(&*self.group.rule)).chain(beside)
     }
 
+    /// The storage buffers that a step binds: the chunks of a launch, parameters, gradients, slots, and all beside.
+    pub fn storage_buffers(&self) -> usize {
+        let kept = [self.master() != Master::None, self.group.ema.is_some(), self.copy.is_some()];
+        3 + slot_names(&*self.group.rule).len() + kept.into_iter().filter(|is| *is).count()
+    }
+
+    /// Whether WebGPU's default limits are enough for a step.
+    pub fn fits_default_limits(&self) -> bool {
+        let limits = wgpu::Limits::default();
+        self.storage_buffers() <= limits.max_storage_buffers_per_shader_stage as usize
+    }
+
     /// The rule and what distinguishes the case, in a few words.
     pub(super) fn label(&self) -> String {
         let Self { group, copy, control, accumulate, .. } = self;
@@ -106,8 +118,12 @@ pub fn cases() -> Vec<Case> {
         let group = group.clone().state_format(state);
         Case { param, grad, ..Case::new(group) }
     });
-    let besides = besides().into_iter().zip(groups.iter().cycle());
-    let besides = besides.map(|(change, group)| change(Case::new(group.clone())));
+    // A rule with four slots leaves no room for two more operands, so the next rule has them.
+    let mut turn = groups.iter().cycle();
+    let besides = besides().into_iter().filter_map(|change| {
+        let mut changed = turn.by_ref().map(|group| change(Case::new(group.clone())));
+        changed.find(Case::fits_default_limits)
+    });
     groups.iter().cloned().map(Case::new).chain(formats).chain(besides).collect()
 }
 

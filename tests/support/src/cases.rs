@@ -16,7 +16,7 @@ pub fn cases() -> Vec<Case> {
     };
     let averaged = all.iter().filter(completed).cloned();
     let averaged = averaged.map(|case| Case { group: case.group.clone().ema(0.9), ..case });
-    let averaged: Vec<Case> = averaged.collect();
+    let averaged: Vec<Case> = averaged.filter(Case::fits_default_limits).collect();
     all.extend(averaged);
     let sums = all.iter().filter(|case| case.accumulate > 0).cloned().map(|case| {
         let control = Control { accumulation: Accumulation::Sum, ..case.control };
@@ -25,8 +25,12 @@ pub fn cases() -> Vec<Case> {
     let sums: Vec<Case> = sums.collect();
     all.extend(sums);
     let control = Control { zero_grad: true, ..Control::default() };
-    let most = Case { control, ..Case::new(most_slots().ema(0.99)) };
-    all.extend(halves().map(|format| Case { copy: Some(format), ..most.clone() }));
+    all.extend(halves().filter_map(|format| {
+        let copied =
+            |group: Group| Case { control, copy: Some(format), ..Case::new(group.ema(0.99)) };
+        let fitting = groups().into_iter().map(copied).filter(Case::fits_default_limits);
+        fitting.max_by_key(Case::storage_buffers)
+    }));
     all
 }
 
