@@ -60,7 +60,9 @@ fn a_nan_stays_in_the_parameter_and_in_all_that_is_written_of_it() {
             let found: Vec<bool> = now.iter().map(|x| x.is_nan()).collect();
             assert_eq!(found, *expected, "{case:?}: {now:?}");
         }
-        assert!(expected[1].contains(&true), "{case:?}: {expected:?}");
+        // The sign of a NaN is 0 for Signum, which without momentum has nowhere to keep the NaN.
+        let keeps = case.group.rule.name() != "signum" || !slots(&case.group).is_empty();
+        assert_eq!(expected[1].contains(&true), keeps, "{case:?}: {expected:?}");
     }
 }
 
