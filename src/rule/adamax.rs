@@ -2,6 +2,7 @@
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rule, Scalar, Slot};
+use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
 #[cfg(feature = "cli")]
@@ -63,7 +64,7 @@ impl Adamax {
     /// 1 / (1 − β₁ᵗ).
     #[inline]
     fn m_scale(&self, t: u64) -> f64 {
-        1.0 / (1.0 - self.betas[0].powf(t as f64))
+        correction(self.betas[0], t)
     }
 }
 

@@ -2,6 +2,7 @@
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_non_negative};
 use super::contract::{Rule, Scalar, Slot};
+use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula};
 #[cfg(feature = "cli")]
@@ -150,7 +151,7 @@ impl Rule for NAdam {
 
     fn ahead(&self, At { t, .. }: At) -> [f64; AHEAD] {
         let (product, next) = (self.product(t), self.mu(t + 1));
-        let v_scale = 1.0 / (1.0 - self.betas[1].powf(t as f64));
+        let v_scale = correction(self.betas[1], t);
         [v_scale, (1.0 - self.mu(t)) / (1.0 - product), next / (1.0 - product * next), 0.0]
     }
 

@@ -5,6 +5,7 @@ use super::averaging::Weights;
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_share};
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
+use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula, Past};
 #[cfg(feature = "cli")]
@@ -75,7 +76,7 @@ impl ScheduleFreeAdamw {
     /// 1 / (1 − β₂ᵗ).
     #[inline]
     fn v_scale(&self, t: u64) -> f64 {
-        1.0 / (1.0 - self.betas[1].powf(t as f64))
+        correction(self.betas[1], t)
     }
 
     /// The part of this step in the average, the factor of the gradient in y, and in z.

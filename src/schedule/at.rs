@@ -34,7 +34,7 @@ impl Schedule {
             Self::Linear { start, end, steps } => line(start, end, shares(k, steps)),
             Self::Polynomial { start, end, power, steps } => {
                 let Shares { left, done, all } = shares(k, steps);
-                // That is 1 − (left / all)ᵖ, without the cancellation.
+                // The done part is 1 − (left / all)ᵖ, without the cancellation.
                 let done = -(power * (-done / all).ln_1p()).exp_m1();
                 line(start, end, Shares { left: (left / all).powf(power), done, all: 1.0 })
             }
