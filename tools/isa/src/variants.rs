@@ -156,24 +156,24 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
         "    var loaded_# = load_gradient(at_#.grad, u32(step.sums));\n",
         "    load_state(at_#.state, p_#, step);\n",
     ];
-    let compute = [
-        "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n",
-        "    let u_# = direction(p_#, g_#, step.hyper);\n",
-    ];
+    let compute = "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n";
     let store = ["    let weight_# = store_weight(at_#, ", "    store_state(at_#.state);\n"];
-    let (result, key) =
-        ("p_# - (step.lr * u_# + step.decay * p_#)", "vec2(step.noise_0, step.noise_1)");
-    for line in load.iter().chain(&compute).chain(&store).chain([&result, &key]) {
+    let direction = "direction(p_#, g_#, step.hyper)";
+    let rest = ", step.lr, step.decay)";
+    let (returned, key) =
+        (format!("stepped(p_#, {direction}{rest}"), "vec2(step.noise_0, step.noise_1)");
+    for line in load.iter().chain([&compute, &returned.as_str(), &key]).chain(&store) {
         edited(wgsl, &line.replace("_#", ""), "")?;
     }
-    let stored = format!("{}{result}, {key});\n", store[0]);
+    let stored = format!("{}stepped(p_#, u_#{rest}, {key});\n", store[0]);
+    let moved = format!("    let u_# = {direction};\n");
     let inside = INSIDE.replace("at.", &format!("at_{}.", reals - 1));
     let body = [
         each(&["    let at_# = locate(workgroup, lane, #u);\n"]),
         "    let step = scalars_of(at_0);\n".to_owned(),
         inside,
         each(&[&load[..], &["    let old_# = state;\n"]].concat()),
-        each(&[&["    state = old_#;\n"], &compute[..], &["    let new_# = state;\n"]].concat()),
+        each(&["    state = old_#;\n", compute, &moved, "    let new_# = state;\n"]),
         each(&["    state = new_#;\n", &stored, store[1]]),
         "    }\n}\n".to_owned(),
     ];
