@@ -8,6 +8,7 @@ mod pattern;
 mod schedule;
 mod scheduled;
 mod words;
+mod write;
 
 use serde_json::Value;
 
@@ -18,7 +19,9 @@ use crate::schedule::Target;
 pub use describe::{Choice, Described, Kept, Named, rules};
 use keys::KEYS;
 use options::{Given, Origin};
+pub(crate) use pattern::matches;
 use words::{kind, some};
+pub(crate) use write::{group, options, with_rule};
 
 /// The optimizer that a CONFIG object describes.
 #[derive(Clone, Debug)]

@@ -52,8 +52,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buckets;
-#[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
+#[cfg(feature = "checkpoint")]
+#[cfg_attr(docsrs, doc(cfg(feature = "checkpoint")))]
+pub mod checkpoint;
+#[cfg(feature = "checkpoint")]
+#[cfg_attr(docsrs, doc(cfg(feature = "checkpoint")))]
 pub mod config;
 mod control;
 mod cpu;

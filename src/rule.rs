@@ -24,7 +24,7 @@ mod declared;
 mod entry;
 mod formula;
 mod grams;
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 mod json;
 #[cfg(feature = "cpu")]
 mod lanes;
@@ -51,10 +51,10 @@ pub(crate) use contract::{Evaluate, slot_names};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
 pub use formula::{AHEAD, At, Decays, Formula, MAX_SLOTS, Past};
-#[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
+#[cfg(feature = "checkpoint")]
+#[cfg_attr(docsrs, doc(cfg(feature = "checkpoint")))]
 pub use json::Json;
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 pub(crate) use json::{Convention, Preset};
 #[cfg(feature = "cpu")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]

@@ -1,7 +1,7 @@
 //! Patterns over the names of parameters.
 
 /// Whether `pattern` is all of `name`: `*` stands for any characters, `?` for one.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);

@@ -204,9 +204,54 @@ impl Cohorts {
                 cohort.clock = Clock::Running { born: 0 };
             }
         }
+        self.reindex();
+    }
+
+    fn reindex(&mut self) {
         self.index = (self.all.iter().enumerate())
             .filter(|(_, cohort)| cohort.members > 0)
             .map(|(number, cohort)| ((cohort.group, cohort.clock), number))
             .collect();
+    }
+}
+
+/// The part of a checkpoint.
+#[cfg(feature = "checkpoint")]
+impl Cohorts {
+    /// Removes all cohorts, for others to take their place. No later cohort gets the generation of one of these.
+    pub(crate) fn clear(&mut self) {
+        (self.all, self.free, self.index) = (Vec::new(), Vec::new(), HashMap::new());
+    }
+
+    /// Has the clocks of a group keep their steps while those recorded for the group change from `old` to `new`, which
+    /// is no less.
+    pub(crate) fn rebase(&mut self, group: usize, old: u64, new: u64) {
+        for cohort in self.all.iter_mut().filter(|cohort| cohort.group == group) {
+            if let Clock::Running { born } = &mut cohort.clock {
+                *born += new - old;
+            }
+        }
+        self.reindex();
+    }
+
+    /// Makes a cohort, still without members, with the steps that a checkpoint has.
+    pub(crate) fn restore(
+        &mut self,
+        group: usize,
+        steps: [u64; 2],
+        runs: bool,
+        recorded: u64,
+    ) -> usize {
+        let [steps, skipped] = steps;
+        let clock = match runs {
+            true => Clock::Running { born: recorded - steps },
+            false => Clock::Paused { steps },
+        };
+        self.make(group, clock, None, skipped)
+    }
+
+    /// A parameter joins a cohort.
+    pub(crate) fn join(&mut self, number: usize) {
+        self.all[number].members += 1;
     }
 }

@@ -41,6 +41,9 @@ pub(crate) struct Model {
     pub(crate) names: HashMap<String, usize>,
     /// By the number of a parameter, its index; none once it is removed.
     pub(crate) places: Vec<Option<usize>>,
+    /// The numbers of all parameters, in the order in which their gradients enter a norm: that of adding, or that of a
+    /// checkpoint. A parameter that is removed keeps its place.
+    pub(crate) order: Vec<usize>,
     pub(crate) ranges: Ranges,
     pub(crate) slabs: Slabs,
     pub(crate) control: Tracked<Control>,
@@ -81,6 +84,7 @@ impl Model {
             cohorts: Cohorts::default(),
             names: HashMap::new(),
             places: Vec::new(),
+            order: Vec::new(),
             ranges: Ranges::default(),
             slabs: Slabs::default(),
             control: Tracked::new(Control::default()),

@@ -107,6 +107,8 @@ impl GroupKind {
 pub(crate) struct Param {
     /// How many parameters were added before it: no other parameter of any time has this number.
     pub(crate) number: usize,
+    /// The place of the parameter in [`Model::order`](super::Model::order).
+    pub(crate) rank: usize,
     pub(crate) name: String,
     pub(crate) group: usize,
     pub(crate) view: View,

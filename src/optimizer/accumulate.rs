@@ -55,7 +55,7 @@ impl Optimizer {
     }
 
     /// Makes what adding takes.
-    fn ready_sums(&mut self) -> Result<(), Error> {
+    pub(super) fn ready_sums(&mut self) -> Result<(), Error> {
         if self.model.sums.made.is_none() {
             let device_limits = self.model.device.limits();
             for param in self.model.params.iter() {
@@ -67,7 +67,10 @@ impl Optimizer {
             self.model.sums.made = Some(device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgpu-optim sums made"),
                 size: 16,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::UNIFORM
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             }));
             let sums = Spec::new(Body::Accumulate, None);

@@ -59,7 +59,7 @@ impl Optimizer {
     }
 
     /// Makes the numbers that last on the GPU.
-    fn begin_control(&mut self, control: &Control) -> Result<(), Error> {
+    pub(super) fn begin_control(&mut self, control: &Control) -> Result<(), Error> {
         let device = self.model.device.clone();
         let device_limits = device.limits();
         limits::check_control(&device_limits)?;
@@ -74,7 +74,9 @@ impl Optimizer {
         let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim controller"),
             contents: bytemuck::cast_slice(&words),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
         });
         (self.model.controller, self.model.last_start) = (Some(buffer), start);
         Ok(())
@@ -119,8 +121,10 @@ impl Optimizer {
             (staging, mapped)
         });
         // The names as they are now; parameters may be added or removed before the future is asked.
-        let name = |place: &Option<usize>| place.map(|index| self.model.params[index].name.clone());
-        let names: Vec<Option<String>> = self.model.places.iter().map(name).collect();
+        let name = |number: &usize| {
+            self.model.places[*number].map(|index| self.model.params[index].name.clone())
+        };
+        let names: Vec<Option<String>> = self.model.order.iter().map(name).collect();
         let known = Arc::clone(self.program.known_skips());
         async move {
             let failed = |message| Error::Readback { what: "the statistics".to_owned(), message };

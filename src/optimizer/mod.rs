@@ -3,6 +3,8 @@
 mod accumulate;
 mod average;
 mod check;
+#[cfg(feature = "checkpoint")]
+mod checkpoint;
 mod control;
 mod grads;
 mod groups;

@@ -71,9 +71,12 @@ impl Optimizer {
             held: None,
         });
         let number = self.model.places.len();
+        let rank = self.model.order.len();
         self.model.places.push(Some(index));
+        self.model.order.push(number);
         self.model.params.edit().push(Param {
             number,
+            rank,
             name: name.to_owned(),
             group: group.index,
             view: param,

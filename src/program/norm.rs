@@ -11,7 +11,7 @@ use crate::plan::{self, Bounds, MOST, PARAM, Piece, QUAD, Shape, Width};
 /// The partial sums of a norm.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Partials {
-    /// By the number of each parameter, its first partial sum.
+    /// By the rank of each parameter, its first partial sum.
     pub(super) firsts: Vec<u32>,
     pub(super) count: u32,
 }
@@ -27,13 +27,13 @@ pub(crate) fn partials_of(len: u64, bounds: Bounds) -> u64 {
     (len / QUAD * QUAD).div_ceil(span(bounds)) + u64::from(!len.is_multiple_of(QUAD))
 }
 
-/// The partial sums of all parameters, in the order in which they were added.
+/// The partial sums of all parameters, in the order of their ranks.
 pub(super) fn partials(model: &Model, bounds: Bounds) -> Partials {
     let mut all = Partials::default();
-    // A parameter that is removed keeps its number, so that older statistics name the right one.
-    for place in &model.places {
+    // A parameter that is removed keeps its rank, so that older statistics name the right one.
+    for number in &model.order {
         all.firsts.push(all.count);
-        let len = place.map_or(0, |index| model.params[index].view.len);
+        let len = model.places[*number].map_or(0, |index| model.params[index].view.len);
         all.count += partials_of(len, bounds) as u32;
     }
     all
@@ -107,6 +107,6 @@ fn number(launch: &mut plan::Launch, model: &Model, partials: &Partials, bounds:
         let owner = chunk.owner as usize;
         let whole = model.params[owner].view.len / QUAD * QUAD;
         let from = if scalar { whole.div_ceil(span(bounds)) } else { chunk.from / span(bounds) };
-        chunk.at[PARAM] = partials.firsts[model.params[owner].number] + from as u32;
+        chunk.at[PARAM] = partials.firsts[model.params[owner].rank] + from as u32;
     }
 }

@@ -15,7 +15,7 @@ use super::scalars::{Step, StepArgs, block};
 use crate::group::{DRIVER_SCALARS, DriverScalars, Group};
 use crate::kernel::BLOCK_WORDS;
 use crate::model::{Cohort, GroupState, Model};
-use crate::rule::{Memory, Start, Varies};
+use crate::rule::{At, Memory, Start, Varies};
 
 /// The most skipped steps that a window allows for.
 pub(crate) const BACK: u64 = 8192;
@@ -87,7 +87,7 @@ impl Rows {
             columns: columns(of).map(|column| (column, VecDeque::new())).collect(),
             first,
             len: 0,
-            memory: Memory::default(),
+            memory: memory(of, missed, first),
             used: None,
         }
     }
@@ -125,6 +125,20 @@ impl Rows {
         }
         (self.first, self.len) = (self.first + gone, self.len - gone);
     }
+}
+
+/// The memory of the rates before step `first`. Only a schedule tells them; without one, rates count as if they had
+/// always been the present ones. The cost grows with `first`, but only where rows begin late: after a checkpoint was
+/// loaded, or options have changed.
+fn memory(of: &GroupState, missed: u64, first: u64) -> Memory {
+    let mut memory = Memory::default();
+    let remembers = || of.group.rule.remember(At::new(1, of.group.lr), None).is_some();
+    if of.scheduled.is_some() && remembers() {
+        for t in 1..first {
+            of.group.now(t + missed).note(t, &mut memory);
+        }
+    }
+    memory
 }
 
 impl Series {

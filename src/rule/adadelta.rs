@@ -1,10 +1,10 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::{FRACTION, NON_NEGATIVE};
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -107,11 +107,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = δ",
     paper: "Zeiler 2012, algorithm 1, https://arxiv.org/abs/1212.5701",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(Adadelta::pytorch()) },
@@ -121,7 +121,7 @@ const JSON: Json = Json {
     ..Json::of::<Adadelta>(1.0, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[("rho", FRACTION), ("eps", NON_NEGATIVE)];
 
 fn variants() -> Vec<Variant> {

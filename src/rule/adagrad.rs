@@ -1,10 +1,10 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_non_negative};
 use super::contract::{Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::Number;
@@ -125,11 +125,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = g / (√(s + eps_root) + eps) / (1 + (t − 1) lr_decay)",
     paper: "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(Adagrad::pytorch()) },
@@ -140,7 +140,7 @@ const JSON: Json = Json {
     ..Json::of::<Adagrad>(1e-2, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("lr_decay", NON_NEGATIVE),
     ("initial_accumulator_value", NON_NEGATIVE),

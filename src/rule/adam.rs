@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rule, Scalar, Slot};
 use super::correction::{correction, momentum_scales};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json, Preset};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -232,11 +232,11 @@ pub(super) const ENTRY: Entry = Entry {
         m̂ = β₁ m / (1 − β₁ᵗ⁺¹) + (1 − β₁) g / (1 − β₁ᵗ)   with Nesterov",
     paper: "Kingma & Ba 2015, https://arxiv.org/abs/1412.6980; AMSGrad: Reddi, Kale & Kumar 2018; Nesterov: Dozat 2016",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(Adam::pytorch()) },
@@ -255,7 +255,7 @@ const JSON: Json = Json {
     ..Json::of::<Adam>(1e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),

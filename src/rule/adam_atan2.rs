@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_fraction, check_non_negative};
 use super::contract::{Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -132,11 +132,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = a · atan2(m̂, b √v̂)           m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)",
     paper: "Everett et al. 2024, https://arxiv.org/abs/2407.05872",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "adam_atan2_pytorch",
@@ -145,7 +145,7 @@ const JSON: Json = Json {
     ..Json::of::<AdamAtan2>(1e-4, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("a", NON_NEGATIVE),

@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -142,11 +142,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = m̂ / u                     m̂ = m / (1 − β₁ᵗ)",
     paper: "Kingma & Ba 2015, algorithm 2, https://arxiv.org/abs/1412.6980",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(Adamax::pytorch()) },
@@ -156,7 +156,7 @@ const JSON: Json = Json {
     ..Json::of::<Adamax>(2e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),

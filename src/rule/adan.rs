@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rates, Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -180,11 +180,11 @@ pub(super) const ENTRY: Entry = Entry {
         m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ), n̂ = n / (1 − β₃ᵗ)",
     paper: "Xie et al. 2022, https://arxiv.org/abs/2208.06677",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "optax", options: || serde_json::to_value(Adan::optax()) },
@@ -197,7 +197,7 @@ const JSON: Json = Json {
     ..Json::of::<Adan>(1e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "three numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),

@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_non_negative};
 use super::contract::{Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -197,11 +197,11 @@ pub(super) const ENTRY: Entry = Entry {
         1 / ln β₃,ₜ = (1 − a) / ln β₁ + a / ln β₃                  a = min(1, t / t_beta3)",
     paper: "Pagliardini, Ablin & Grangier 2024, https://arxiv.org/abs/2409.03137",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "optax",
@@ -210,10 +210,10 @@ const JSON: Json = Json {
     ..Json::of::<AdEMAMix>(1e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const WARM_UP: &str = "a finite f32 number of steps, 0 or more, or null";
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "three numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("alpha", NON_NEGATIVE),

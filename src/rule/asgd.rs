@@ -1,10 +1,10 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::check_non_negative;
 use super::contract::{Rates, Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula, Past};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::Number;
@@ -127,11 +127,11 @@ pub(super) const ENTRY: Entry = Entry {
         ax ← ax + μ (p − ax)         of the parameter after the step; μ = 1 / max(1, t − 1 − t0)",
     paper: "Polyak & Juditsky 1992, https://doi.org/10.1137/0330046",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "pytorch",
@@ -140,7 +140,7 @@ const JSON: Json = Json {
     ..Json::of::<Asgd>(1e-2, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] =
     &[("lambd", NON_NEGATIVE), ("alpha", NON_NEGATIVE), ("t0", NON_NEGATIVE)];
 

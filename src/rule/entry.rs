@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::contract::Rule;
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::Json;
 
 /// A rule this crate ships.
@@ -21,8 +21,8 @@ pub struct Entry {
     /// `verify`, the tests and the benches walk. The first has the rule's defaults.
     pub variants: fn() -> Vec<Variant>,
     /// The rule in a JSON object of its options, for `wgpu-optim replay`.
-    #[cfg(feature = "cli")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
+    #[cfg(feature = "checkpoint")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "checkpoint")))]
     pub json: Json,
 }
 

@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -129,11 +129,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = |m̂| / (√v̂ + eps) · sign(g)           m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)",
     paper: "Cao, Li & Song 2024, https://arxiv.org/abs/2412.17107",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "pytorch_optimizer",
@@ -142,7 +142,7 @@ const JSON: Json = Json {
     ..Json::of::<Grams>(1e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),

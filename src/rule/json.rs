@@ -1,5 +1,6 @@
-//! A rule as a JSON object of its options, for the command.
+//! A rule as a JSON object of its options, for the command and for checkpoints.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct Json {
     pub(crate) presets: &'static [Preset],
     /// Every option at its default.
     pub(crate) defaults: fn() -> Result<Value, Error>,
+    /// The options of a rule, if it is this one.
+    pub(crate) options: fn(&dyn Rule) -> Option<Result<Value, Error>>,
     /// The rule with these options.
     pub(crate) parse: fn(Value) -> Result<Arc<dyn Rule>, Error>,
 }
@@ -59,6 +62,7 @@ impl Json {
             conventions: &[],
             presets: &[],
             defaults: || serde_json::to_value(R::default()),
+            options: |rule| (rule as &dyn Any).downcast_ref::<R>().map(serde_json::to_value),
             parse: |value| Ok(Arc::new(serde_json::from_value::<R>(value)?)),
         }
     }

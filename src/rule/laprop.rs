@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_fraction, check_non_negative};
 use super::contract::{Rates, Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula, Past};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -199,11 +199,11 @@ pub(super) const ENTRY: Entry = Entry {
         p ← p − m lr / e                                                lr / e = 1 / (1 − β₁ᵗ) while lr stays the same",
     paper: "Ziyin, Wang & Ueda 2020, https://arxiv.org/abs/2002.04839",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "pytorch_optimizer",
@@ -212,7 +212,7 @@ const JSON: Json = Json {
     ..Json::of::<LaProp>(4e-4, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),

@@ -2,7 +2,7 @@ use super::check::check_fraction;
 use super::contract::{Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -112,11 +112,11 @@ pub(super) const ENTRY: Entry = Entry {
         m ← β₂ m + (1 − β₂) g",
     paper: "Chen et al. 2023, program 1, https://arxiv.org/abs/2302.06675",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "optax", options: || serde_json::to_value(Lion::optax()) },
@@ -126,7 +126,7 @@ const JSON: Json = Json {
     ..Json::of::<Lion>(1e-4, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] =
     &[("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)")];
 

@@ -1,10 +1,10 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::{FRACTION, NON_NEGATIVE};
 use super::check::{check_epsilon, check_fraction};
 use super::contract::{Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::Number;
@@ -126,11 +126,11 @@ pub(super) const ENTRY: Entry = Entry {
         p ← μ p + (1 − μ) z                  x₀ starts at p; without momentum it is p + s / (∛q + eps) before the step",
     paper: "Defazio & Jelassi 2021, https://arxiv.org/abs/2101.11075",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "pytorch_optimizer",
@@ -139,7 +139,7 @@ const JSON: Json = Json {
     ..Json::of::<Madgrad>(1e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[("momentum", FRACTION), ("eps", NON_NEGATIVE)];
 
 fn variants() -> Vec<Variant> {

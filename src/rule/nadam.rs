@@ -1,11 +1,11 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_non_negative};
 use super::contract::{Rule, Scalar, Slot};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -180,11 +180,11 @@ pub(super) const ENTRY: Entry = Entry {
         a = (1 − μₜ) / (1 − μ₁ ⋯ μₜ)        b = μₜ₊₁ / (1 − μ₁ ⋯ μₜ₊₁)      μₜ = β₁ (1 − ½ · 0.96^(t · momentum_decay))",
     paper: "Dozat 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(NAdam::pytorch()) },
@@ -193,7 +193,7 @@ const JSON: Json = Json {
     ..Json::of::<NAdam>(2e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("betas", "two numbers, each at least 0 and below 1 (also when rounded to f32)"),
     ("eps", NON_NEGATIVE),

@@ -1,10 +1,10 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::{FRACTION, NON_NEGATIVE};
 use super::check::{check_epsilon, check_fraction, check_non_negative};
 use super::contract::{Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -220,11 +220,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = u, b with momentum, u + μ b with Nesterov",
     paper: "Hinton 2012, lecture 6e, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; Graves 2013, https://arxiv.org/abs/1308.0850",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention { name: "pytorch", options: || serde_json::to_value(RmsProp::pytorch()) },
@@ -236,7 +236,7 @@ const JSON: Json = Json {
     ..Json::of::<RmsProp>(1e-2, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("alpha", FRACTION),
     ("eps", NON_NEGATIVE),

@@ -2,7 +2,7 @@ use super::check::{check_non_negative, check_share};
 use super::contract::{Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::Number;
@@ -125,11 +125,11 @@ pub(super) const ENTRY: Entry = Entry {
         p ← p − sign(g) s",
     paper: "Riedmiller & Braun 1993, https://doi.org/10.1109/ICNN.1993.298623; Igel & Hüsken 2003",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "pytorch",
@@ -138,7 +138,7 @@ const JSON: Json = Json {
     ..Json::of::<Rprop>(1e-2, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     (
         "etas",

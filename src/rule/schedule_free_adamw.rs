@@ -1,14 +1,14 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::averaging::EXPONENT;
 use super::averaging::Weights;
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::NON_NEGATIVE;
 use super::check::{check_epsilon, check_fraction, check_share};
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
 use super::correction::correction;
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula, Past};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -187,11 +187,11 @@ pub(super) const ENTRY: Entry = Entry {
         z ← z − lrₜ n               z starts at y; y uses the old z",
     paper: "Defazio et al. 2024, https://arxiv.org/abs/2405.15682",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention {
@@ -204,7 +204,7 @@ const JSON: Json = Json {
     ..Json::of::<ScheduleFreeAdamw>(2.5e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     (
         "betas",

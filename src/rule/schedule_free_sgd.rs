@@ -1,13 +1,13 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::averaging::EXPONENT;
 use super::averaging::Weights;
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::SHARE;
 use super::check::check_share;
 use super::contract::{Average, Rates, Rule, Scalar, Slot, Start};
 use super::entry::{Entry, Variant};
 use super::formula::{AHEAD, At, Formula, Past};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::Number;
@@ -151,11 +151,11 @@ pub(super) const ENTRY: Entry = Entry {
         z ← z − lrₜ g               z starts at y; y uses the old z",
     paper: "Defazio et al. 2024, https://arxiv.org/abs/2405.15682",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[
         Convention {
@@ -167,7 +167,7 @@ const JSON: Json = Json {
     ..Json::of::<ScheduleFreeSgd>(1.0, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[
     ("momentum", SHARE),
     ("warmup_steps", "a whole number of steps"),

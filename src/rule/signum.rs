@@ -1,10 +1,10 @@
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::check::FRACTION;
 use super::check::check_fraction;
 use super::contract::{Rule, Scalar, Slot};
 use super::entry::{Entry, Variant};
 use super::formula::{At, Formula};
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 use super::json::{Convention, Json};
 use crate::error::Error;
 use crate::num::{Number, halves};
@@ -92,11 +92,11 @@ pub(super) const ENTRY: Entry = Entry {
         direction = sign(b)          sign(g) without momentum",
     paper: "Bernstein et al. 2018, https://arxiv.org/abs/1802.04434",
     variants,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     json: JSON,
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const JSON: Json = Json {
     conventions: &[Convention {
         name: "pytorch_optimizer",
@@ -105,7 +105,7 @@ const JSON: Json = Json {
     ..Json::of::<Signum>(1e-3, RANGES)
 };
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "checkpoint")]
 const RANGES: &[(&str, &str)] = &[("momentum", FRACTION)];
 
 fn variants() -> Vec<Variant> {

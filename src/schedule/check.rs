@@ -78,7 +78,7 @@ impl Schedule {
     }
 
     /// The same for a schedule under a key, as `lr`, which the error has in front of its own.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "checkpoint")]
     pub(crate) fn check_as(&self, key: &str) -> Result<(), Error> {
         self.check_under(&format!("{key}."))
     }

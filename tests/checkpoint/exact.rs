@@ -1,0 +1,111 @@
+//! This module resumes runs of every kind, and compares all bits with a run that never stopped.
+
+use support::{Case, cases, ok, stats};
+use wgpu_optim::verify::groups;
+use wgpu_optim::{Control, LossScale, Schedule, Target};
+
+use crate::scene::{LAYOUTS, Scene};
+
+/// Runs a case, saves in its middle, loads into another layout, and runs both on.
+fn resume(case: &Case, index: usize) {
+    let what = format!("{index}: {case:?}");
+    let mut unbroken = Scene::new(case, LAYOUTS[index % 3]);
+    let middle = 5 + index as u64 % 3;
+    unbroken.run(0..middle);
+    let bytes = unbroken.bytes();
+    let mut resumed = Scene::new(case, LAYOUTS[(index + 1 + index / 3 % 2) % 3]);
+    if index.is_multiple_of(2) {
+        resumed.run(0..2); // whatever was there is replaced
+    }
+    resumed.load(&bytes);
+    resumed.assert_equals(&mut unbroken, &format!("{what}: as loaded"));
+    assert!(resumed.optimizer.is_up_to_date(), "{what}");
+    for scene in [&mut unbroken, &mut resumed] {
+        scene.run(middle..middle + 6);
+    }
+    resumed.assert_equals(&mut unbroken, &what);
+    if case.control.looks_at_gradients() {
+        let [one, two] = [&unbroken, &resumed].map(|scene| stats(&scene.gpu, &scene.optimizer));
+        assert_eq!(one, two, "{what}");
+    }
+    // The same state is the same file, whatever the layout.
+    assert!(unbroken.bytes() == resumed.bytes(), "{what}: the files differ");
+}
+
+/// Every kind of storage, control and accumulation.
+#[test]
+fn every_case_resumes() {
+    for (index, case) in cases().iter().enumerate() {
+        resume(case, index);
+    }
+}
+
+/// Every variant of every rule, also where the GPU counts and options follow schedules.
+#[test]
+fn every_rule_resumes() {
+    let scale = LossScale::Dynamic { init: 8.0, growth: 2.0, backoff: 0.5, interval: 3 };
+    let counted = Control { skip_nonfinite: true, ..Control::default() };
+    let scaled = Control { loss_scale: scale, clip_norm: Some(3.0), ..counted };
+    for (index, group) in groups().into_iter().enumerate() {
+        let falling = Schedule::warmup(4, 0.0, Schedule::cosine(group.lr, 0.1 * group.lr, 9));
+        let scheduled = group.clone().schedule(Target::Lr, falling);
+        let control = [Control::default(), counted, scaled][index % 3];
+        let group = if index % 4 < 2 { group } else { scheduled };
+        resume(&Case { control, ..Case::new(group) }, index);
+    }
+}
+
+/// Rules that remember rates do so over a checkpoint, whoever counts.
+#[test]
+fn memories_of_rates_resume() {
+    let counted = Control { skip_nonfinite: true, ..Control::default() };
+    let remembers = |group: &wgpu_optim::Group| {
+        let at = wgpu_optim::At::new(1, group.lr);
+        group.rule.remember(at, None).is_some()
+    };
+    let mut all = groups();
+    all.retain(remembers);
+    all.dedup_by_key(|group| group.rule.name());
+    assert!(all.len() > 2);
+    for (index, group) in all.into_iter().enumerate() {
+        let falling = Schedule::linear(group.lr, 0.1 * group.lr, 12);
+        for control in [Control::default(), counted] {
+            let group = group.clone().schedule(Target::Lr, falling.clone());
+            resume(&Case { control, ..Case::new(group) }, index);
+        }
+    }
+}
+
+/// Parameters that joined late, are frozen or have no gradient keep their clocks.
+#[test]
+fn clocks_resume() {
+    for (index, control) in
+        [Control::default(), Control { skip_nonfinite: true, ..Control::default() }]
+            .into_iter()
+            .enumerate()
+    {
+        let case = Case { control, ..Case::new(wgpu_optim::Group::adam(1e-2)) };
+        let mut unbroken = Scene::new(&case, LAYOUTS[0]);
+        unbroken.run(0..3);
+        let frozen = ok(unbroken.optimizer.param("bias"));
+        ok(unbroken.optimizer.freeze(frozen));
+        unbroken.run(3..5);
+        let absent = ok(unbroken.optimizer.param("weight.1"));
+        ok(unbroken.optimizer.set_grads([(absent, None)]));
+        unbroken.run(5..8);
+        let bytes = unbroken.bytes();
+        let mut resumed = Scene::new(&case, LAYOUTS[1]);
+        let absent = ok(resumed.optimizer.param("weight.1"));
+        ok(resumed.optimizer.set_grads([(absent, None)]));
+        resumed.load(&bytes);
+        let frozen = ok(resumed.optimizer.param("bias"));
+        assert!(ok(resumed.optimizer.is_frozen(frozen)), "{index}");
+        for scene in [&mut unbroken, &mut resumed] {
+            scene.run(8..10);
+            let frozen = ok(scene.optimizer.param("bias"));
+            ok(scene.optimizer.unfreeze(frozen));
+            scene.run(10..13);
+        }
+        resumed.assert_equals(&mut unbroken, "clocks");
+    }
+}

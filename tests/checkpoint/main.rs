@@ -1,0 +1,4 @@
+//! Checkpoints: a resumed run has the bits of one that never stopped, and a wrong file changes nothing.
+
+mod exact;
+mod scene;
