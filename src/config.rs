@@ -21,7 +21,8 @@ use keys::KEYS;
 use options::{Given, Origin};
 pub(crate) use pattern::matches;
 use words::{kind, some};
-pub(crate) use write::{group, options, with_rule};
+pub(crate) use write::with_rule;
+pub use write::{group, options};
 
 /// The optimizer that a CONFIG object describes.
 #[derive(Clone, Debug)]
@@ -194,8 +195,20 @@ impl Config {
 /// An option that changes from step to step: its key, and its number at a step counted from 1.
 pub type Course<'a> = (String, Box<dyn Fn(u64) -> f64 + 'a>);
 
+impl Config {
+    /// A config of these groups, each with its names of parameters.
+    pub fn new(groups: Vec<Part>, control: Control, accumulate: u32) -> Self {
+        Self { groups, control, accumulate }
+    }
+}
+
 impl Part {
-    /// The learning rate of a step of this run, counted from 0, if CONFIG has a list of them.
+    /// A group of the parameters with these names.
+    pub fn new(group: Group, rates: Option<Vec<f64>>, params: Vec<String>) -> Self {
+        Self { group, rates, params, place: String::new() }
+    }
+
+    /// The learning rate of a step, counted from 0 at the first that there was, if CONFIG has a list of them.
     pub fn rate(&self, step: u64) -> Option<f64> {
         let rates = self.rates.as_ref()?;
         rates.get(usize::try_from(step).ok()?).copied()

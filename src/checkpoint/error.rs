@@ -58,6 +58,18 @@ pub enum Error {
     Optimizer(#[from] crate::Error),
 }
 
+impl Error {
+    /// The error for a write that fails, while the file that was there is unharmed.
+    pub fn writing(path: &std::path::Path, e: &std::io::Error) -> Self {
+        Self::File {
+            place: path.display().to_string(),
+            does: "writing",
+            message: e.to_string(),
+            remedy: "the file that was there is unharmed; make room or name another place",
+        }
+    }
+}
+
 fn places(count: usize) -> String {
     if count == 1 { "1 place".to_owned() } else { format!("{count} places") }
 }

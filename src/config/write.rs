@@ -17,7 +17,7 @@ use crate::schedule::{Schedule, Target};
 ///
 /// # Errors
 /// If an option is no JSON.
-pub(crate) fn options(group: &Group) -> Result<Map<String, Value>, String> {
+pub fn options(group: &Group) -> Result<Map<String, Value>, String> {
     let rule = &*group.rule;
     let own = rule::ALL.iter().find_map(|entry| (entry.json.options)(rule));
     let mut all = match own.transpose().map_err(|e| e.to_string())? {
@@ -65,7 +65,7 @@ fn put(all: &mut Map<String, Value>, target: Target, schedule: &Schedule) -> Res
 ///
 /// # Errors
 /// As for a group of a CONFIG.
-pub(crate) fn group(value: Value) -> Result<Group, String> {
+pub fn group(value: Value) -> Result<Group, String> {
     let Value::Object(mut given) = value else {
         return Err(format!("a group is {}; it must be an object", kind(&value)));
     };

@@ -126,6 +126,30 @@ impl Controller {
         }
     }
 
+    /// The finite steps since the loss scale last changed: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn growth_tracker(&self) -> u32 {
+        self.good
+    }
+
+    /// The sums of gradients since the last step, and the number of gradients in each: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn sums(&self) -> (&[Vec<f64>], u32) {
+        (&self.sums, self.added)
+    }
+
+    /// Goes on from the loss scale with its growth tracker, and the steps taken and skipped: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn resume(&mut self, (scale, growth_tracker): (f64, u32), [taken, skipped]: [u64; 2]) {
+        (self.scale, self.good, self.taken, self.skipped) = (scale, growth_tracker, taken, skipped);
+    }
+
+    /// Goes on from sums of gradients: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn set_sums(&mut self, sums: Vec<Vec<f64>>, added: u32) {
+        (self.sums, self.added) = (sums, added);
+    }
+
     /// The statistics of the last step. `names` has the name of the first parameter with an Inf or NaN.
     pub fn stats(&self, names: &[&str]) -> Stats {
         Stats {

@@ -5,6 +5,7 @@ mod adapters;
 mod backend;
 mod bench;
 mod chart;
+mod inspect;
 mod output;
 mod replay;
 mod rules;
@@ -55,6 +56,14 @@ enum Command {
     },
     /// Run an optimizer over recorded gradients, for comparison with any other framework.
     Replay(replay::Options),
+    /// Show a checkpoint by group and parameter: shapes, options, steps, bytes, norms and non-finite counts.
+    Inspect {
+        /// A checkpoint, as `replay --save` and `Optimizer::save` write it.
+        file: std::path::PathBuf,
+        /// As a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the learning rate of each step, as a CONFIG of `replay` has it.
     Schedule(schedule::Options),
     /// Measure steps against a kernel that only moves the same bytes, and against the CPU.
@@ -72,7 +81,10 @@ impl Command {
         match self {
             Self::Adapters { .. } | Self::Verify { .. } | Self::Bench(_) => true,
             Self::Replay(options) => options.needs_gpu(),
-            Self::Rules { .. } | Self::Schedule(_) | Self::Completions { .. } => false,
+            Self::Rules { .. }
+            | Self::Inspect { .. }
+            | Self::Schedule(_)
+            | Self::Completions { .. } => false,
         }
     }
 }
@@ -100,6 +112,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Verify { adapter, json } => verify::run(adapter.as_deref(), json),
         Command::Replay(options) => replay::run(&options),
         Command::Rules { json, markdown } => rules::run(json, markdown),
+        Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Schedule(options) => schedule::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Completions { shell } => {

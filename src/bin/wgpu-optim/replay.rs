@@ -1,13 +1,17 @@
 //! An optimizer run over recorded gradients, on a GPU or as the f64 reference.
 
 mod arena;
+mod checkpoint;
 mod cpu;
 mod gpu;
 mod memory;
 mod out;
+mod range;
+mod resumed;
 mod start;
 mod tensor;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,6 +21,8 @@ use wgpu_optim::config::{self, Config};
 use crate::Failure;
 use crate::trace::{Behind, Trace, is_standard};
 use out::Output;
+use range::Steps;
+use resumed::Resumed;
 
 /// The choice of files and of the machine.
 #[derive(clap::Args)]
@@ -29,11 +35,26 @@ pub(crate) struct Options {
     trace: PathBuf,
     /// A JSON file, as {"optimizer": "adam", "lr": 1e-3}. `wgpu-optim rules` lists the keys of each optimizer;
     /// the README's section on the command describes groups, conventions and PyTorch's `param_groups`.
-    #[arg(long, value_name = "CONFIG.json")]
-    optimizer: PathBuf,
+    ///
+    /// With --resume it may be left out, and must be FILE's if it is given.
+    #[arg(long, value_name = "CONFIG.json", required_unless_present = "resume")]
+    optimizer: Option<PathBuf>,
     /// The file to write `param.<name>` and `state.<name>.<slot>` to; `-` for standard output.
     #[arg(long, value_name = "OUT.safetensors")]
     out: PathBuf,
+    /// The gradients to take: from A up to, but not including, B, counted from 0. Either may be left out.
+    #[arg(long, value_name = "A..B")]
+    steps: Option<Steps>,
+    /// A checkpoint to write after the last gradient: everything that the next step depends on.
+    #[arg(long, value_name = "FILE.safetensors")]
+    save: Option<PathBuf>,
+    /// Write the checkpoint after each Nth gradient as well.
+    #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u64).range(1..))]
+    save_every: Option<u64>,
+    /// A checkpoint to go on from: its parameters, state and counts take the place of the trace's, and the run begins
+    /// at the gradient where it stopped.
+    #[arg(long, value_name = "FILE.safetensors")]
+    resume: Option<PathBuf>,
     /// A part of the adapter's name, driver or backend.
     #[arg(long, value_name = "NAME", conflicts_with = "cpu")]
     adapter: Option<String>,
@@ -57,6 +78,17 @@ struct Run {
     groups: Vec<usize>,
     /// The steps before the first.
     behind: Behind,
+    /// The checkpoint that the run goes on from.
+    resumed: Option<Resumed>,
+    /// The gradients to take.
+    gradients: Range<u64>,
+    saves: Saves,
+}
+
+/// The checkpoints to write.
+struct Saves {
+    path: Option<PathBuf>,
+    every: Option<u64>,
 }
 
 /// The steps of a run.
@@ -66,13 +98,23 @@ struct Counts {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let Options { trace, optimizer, out, adapter, cpu } = options;
+    let Options { trace, optimizer, out, adapter, cpu, steps, save, save_every, resume } = options;
     let begun = Instant::now();
-    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", optimizer.display());
-    let json = std::fs::read_to_string(optimizer).map_err(|e| named(&e))?;
-    let config = config::config(&json).map_err(|e| named(&e))?;
+    let named = |e: &dyn std::fmt::Display| match optimizer {
+        Some(path) => format!("{}: {e}", path.display()),
+        None => e.to_string(),
+    };
+    let resumed = resume.as_deref().map(Resumed::open).transpose()?;
+    let config = match optimizer {
+        Some(path) => {
+            let json = std::fs::read_to_string(path).map_err(|e| named(&e))?;
+            Some(config::config(&json).map_err(|e| named(&e))?)
+        }
+        None => None,
+    };
     let output = output(trace, out)?;
-    let run = Run::new(trace, config, *cpu).map_err(|e| match e {
+    let saves = Saves { path: save.clone(), every: *save_every };
+    let run = Run::new(trace, (config, resumed), (*steps, saves), *cpu).map_err(|e| match e {
         Wrong::Config(e) => named(&e).into(),
         Wrong::Trace(e) => e,
     })?;
@@ -110,26 +152,71 @@ enum Wrong {
 }
 
 impl Run {
-    fn new(path: &Path, config: Config, cpu: bool) -> Result<Self, Wrong> {
-        let trace = Trace::open(path, cpu).map_err(Wrong::Trace)?;
+    fn new(
+        path: &Path,
+        (config, resumed): (Option<Config>, Option<Resumed>),
+        (steps, saves): (Option<Steps>, Saves),
+        cpu: bool,
+    ) -> Result<Self, Wrong> {
+        let in_trace = |e: String| Wrong::Trace(format!("{}: {e}", path.display()).into());
+        let mut trace = Trace::open(path, cpu).map_err(Wrong::Trace)?;
         let names: Vec<&str> = trace.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        let groups = config.assign(&names).map_err(Wrong::Config)?;
-        let steps = trace.steps / u64::from(config.accumulate);
-        config.check_steps(steps).map_err(Wrong::Config)?;
-        let behind = start::behind(&trace, &config, &groups)
-            .map_err(|e| Wrong::Trace(format!("{}: {e}", path.display()).into()))?;
-        Ok(Self { trace, config, groups, behind })
+        let (config, groups) = match (config, &resumed) {
+            (Some(config), None) => {
+                let groups = config.assign(&names).map_err(Wrong::Config)?;
+                (config, groups)
+            }
+            (Some(config), Some(resumed)) => {
+                let groups = config.assign(&names).map_err(Wrong::Config)?;
+                resumed.check_config(&config, &names, &groups).map_err(Wrong::Config)?;
+                (config, groups)
+            }
+            (None, Some(resumed)) => resumed.config(&names).map_err(Wrong::Trace)?,
+            (None, None) => return Err(Wrong::Config("give --optimizer CONFIG".to_owned())),
+        };
+        let behind = match &resumed {
+            Some(resumed) => {
+                resumed.adopt(&mut trace, cpu).map_err(Wrong::Trace)?;
+                resumed.behind()
+            }
+            None => start::behind(&trace, &config, &groups).map_err(in_trace)?,
+        };
+        let begins = resumed.as_ref().map(Resumed::place);
+        let gradients = range::gradients(steps, begins, trace.steps).map_err(in_trace)?;
+        let run = Self { trace, config, groups, behind, resumed, gradients, saves };
+        run.config.check_steps(run.first_step() + run.steps()).map_err(Wrong::Config)?;
+        Ok(run)
     }
 
-    /// The steps that all gradients make up.
+    /// The gradients that were added up before the first of this run.
+    fn added(&self) -> u32 {
+        self.resumed.as_ref().map_or(0, |resumed| resumed.saved.added)
+    }
+
+    /// The number of the first step of this run, counted from 0, in lists of learning rates.
+    fn first_step(&self) -> u64 {
+        self.resumed.as_ref().map_or(0, |resumed| resumed.saved.recorded)
+    }
+
+    /// The steps that the gradients of this run complete.
     fn steps(&self) -> u64 {
-        self.trace.steps / u64::from(self.config.accumulate)
+        let gradients = self.gradients.end - self.gradients.start + u64::from(self.added());
+        gradients / u64::from(self.config.accumulate)
     }
 
     /// The step, counted from 0, that a gradient is the last of.
     fn step_after(&self, gradient: u64) -> Option<u64> {
         let accumulate = u64::from(self.config.accumulate);
-        (gradient + 1).is_multiple_of(accumulate).then(|| gradient / accumulate)
+        let gradients = gradient - self.gradients.start + u64::from(self.added()) + 1;
+        let completes = gradients.is_multiple_of(accumulate);
+        completes.then(|| self.first_step() + gradients / accumulate - 1)
+    }
+
+    /// The place of the checkpoint to write after so many gradients of the trace, if one is due.
+    fn save_after(&self, gradients: u64) -> Option<&Path> {
+        let due = |every: u64| gradients.is_multiple_of(every);
+        let is_due = gradients == self.gradients.end || self.saves.every.is_some_and(due);
+        self.saves.path.as_deref().filter(|_| is_due)
     }
 
     /// The counts for the result's metadata: all steps, those taken and those skipped.

@@ -76,6 +76,17 @@ pub(crate) enum Stored {
 }
 
 impl Stored {
+    /// The way in which a file stores numbers of a type; `None` if they are none of a parameter's or state's.
+    pub(crate) fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self::As(Format::F32)),
+            Dtype::F16 => Some(Self::As(Format::F16)),
+            Dtype::BF16 => Some(Self::As(Format::Bf16)),
+            Dtype::F64 => Some(Self::F64),
+            _ => None,
+        }
+    }
+
     /// The format on a GPU, which gets no F64.
     pub(crate) fn format(self) -> Format {
         match self {
@@ -257,12 +268,10 @@ fn spooled() -> std::io::Result<File> {
 }
 
 fn stored(key: &str, info: &TensorInfo, cpu: bool) -> Result<Stored, String> {
-    match info.dtype {
-        Dtype::F32 => Ok(Stored::As(Format::F32)),
-        Dtype::F16 => Ok(Stored::As(Format::F16)),
-        Dtype::BF16 => Ok(Stored::As(Format::Bf16)),
-        Dtype::F64 if cpu => Ok(Stored::F64),
-        other => {
+    match Stored::of(info.dtype) {
+        Some(stored) if cpu || stored != Stored::F64 => Ok(stored),
+        _ => {
+            let other = info.dtype;
             Err(format!("`{key}` is {other:?}; it must be F32, F16 or BF16, or F64 with --cpu"))
         }
     }

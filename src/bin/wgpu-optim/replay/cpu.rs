@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use wgpu_optim::config::Part;
-use wgpu_optim::{Controller, Format, Master, Reference};
+use wgpu_optim::{Controller, Format, Group, Master, Reference};
 
 use super::out::Output;
+use super::resumed::Resumed;
 use super::start::slot;
 use super::tensor::{Data, Tensor};
 use super::{Counts, Run};
-use crate::trace::Trace;
+use crate::trace::{Behind, Trace};
 use crate::{Failure, progress};
 
 /// Runs it, and says where the result is.
@@ -19,9 +20,13 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
     for i in 0..run.trace.tensors.len() {
         references.push(reference(&mut run, i)?);
     }
+    if let Some(resumed) = &mut run.resumed {
+        resume_controller(resumed, &run.trace, &mut controller)?;
+    }
+    let skipped_before = controller.stats(&[]).skipped;
     let mut grads = vec![Vec::new(); references.len()];
-    let bar = progress(run.trace.steps, "replay");
-    for gradient in 0..run.trace.steps {
+    let bar = progress(run.gradients.end - run.gradients.start, "replay");
+    for gradient in run.gradients.clone() {
         for (i, grad) in grads.iter_mut().enumerate() {
             grad.clear();
             let stored = run.trace.tensors[i].grad.stored;
@@ -40,10 +45,15 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
                 reference.step(grad)?;
             }
         }
+        run.save_reference(gradient + 1, &references, &controller)?;
         bar.inc(1);
     }
+    if run.gradients.is_empty() {
+        run.save_reference(run.gradients.end, &references, &controller)?;
+    }
     bar.finish_and_clear();
-    let counts = Counts { steps: run.steps(), skipped: controller.stats(&[]).skipped };
+    let skipped = controller.stats(&[]).skipped - skipped_before;
+    let counts = Counts { steps: run.steps(), skipped };
     let mut tensors = Vec::new();
     for (i, (tensor, reference)) in run.trace.tensors.iter().zip(&mut references).enumerate() {
         let group = &run.part(i).group;
@@ -94,6 +104,9 @@ impl Run {
 /// A parameter with its state at the start.
 fn reference(run: &mut Run, tensor: usize) -> Result<Reference, Failure> {
     let group = run.part(tensor).group.clone();
+    if run.resumed.is_some() {
+        return resumed_reference(run, tensor, &group);
+    }
     let (taken, trace) = (run.behind.taken, &mut run.trace);
     let name = trace.tensors[tensor].name.clone();
     let master = trace.tensors[tensor].kept.get(&format!("master.{name}")).copied();
@@ -120,6 +133,64 @@ fn reference(run: &mut Run, tensor: usize) -> Result<Reference, Failure> {
         }
     }
     Ok(reference)
+}
+
+/// A parameter with its state as the checkpoint has it.
+fn resumed_reference(run: &mut Run, tensor: usize, group: &Group) -> Result<Reference, Failure> {
+    let (taken, index) = (run.behind.taken, run.groups[tensor]);
+    let name = run.trace.tensors[tensor].name.clone();
+    let Some(resumed) = &mut run.resumed else { return Err("there is no checkpoint".into()) };
+    let path = resumed.path.display().to_string();
+    let missing = |what: &str| Failure::from(format!("{path}: it has no `{what}`"));
+    let whole = resumed.numbers(&format!("master.{name}"))?;
+    let stored = format!("param.{name}");
+    let param = match whole {
+        Some(whole) => whole,
+        None => resumed.numbers(&stored)?.ok_or_else(|| missing(&stored))?,
+    };
+    let mut reference = Reference::new(group, &param)?;
+    reference.set_steps(taken);
+    let of_file = resumed.saved.params.iter().find(|param| param.name == name);
+    let of_file = of_file.map_or(index, |param| param.group);
+    if let Some(saved) = resumed.saved.groups.get(of_file) {
+        reference.set_memory((saved.rate, saved.past));
+    }
+    let slots = group.rule.slots().into_iter().map(|slot| Some(slot.name));
+    for slot in slots.chain(group.ema.map(|_| None)) {
+        let key = match slot {
+            Some(slot) => format!("state.{name}.{slot}"),
+            None => format!("ema.{name}"),
+        };
+        let numbers = resumed.numbers(&key)?.ok_or_else(|| missing(&key))?;
+        if !reference.resume(slot, &numbers) {
+            return Err(format!("{path}: `{key}` has {} numbers", numbers.len()).into());
+        }
+    }
+    Ok(reference)
+}
+
+/// Goes on from the loss scale, the counts and the sums of a checkpoint.
+fn resume_controller(
+    resumed: &mut Resumed,
+    trace: &Trace,
+    controller: &mut Controller,
+) -> Result<(), Failure> {
+    let Behind { steps, taken } = resumed.behind();
+    let scale = match &resumed.saved.controller {
+        Some(saved) => (saved.scale, saved.growth_tracker),
+        None => (controller.stats(&[]).loss_scale, 0),
+    };
+    controller.resume(scale, [taken, steps - taken]);
+    if resumed.saved.added > 0 {
+        let mut sums = Vec::new();
+        for tensor in &trace.tensors {
+            let sum = resumed.numbers(&format!("sum.{}", tensor.name))?;
+            // Sums that were never made count as zeros.
+            sums.push(sum.unwrap_or_else(|| vec![0.0; tensor.len as usize]));
+        }
+        controller.set_sums(sums, resumed.saved.added);
+    }
+    Ok(())
 }
 
 fn numbers(

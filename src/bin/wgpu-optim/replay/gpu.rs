@@ -33,19 +33,24 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
     for (i, (param, grad)) in views.iter().enumerate() {
         let id = ids[run.groups[i]];
         optimizer.add_param(id, &run.trace.tensors[i].name, param.clone(), grad.clone())?;
-        upload(gpu, param, |each| run.trace.read_param(i, each))?;
+        if run.resumed.is_none() {
+            upload(gpu, param, |each| run.trace.read_param(i, each))?;
+        }
         checked()?;
     }
     gpu.queue.submit([]);
     gpu.wait()?;
     optimizer.prepare()?;
-    if run.behind.taken > 0 {
+    if let Some(resumed) = &run.resumed {
+        optimizer.load(&gpu.queue, &resumed.path)?;
+        checked()?;
+    } else if run.behind.taken > 0 {
         resume(gpu, &mut run, &mut optimizer, &ids, &views)?;
         checked()?;
     }
     let mut in_flight = 0;
-    let bar = progress(run.trace.steps, "replay");
-    for gradient in 0..run.trace.steps {
+    let bar = progress(run.gradients.end - run.gradients.start, "replay");
+    for gradient in run.gradients.clone() {
         for (i, (_, grad)) in views.iter().enumerate() {
             upload(gpu, grad, |each| run.trace.read_grad(i, gradient, each))?;
             in_flight += grad.len * grad.format.bytes();
@@ -69,13 +74,19 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
             in_flight = 0;
         }
         checked()?;
+        save(gpu, &run, &mut optimizer, gradient + 1)?;
         bar.inc(1);
+    }
+    if run.gradients.is_empty() {
+        save(gpu, &run, &mut optimizer, run.gradients.end)?;
     }
     gpu.wait()?;
     checked()?;
     bar.finish_and_clear();
     let looked = control.looks_at_gradients() && steps > 0;
-    let skipped = if looked { skipped(gpu, &optimizer)? } else { 0 };
+    // Those of the runs before are counted already.
+    let before = run.resumed.as_ref().map_or(0, |_| run.behind.steps - run.behind.taken);
+    let skipped = if looked { skipped(gpu, &optimizer)? - before } else { 0 };
     let trained = evaluate(gpu, &run, &mut optimizer, &views)?;
     checked()?;
     let failed = RefCell::new(None);
@@ -156,6 +167,14 @@ fn evaluate(
     gpu.queue.submit([encoder.finish()]);
     gpu.wait()?;
     Ok(all)
+}
+
+/// Writes a checkpoint after so many gradients, if one is due.
+fn save(gpu: &Gpu, run: &Run, optimizer: &mut Optimizer, gradients: u64) -> Result<(), Failure> {
+    if let Some(path) = run.save_after(gradients) {
+        optimizer.save_with(&gpu.queue, path, &run.save_options(gradients)?)?;
+    }
+    Ok(())
 }
 
 /// The steps that were skipped so far.

@@ -1,0 +1,236 @@
+//! The contents of a checkpoint, by group and parameter.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use wgpu_optim::Control;
+use wgpu_optim::checkpoint::{Container, Entry, KEY, Saved, SavedController};
+
+use crate::Failure;
+use crate::trace::Stored;
+
+/// A checkpoint, as `--json` prints it.
+#[derive(Serialize)]
+struct Contents {
+    /// The version of the format.
+    version: u32,
+    /// The tensors, in bytes.
+    bytes: u64,
+    /// Steps recorded, taken and skipped.
+    steps: u64,
+    steps_taken: u64,
+    steps_skipped: u64,
+    /// Gradients added up since the last step.
+    added: u32,
+    loss_scale: Option<f64>,
+    growth_tracker: Option<u32>,
+    control: Control,
+    notes: std::collections::BTreeMap<String, String>,
+    groups: Vec<Group>,
+}
+
+#[derive(Serialize)]
+struct Group {
+    /// The rule's name.
+    optimizer: String,
+    options: Map<String, Value>,
+    /// The steps recorded for the group.
+    steps: u64,
+    bytes: u64,
+    params: Vec<Param>,
+}
+
+#[derive(Serialize)]
+struct Param {
+    name: String,
+    shape: Vec<usize>,
+    elements: u64,
+    /// The step of the parameter: those recorded less those skipped.
+    step: u64,
+    skipped: u64,
+    frozen: bool,
+    bytes: u64,
+    tensors: Vec<Tensor>,
+}
+
+#[derive(Serialize)]
+struct Tensor {
+    /// The name in the file.
+    name: String,
+    /// `param`, `ema`, `master`, `sum`, or the name of a slot.
+    slot: String,
+    dtype: String,
+    shape: Vec<usize>,
+    bytes: u64,
+    /// The Euclidean norm of the finite numbers.
+    norm: f64,
+    /// The largest magnitude of the finite numbers.
+    largest: f64,
+    /// The number of Inf and NaN.
+    nonfinite: u64,
+}
+
+pub(crate) fn run(path: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let contents = contents(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = match json {
+        true => serde_json::to_string_pretty(&contents)?,
+        false => text(&contents),
+    };
+    writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn contents(path: &Path) -> Result<Contents, Failure> {
+    let mut file = Container::open(File::open(path)?)?;
+    let json = file.metadata(KEY).map(str::to_owned).ok_or_else(|| {
+        format!("its metadata have no `{KEY}`: it is no checkpoint of wgpu-optim; `wgpu-optim convert` makes one of PyTorch's")
+    })?;
+    file.verify()?;
+    let saved = Saved::from_json(&json).map_err(|all| all.join("; "))?;
+    let entries = file.entries();
+    let mut groups: Vec<Group> = saved
+        .groups
+        .iter()
+        .map(|group| {
+            let name = group.options.get("optimizer").and_then(Value::as_str);
+            Group {
+                optimizer: name.unwrap_or_default().to_owned(),
+                options: group.options.clone(),
+                steps: group.recorded,
+                bytes: 0,
+                params: Vec::new(),
+            }
+        })
+        .collect();
+    for param in &saved.params {
+        let mut tensors = Vec::new();
+        for entry in &entries {
+            if let Some(slot) = slot(&entry.name, &param.name) {
+                tensors.push(tensor(&mut file, entry, slot)?);
+            }
+        }
+        // The parameter first, then its state, then all else.
+        tensors.sort_by_key(|tensor: &Tensor| match tensor.name.split('.').next() {
+            Some("param") => 0,
+            Some("state") => 1,
+            _ => 2,
+        });
+        let bytes = tensors.iter().map(|tensor| tensor.bytes).sum();
+        let shape = tensors.first().map(|tensor: &Tensor| tensor.shape.clone());
+        let group = &mut groups[param.group];
+        group.bytes += bytes;
+        group.params.push(Param {
+            name: param.name.clone(),
+            shape: shape.unwrap_or_else(|| vec![param.elements as usize]),
+            elements: param.elements,
+            step: param.steps - param.skipped,
+            skipped: param.skipped,
+            frozen: param.frozen,
+            bytes,
+            tensors,
+        });
+    }
+    let controller = saved.controller.as_ref();
+    let skipped = controller.map_or(0, |of| u64::from(of.skipped));
+    Ok(Contents {
+        version: saved.version,
+        bytes: entries.iter().map(Entry::bytes).sum(),
+        steps: saved.recorded,
+        steps_taken: saved.recorded - skipped,
+        steps_skipped: skipped,
+        added: saved.added,
+        loss_scale: controller.map(|SavedController { scale, .. }| *scale),
+        growth_tracker: controller.map(|of| of.growth_tracker),
+        control: saved.control,
+        notes: saved.notes,
+        groups,
+    })
+}
+
+/// The part of a tensor's name that says what it is, if it belongs to a parameter.
+fn slot<'a>(tensor: &'a str, param: &str) -> Option<&'a str> {
+    let (kind, rest) = tensor.split_once('.')?;
+    let rest = rest.strip_prefix(param)?;
+    match (kind, rest) {
+        ("state", slot) => slot.strip_prefix('.').filter(|slot| !slot.contains('.')),
+        (kind, "") => Some(kind),
+        _ => None,
+    }
+}
+
+fn tensor(file: &mut Container<File>, entry: &Entry, slot: &str) -> Result<Tensor, Failure> {
+    let Entry { name, dtype, shape } = entry;
+    let stored = Stored::of(*dtype).ok_or_else(|| format!("`{name}` is {dtype:?}"))?;
+    // The sum of squares in units of the largest magnitude, so that no square is too large or too small.
+    let (mut largest, mut squares, mut nonfinite) = (0.0_f64, 0.0_f64, 0);
+    file.pieces::<std::io::Error>(name, |_, bytes| {
+        for x in stored.numbers(bytes) {
+            if !x.is_finite() {
+                nonfinite += 1;
+            } else if x.abs() > largest {
+                squares = squares * (largest / x.abs()).powi(2) + 1.0;
+                largest = x.abs();
+            } else if x != 0.0 {
+                squares += (x / largest).powi(2);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Tensor {
+        name: name.clone(),
+        slot: slot.to_owned(),
+        dtype: dtype.to_string(),
+        shape: shape.clone(),
+        bytes: entry.bytes(),
+        norm: largest * squares.sqrt(),
+        largest,
+        nonfinite,
+    })
+}
+
+fn text(contents: &Contents) -> String {
+    let Contents { steps, steps_taken, steps_skipped, bytes, added, .. } = contents;
+    let mut all = format!(
+        "format {}, {bytes} bytes, {steps} steps recorded, {steps_taken} taken, {steps_skipped} skipped",
+        contents.version
+    );
+    if *added > 0 {
+        all += &format!(", {added} gradients added up");
+    }
+    if let (Some(scale), Some(tracker)) = (contents.loss_scale, contents.growth_tracker) {
+        all += &format!("\nloss scale {scale}, {tracker} finite steps since it changed");
+    }
+    // The config of `replay` is long, and its options are those of the groups.
+    for (key, note) in contents.notes.iter().filter(|(key, _)| *key != "config") {
+        all += &format!("\nnote {key}: {note}");
+    }
+    for (i, group) in contents.groups.iter().enumerate() {
+        all += &format!(
+            "\n\ngroup {i}: {}, {} steps, {} parameters, {} bytes\n",
+            group.optimizer,
+            group.steps,
+            group.params.len(),
+            group.bytes
+        );
+        let options = group.options.iter().filter(|(key, _)| *key != "optimizer");
+        let options: Vec<String> = options.map(|(key, value)| format!("{key} {value}")).collect();
+        all += &format!("  {}\n", options.join(", "));
+        for param in &group.params {
+            let Param { name, shape, step, skipped, bytes, .. } = param;
+            let frozen = if param.frozen { ", frozen" } else { "" };
+            all += &format!(
+                "  {name} {shape:?}: step {step}, {skipped} skipped, {bytes} bytes{frozen}\n"
+            );
+            for Tensor { slot, dtype, norm, largest, nonfinite, .. } in &param.tensors {
+                all += &format!(
+                    "    {slot:<16} {dtype:<4} norm {norm:<12.6e} largest {largest:<12.6e} non-finite {nonfinite}\n"
+                );
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,140 @@
+//! The checkpoints that a run writes.
+
+use std::collections::BTreeMap;
+
+use safetensors::Dtype;
+use wgpu_optim::checkpoint::{
+    Entry, KEY, SaveOptions, Saved, SavedController, SavedGroup, SavedParam, VERSION, Writer,
+    sort_entries, write_file,
+};
+use wgpu_optim::{Controller, Reference, config};
+
+use super::Run;
+use super::resumed::{CONFIG, Noted, PLACE};
+use crate::Failure;
+
+impl Run {
+    /// The notes of a checkpoint after so many gradients of the trace.
+    fn notes(&self, gradients: u64) -> Result<BTreeMap<String, String>, Failure> {
+        let noted = serde_json::to_string(&Noted::of(&self.config)?)?;
+        let all = [(PLACE, gradients.to_string()), (CONFIG, noted)];
+        Ok(all.map(|(key, text)| (key.to_owned(), text)).into_iter().collect())
+    }
+
+    /// The choices for a checkpoint of the kernels' run.
+    pub(super) fn save_options(&self, gradients: u64) -> Result<SaveOptions, Failure> {
+        let mut options = SaveOptions::default();
+        options.notes = self.notes(gradients)?;
+        let shapes = self.trace.tensors.iter();
+        options.shapes = shapes.map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
+        Ok(options)
+    }
+
+    /// Writes a checkpoint of the reference's run after so many gradients, if one is due.
+    pub(super) fn save_reference(
+        &self,
+        gradients: u64,
+        references: &[Reference],
+        controller: &Controller,
+    ) -> Result<(), Failure> {
+        let Some(path) = self.save_after(gradients) else { return Ok(()) };
+        let mut tensors: Vec<(Entry, Vec<f64>)> = Vec::new();
+        let (sums, added) = controller.sums();
+        for (i, (tensor, reference)) in self.trace.tensors.iter().zip(references).enumerate() {
+            let name = &tensor.name;
+            let mut add = |name: String, numbers: Vec<f64>| {
+                let entry = Entry { name, dtype: Dtype::F64, shape: tensor.shape.clone() };
+                tensors.push((entry, numbers));
+            };
+            add(format!("param.{name}"), reference.param().to_vec());
+            for slot in self.part(i).group.rule.slots() {
+                let numbers = reference.state(slot.name).unwrap_or_default();
+                add(format!("state.{name}.{}", slot.name), numbers);
+            }
+            if let Some(average) = reference.ema() {
+                add(format!("ema.{name}"), average.to_vec());
+            }
+            if added > 0 {
+                add(format!("sum.{name}"), sums.get(i).cloned().unwrap_or_default());
+            }
+        }
+        sort_entries(&mut tensors, |(entry, _)| entry);
+        let saved = self.saved(gradients, references, controller)?;
+        let counts = ["steps", "steps_taken", "steps_skipped"].into_iter();
+        let skipped = controller.stats(&[]).skipped;
+        let counts = counts.zip([saved.recorded, saved.recorded - skipped, skipped]);
+        let metadata: BTreeMap<String, String> = counts
+            .map(|(key, count)| (key.to_owned(), count.to_string()))
+            .chain([(KEY.to_owned(), saved.to_json()?)])
+            .collect();
+        let entries: Vec<Entry> = tensors.iter().map(|(entry, _)| entry.clone()).collect();
+        write_file(path, |file| -> Result<(), wgpu_optim::checkpoint::Error> {
+            let failed = |e: std::io::Error| wgpu_optim::checkpoint::Error::writing(path, &e);
+            let mut writer = Writer::new(file, &metadata, &entries).map_err(failed)?;
+            for (_, numbers) in &tensors {
+                for some in numbers.chunks(1 << 16) {
+                    let bytes: Vec<u8> = some.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    writer.write(&bytes).map_err(failed)?;
+                }
+            }
+            writer.finish().map(|_| ()).map_err(failed)
+        })?;
+        Ok(())
+    }
+
+    fn saved(
+        &self,
+        gradients: u64,
+        references: &[Reference],
+        controller: &Controller,
+    ) -> Result<Saved, Failure> {
+        let stats = controller.stats(&[]);
+        let recorded = stats.taken + stats.skipped;
+        let mut groups = Vec::new();
+        for (index, part) in self.config.groups.iter().enumerate() {
+            let mut group = part.group.clone();
+            // The rate of the last step, if CONFIG has a list of them.
+            if let Some(lr) = recorded.checked_sub(1).and_then(|last| part.rate(last)) {
+                group = group.lr(lr);
+            }
+            // Every parameter of a group has the same memory.
+            let first = self.groups.iter().position(|of| *of == index);
+            let (rate, past) = first.map(|i| references[i].memory()).unwrap_or_default();
+            let options = config::options(&group)?;
+            groups.push(SavedGroup { options, foreign: None, recorded, rate, past });
+        }
+        let params =
+            self.trace.tensors.iter().zip(&self.groups).map(|(tensor, group)| SavedParam {
+                name: tensor.name.clone(),
+                group: *group,
+                elements: tensor.len,
+                origin: 0,
+                steps: recorded,
+                skipped: stats.skipped,
+                frozen: false,
+            });
+        let looks = self.config.control.looks_at_gradients();
+        let controller_of = || SavedController {
+            counts: true,
+            scale: stats.loss_scale,
+            growth_tracker: controller.growth_tracker(),
+            restarts: false,
+            skipped: stats.skipped as u32,
+            looked: recorded as u32,
+            overrun: false,
+            norm: stats.norm.to_string(),
+            coefficient: stats.coefficient.to_string(),
+            found_inf: None,
+        };
+        Ok(Saved {
+            version: VERSION,
+            recorded,
+            groups,
+            params: params.collect(),
+            control: self.config.control,
+            controller: looks.then(controller_of),
+            added: controller.sums().1,
+            notes: self.notes(gradients)?,
+        })
+    }
+}
