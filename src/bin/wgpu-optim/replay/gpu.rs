@@ -84,7 +84,7 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
     checked()?;
     bar.finish_and_clear();
     let looked = control.looks_at_gradients() && steps > 0;
-    // Those of the runs before are counted already.
+    // The runs before have counted theirs.
     let before = run.resumed.as_ref().map_or(0, |_| run.behind.steps - run.behind.taken);
     let skipped = if looked { skipped(gpu, &optimizer)? - before } else { 0 };
     let trained = evaluate(gpu, &run, &mut optimizer, &views)?;
