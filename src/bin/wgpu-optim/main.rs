@@ -5,11 +5,13 @@ mod adapters;
 mod backend;
 mod bench;
 mod chart;
+mod convert;
 mod inspect;
 mod output;
 mod replay;
 mod rules;
 mod schedule;
+mod torch;
 mod trace;
 mod verify;
 
@@ -64,6 +66,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Convert a checkpoint between PyTorch's torch.save and safetensors in PyTorch's names.
+    Convert(convert::Options),
     /// Print the learning rate of each step, as a CONFIG of `replay` has it.
     Schedule(schedule::Options),
     /// Measure steps against a kernel that only moves the same bytes, and against the CPU.
@@ -83,6 +87,7 @@ impl Command {
             Self::Replay(options) => options.needs_gpu(),
             Self::Rules { .. }
             | Self::Inspect { .. }
+            | Self::Convert(_)
             | Self::Schedule(_)
             | Self::Completions { .. } => false,
         }
@@ -113,6 +118,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Replay(options) => replay::run(&options),
         Command::Rules { json, markdown } => rules::run(json, markdown),
         Command::Inspect { file, json } => inspect::run(&file, json),
+        Command::Convert(options) => convert::run(&options),
         Command::Schedule(options) => schedule::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Completions { shell } => {

@@ -32,7 +32,7 @@ const REMEDY: &str = "replay reads safetensors. In Python:
     save_file({name: t.contiguous() for name, t in tensors.items()}, \"trace.safetensors\")";
 
 /// The header, and where the data after it begins. Checked against the length of the file.
-pub(super) fn read(file: &mut File) -> Result<(Metadata, u64), String> {
+pub(crate) fn read(file: &mut File) -> Result<(Metadata, u64), String> {
     let size = file.metadata().map_err(|e| e.to_string())?.len();
     let mut first = Vec::new();
     file.take(HEADER_LENGTH + 1).read_to_end(&mut first).map_err(|e| e.to_string())?;

@@ -1,0 +1,19 @@
+//! PyTorch's checkpoints: files of `torch.save`, read and written without Python.
+
+mod archive;
+mod checkpoint;
+mod classes;
+mod derived;
+mod global;
+mod graph;
+mod load;
+pub(crate) mod optimizer;
+mod pickle;
+mod save;
+mod unpickle;
+pub(crate) mod value;
+mod write;
+
+pub(crate) use archive::read;
+pub(crate) use checkpoint::{Hints, from_torch, to_torch};
+pub(crate) use write::write;

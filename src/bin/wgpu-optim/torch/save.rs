@@ -1,0 +1,209 @@
+//! The writing of an optimizer's state dict.
+
+use serde_json::{Map, Value as Json};
+use wgpu_optim::config::Described;
+
+use super::classes::{Class, DECOUPLED, INERT, STEP, defaults};
+use super::derived::derived;
+use super::load::{check_format, slots};
+use super::optimizer::{Optimizer, Param};
+use super::value::{Tensor, Value};
+
+/// The state dict of an optimizer, as `load_state_dict` takes it. The model's tensors tell the shapes of parameters
+/// before their first step.
+pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<Value, String> {
+    let (mut states, mut groups) = (Vec::new(), Vec::new());
+    let mut first: Option<&'static Class> = None;
+    let mut next = 0;
+    for (i, group) in optimizer.groups.iter().enumerate() {
+        let place = |e: String| format!("group {i}: {e}");
+        let config = &group.config;
+        let rule = config.get("optimizer").and_then(Json::as_str);
+        let class = Class::of(rule.ok_or("`optimizer` is missing").map_err(|e| place(e.into()))?)
+            .map_err(place)?;
+        let one = *first.get_or_insert(class);
+        if one.rule != class.rule {
+            return Err(place(format!(
+                "its rule is `{}`, that of group 0 `{}`; an optimizer of PyTorch has one for all groups",
+                class.rule, one.rule
+            )));
+        }
+        let mut entries = options(class, config).map_err(place)?;
+        let slots = slots(config).map_err(place)?;
+        let params = optimizer.params.iter().filter(|param| param.group == i);
+        let (mut ids, mut names) = (Vec::new(), Vec::new());
+        for param in params {
+            let shown = param.shown(next);
+            let state = state(class, config, &slots, param, model);
+            if let Some(state) = state.map_err(|e| format!("{shown}: {e}"))? {
+                states.push((Value::Int(next as i64), state));
+            }
+            ids.push(Value::Int(next as i64));
+            names.extend(param.name.clone().map(Value::Str));
+            next += 1;
+        }
+        if names.len() == ids.len() {
+            entries.insert(0, ("param_names", Value::List(names)));
+        }
+        entries.push(("params", Value::List(ids)));
+        groups.push(Value::dict(entries));
+    }
+    Ok(Value::dict([("state", Value::Dict(states)), ("param_groups", Value::List(groups))]))
+}
+
+/// The options of a group as PyTorch has them, all that it has.
+fn options(
+    class: &Class,
+    config: &Map<String, Json>,
+) -> Result<Vec<(&'static str, Value)>, String> {
+    check_expressible(class, &class.described()?, config)?;
+    let mut entries = Vec::new();
+    for &key in class.keys {
+        let value = match key {
+            // As they are by default.
+            "foreach" | "fused" => Value::None,
+            key if INERT.contains(&key) => Value::Bool(false),
+            DECOUPLED => Value::Bool(is_on(config, "decoupled")),
+            "maximize" => Value::Bool(is_on(config, "maximize")),
+            key => match config.get(key) {
+                Some(value) => option(value).map_err(|e| format!("`{key}` is {value}; {e}"))?,
+                None => return Err(format!("`{key}` is missing; {} has it", class.name)),
+            },
+        };
+        entries.push((key, value));
+    }
+    Ok(entries)
+}
+
+fn is_on(config: &Map<String, Json>, key: &str) -> bool {
+    config.get(key).and_then(Json::as_bool).unwrap_or(false)
+}
+
+/// Whether PyTorch's optimizer computes what the options say.
+fn check_expressible(
+    class: &Class,
+    rule: &Described,
+    config: &Map<String, Json>,
+) -> Result<(), String> {
+    let defaults = defaults(rule);
+    let general = |key: &str| rule.general.iter().find(|choice| choice.name == key);
+    for (key, value) in config {
+        let known = ["optimizer", "lr", "weight_decay", "decoupled", "maximize"];
+        if known.contains(&key.as_str()) || class.options().any(|option| option == key) {
+            continue;
+        }
+        let must = defaults.get(key).or(general(key).map(|choice| &choice.default));
+        let Some(must) = must else {
+            return Err(format!("unknown key `{key}` for `{}`", class.rule));
+        };
+        if !is_same(value, must) {
+            return Err(format!(
+                "`{key}` is {value}, which torch.optim.{} cannot express; only {must} can be written",
+                class.name
+            ));
+        }
+    }
+    if let Some(missing) = defaults.keys().find(|key| !config.contains_key(*key)) {
+        return Err(format!(
+            "`{missing}` is missing; every option of `{}` must be there",
+            class.rule
+        ));
+    }
+    let decay = config.get("weight_decay").unwrap_or(&Json::Null);
+    let is_none = decay.is_null() || decay.as_f64() == Some(0.0);
+    if !is_none && !class.keys.contains(&"weight_decay") {
+        return Err(format!("`weight_decay` is {decay}, but torch.optim.{} has none", class.name));
+    }
+    if !is_none && is_on(config, "decoupled") && !class.keys.contains(&DECOUPLED) {
+        return Err(format!(
+            "`decoupled` is true with a `weight_decay` of {decay}, but torch.optim.{} only has the coupled one",
+            class.name
+        ));
+    }
+    Ok(())
+}
+
+/// Whether two options are the same, whether or not their numbers have a point.
+fn is_same(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
+        (Json::Array(a), Json::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// An option as PyTorch has it.
+fn option(value: &Json) -> Result<Value, String> {
+    let must = "PyTorch takes a number, True or False, or a tuple of such, and no schedule";
+    match value {
+        Json::Bool(on) => Ok(Value::Bool(*on)),
+        Json::Array(all) if all.len() == 2 => {
+            Ok(Value::Tuple(all.iter().map(option).collect::<Result<_, _>>()?))
+        }
+        other => other.as_f64().map(Value::Float).ok_or_else(|| must.to_owned()),
+    }
+}
+
+/// A parameter's state; `None` before the first step.
+fn state(
+    class: &Class,
+    config: &Map<String, Json>,
+    slots: &[&str],
+    param: &Param,
+    model: &[(String, Tensor)],
+) -> Result<Option<Value>, String> {
+    let steps = param.steps.unwrap_or(0);
+    if steps == 0 {
+        return before(class, config, param, model);
+    }
+    let mut entries = Vec::new();
+    let derived = derived(class.rule, config, steps);
+    for &key in class.state {
+        let number = derived.iter().find(|number| number.key == key);
+        let kept = param.slots.iter().find(|(slot, _)| slot == key);
+        let tensor = match (number, kept) {
+            _ if key == STEP => Tensor::scalar(steps as f64),
+            (Some(number), _) => Tensor::scalar(number.value),
+            (None, Some((_, tensor))) => {
+                check_format(tensor).map_err(|e| format!("`{key}`: {e}"))?;
+                tensor.clone()
+            }
+            (None, None) if slots.contains(&key) => {
+                return Err(format!("`{key}` is missing after {steps} steps"));
+            }
+            (None, None) => continue,
+        };
+        entries.push((key, Value::Tensor(tensor)));
+    }
+    if let Some((slot, _)) = param.slots.iter().find(|(slot, _)| !slots.contains(&slot.as_str())) {
+        return Err(format!(
+            "`{slot}` is there, which `{}` keeps not with these options",
+            class.rule
+        ));
+    }
+    Ok(Some(Value::dict(entries)).filter(|_| !slots.is_empty()))
+}
+
+/// The state before the first step, which only Adagrad has.
+fn before(
+    class: &Class,
+    config: &Map<String, Json>,
+    param: &Param,
+    model: &[(String, Tensor)],
+) -> Result<Option<Value>, String> {
+    if class.rule != "adagrad" {
+        return Ok(None);
+    }
+    let named = model.iter().find(|(name, _)| Some(name) == param.name.as_ref());
+    let Some((_, tensor)) = named else {
+        return Err("PyTorch's Adagrad has a `sum` before the first step, whose shape only the model tells; add the \
+                    parameter's tensor"
+            .to_owned());
+    };
+    let initial = config.get("initial_accumulator_value").and_then(Json::as_f64).unwrap_or(0.0);
+    let sum = Tensor::filled(initial, tensor.shape.clone());
+    let entries = [(STEP, Tensor::scalar(0.0)), ("sum", sum)];
+    Ok(Some(Value::dict(entries.map(|(key, tensor)| (key, Value::Tensor(tensor))))))
+}

@@ -1,0 +1,208 @@
+//! The values that a PyTorch checkpoint is made of.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::rc::Rc;
+
+use safetensors::Dtype;
+
+use crate::Failure;
+
+/// A value of Python.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    List(Vec<Value>),
+    Tuple(Vec<Value>),
+    /// Entries in their order; where a key is there twice, the last counts.
+    Dict(Vec<(Value, Value)>),
+    Tensor(Tensor),
+}
+
+/// A tensor whose numbers are read only when they are asked for.
+#[derive(Clone)]
+pub(crate) struct Tensor {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Rc<dyn Source>,
+}
+
+/// The taker of a tensor's bytes, a part at a time.
+pub(crate) type Each<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), Failure>;
+
+/// A place that has a tensor's numbers.
+pub(crate) trait Source {
+    /// Hands over all bytes, little-endian and in the order of rows, a part at a time.
+    fn read(&self, each: Each<'_>) -> Result<(), Failure>;
+}
+
+/// Bytes in memory.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl Source for Bytes {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        each(&self.0)
+    }
+}
+
+/// One number over and over.
+struct Filled {
+    number: f32,
+    count: usize,
+}
+
+/// The numbers of a filled tensor that are handed over at once.
+const PART: usize = 1 << 16;
+
+impl Source for Filled {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        let part = self.number.to_le_bytes().repeat(PART.min(self.count));
+        let mut left = self.count * size_of::<f32>();
+        while left > 0 {
+            let now = part.len().min(left);
+            each(&part[..now])?;
+            left -= now;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{:?}", self.dtype, self.shape)
+    }
+}
+
+impl Tensor {
+    /// One f32 number, as PyTorch keeps its steps.
+    pub(crate) fn scalar(number: f64) -> Self {
+        let bytes = (number as f32).to_le_bytes().to_vec();
+        Self { dtype: Dtype::F32, shape: Vec::new(), data: Rc::new(Bytes(bytes)) }
+    }
+
+    /// A tensor of one f32 number everywhere.
+    pub(crate) fn filled(number: f64, shape: Vec<usize>) -> Self {
+        let filled = Filled { number: number as f32, count: shape.iter().product() };
+        Self { dtype: Dtype::F32, shape, data: Rc::new(filled) }
+    }
+
+    /// How many bytes it has, or `None` if they are more than can be counted.
+    pub(crate) fn len(&self) -> Option<usize> {
+        let count = self.shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size))?;
+        count.checked_mul(self.dtype.bitsize() / 8)
+    }
+
+    /// Hands over all bytes, a part at a time, and checks that they are as many as the shape says.
+    pub(crate) fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        let mut had = 0;
+        self.data.read(&mut |part| {
+            had += part.len();
+            each(part)
+        })?;
+        if Some(had) != self.len() {
+            return Err(format!("a tensor {self:?} has {had} bytes; its file is damaged").into());
+        }
+        Ok(())
+    }
+
+    /// All bytes at once.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        let mut all = Vec::new();
+        self.read(&mut |part| {
+            all.extend_from_slice(part);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// The number of a tensor that has only one.
+    pub(crate) fn number(&self) -> Result<f64, Failure> {
+        if self.shape.iter().any(|&size| size != 1) {
+            return Err(format!("it is a tensor of shape {:?}, not one number", self.shape).into());
+        }
+        let bytes = self.bytes()?;
+        let number = match (self.dtype, &bytes[..]) {
+            (Dtype::F32, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
+            (Dtype::I32, &[a, b, c, d]) => f64::from(i32::from_le_bytes([a, b, c, d])),
+            (Dtype::F64, bytes) => f64::from_le_bytes(bytes.try_into()?),
+            (Dtype::I64, bytes) => i64::from_le_bytes(bytes.try_into()?) as f64,
+            (other, _) => {
+                return Err(
+                    format!("it is a number of type {other:?}, not F32, F64, I32 or I64").into()
+                );
+            }
+        };
+        Ok(number)
+    }
+}
+
+impl Value {
+    /// The kind of value, for errors.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::None => "None".to_owned(),
+            Self::Bool(on) => if *on { "True" } else { "False" }.to_owned(),
+            Self::Int(n) => n.to_string(),
+            Self::Float(x) => x.to_string(),
+            Self::Str(text) => format!("the string \"{text}\""),
+            Self::List(all) => format!("a list of {}", all.len()),
+            Self::Tuple(all) => format!("a tuple of {}", all.len()),
+            Self::Dict(all) => format!("a dict of {}", all.len()),
+            Self::Tensor(tensor) => format!("a tensor of shape {:?}", tensor.shape),
+        }
+    }
+
+    /// The number of an int, a float, or a tensor that has one number.
+    pub(crate) fn number(&self) -> Result<f64, String> {
+        match self {
+            Self::Int(n) => Ok(*n as f64),
+            Self::Float(x) => Ok(*x),
+            Self::Tensor(tensor) => tensor.number().map_err(|e| e.to_string()),
+            other => Err(format!("it is {}, not a number", other.kind())),
+        }
+    }
+
+    /// The entries of a list or tuple.
+    pub(crate) fn items(&self) -> Option<&[Value]> {
+        match self {
+            Self::List(all) | Self::Tuple(all) => Some(all),
+            _ => None,
+        }
+    }
+
+    /// The value that a dict has under a string.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        let Self::Dict(all) = self else { return None };
+        let is_it = |(known, _): &&(Value, Value)| matches!(known, Self::Str(name) if name == key);
+        all.iter().rfind(is_it).map(|(_, value)| value)
+    }
+
+    /// A dict with strings for keys.
+    pub(crate) fn dict<K: Into<String>>(entries: impl IntoIterator<Item = (K, Value)>) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| (Self::Str(key.into()), value));
+        Self::Dict(entries.collect())
+    }
+
+    /// The entries of a dict whose keys are all strings, each of them once.
+    pub(crate) fn entries(&self) -> Result<Vec<(&str, &Value)>, String> {
+        let Self::Dict(all) = self else {
+            return Err(format!("it is {}, not a dict", self.kind()));
+        };
+        let mut seen = HashSet::new();
+        let mut entries = Vec::new();
+        for (key, value) in all {
+            let Self::Str(name) = key else {
+                return Err(format!("a key is {}; all must be strings", key.kind()));
+            };
+            if !seen.insert(name) {
+                return Err(format!("`{name}` is there twice"));
+            }
+            entries.push((name.as_str(), value));
+        }
+        Ok(entries)
+    }
+}
