@@ -10,6 +10,8 @@ mod load;
 pub(crate) mod optimizer;
 mod pickle;
 mod save;
+#[cfg(test)]
+mod tests;
 mod unpickle;
 pub(crate) mod value;
 mod write;

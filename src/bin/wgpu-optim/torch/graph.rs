@@ -19,6 +19,9 @@ const DEEPEST: usize = 64;
 /// The most bytes of strings for each byte of a pickle, because a string may be there many times.
 const STRINGS: usize = 32;
 
+/// The longest name in an error.
+const LONGEST: usize = 200;
+
 /// The values and the bytes of strings that any pickle may stand for.
 const FEW: usize = 1 << 16;
 
@@ -63,7 +66,7 @@ const DIMENSIONS: usize = 64;
 const REPEATED: usize = 1 << 16;
 
 impl View {
-    /// Whether all elements lie in the storage, and the tensor is not far larger than it.
+    /// Whether all elements lie in the storage.
     pub(super) fn check(&self) -> Result<(), String> {
         let Self { key, len, offset, shape, strides, .. } = self;
         let is =
@@ -74,12 +77,6 @@ impl View {
         let outside = || format!("{} does not lie in its storage `{key}` of {len} elements", is());
         let count = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
         let count = count.ok_or_else(outside)?;
-        if count > REPEATED.max(*len) {
-            return Err(format!(
-                "{} repeats the {len} elements of its storage `{key}`; save t.contiguous() in its place",
-                is()
-            ));
-        }
         let inside = match count {
             0 => *offset <= *len,
             _ => self
@@ -88,6 +85,19 @@ impl View {
                 .is_some_and(|end| end <= *len),
         };
         if inside { Ok(()) } else { Err(outside()) }
+    }
+
+    /// Whether the tensor is not far larger than its storage, as one that was expanded is.
+    fn check_size(&self) -> Result<(), String> {
+        let Self { key, len, shape, strides, .. } = self;
+        let count = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+        if count.is_none_or(|count| count > REPEATED.max(*len)) {
+            return Err(format!(
+                "the tensor of shape {shape:?} with strides {strides:?} repeats the {len} elements of its storage \
+                 `{key}`; save t.contiguous() in its place"
+            ));
+        }
+        Ok(())
     }
 
     /// The elements of the storage from the first of the tensor to its last.
@@ -224,13 +234,19 @@ impl Made<'_> {
             Node::Dict(all) => {
                 let mut entries = Vec::new();
                 for &(key, value) in all {
-                    let (key, value) = (self.value(key, depth + 1)?, self.value(value, depth + 1)?);
-                    entries.push((key, value));
+                    let text = graph.text(key).filter(|text| text.len() <= LONGEST);
+                    let named = |e: String| match text {
+                        Some(text) => format!("`{text}`: {e}"),
+                        None => e,
+                    };
+                    let key = self.value(key, depth + 1)?;
+                    entries.push((key, self.value(value, depth + 1).map_err(named)?));
                 }
                 Value::Dict(entries)
             }
             Node::Tensor(view) => {
                 self.count(view.shape.len())?;
+                view.check_size()?;
                 Value::Tensor((self.open)(view)?)
             }
             Node::Global(global) => return Err(format!("{global:?} is there as a value")),
