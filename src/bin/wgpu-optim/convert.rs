@@ -91,7 +91,12 @@ fn write(path: &Path, form: &Form, value: &Value) -> Result<(), Failure> {
             torch::write(value, &mut file)?;
             file.flush()?;
         }
-        Form::Safetensors => named::write(value, &whole)?,
+        Form::Safetensors => {
+            named::write(value, &whole)?;
+            // It is its owner's alone; a result is as any file this user makes.
+            let ordinary = File::create(directory.path().join("ordinary"))?;
+            std::fs::set_permissions(&whole, ordinary.metadata()?.permissions())?;
+        }
     }
     Ok(std::fs::rename(&whole, path)?)
 }
