@@ -57,6 +57,7 @@ pub struct Writer<W: Write> {
     hash: Xxh3,
     /// The bytes of data that are to come.
     left: u64,
+    with_checksum: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -69,6 +70,27 @@ impl<W: Write> Writer<W> {
         metadata: &BTreeMap<String, String>,
         entries: &[Entry],
     ) -> std::io::Result<Self> {
+        Self::with(sink, metadata, entries, true)
+    }
+
+    /// The same for a file without a checksum, which is no checkpoint: plain safetensors.
+    ///
+    /// # Errors
+    /// As [`Writer::new`].
+    pub fn plain(
+        sink: W,
+        metadata: &BTreeMap<String, String>,
+        entries: &[Entry],
+    ) -> std::io::Result<Self> {
+        Self::with(sink, metadata, entries, false)
+    }
+
+    fn with(
+        sink: W,
+        metadata: &BTreeMap<String, String>,
+        entries: &[Entry],
+        with_checksum: bool,
+    ) -> std::io::Result<Self> {
         let mut header = Map::new();
         header.insert("__metadata__".to_owned(), json!(metadata));
         let mut end = 0;
@@ -77,7 +99,7 @@ impl<W: Write> Writer<W> {
             dtype: Dtype::U8,
             shape: vec![CHECKSUM_BYTES as usize],
         };
-        for entry in entries.iter().chain([&last]) {
+        for entry in entries.iter().chain(with_checksum.then_some(&last)) {
             let Entry { name, dtype, shape } = entry;
             let begin = end;
             end += entry.bytes();
@@ -92,10 +114,10 @@ impl<W: Write> Writer<W> {
             return Err(std::io::Error::other(message));
         }
         let sink = BufWriter::with_capacity(1 << 20, sink);
-        let mut writer = Self { sink, hash: Xxh3::new(), left: u64::MAX };
+        let mut writer = Self { sink, hash: Xxh3::new(), left: u64::MAX, with_checksum };
         writer.write(&(text.len() as u64).to_le_bytes())?;
         writer.write(&text)?;
-        writer.left = end - CHECKSUM_BYTES;
+        writer.left = if with_checksum { end - CHECKSUM_BYTES } else { end };
         Ok(writer)
     }
 
@@ -108,7 +130,9 @@ impl<W: Write> Writer<W> {
             return Err(std::io::Error::other("more data than the tensors take"));
         };
         self.left = left;
-        self.hash.update(bytes);
+        if self.with_checksum {
+            self.hash.update(bytes);
+        }
         self.sink.write_all(bytes)
     }
 
@@ -121,7 +145,9 @@ impl<W: Write> Writer<W> {
             let message = format!("{} bytes of data are missing", self.left);
             return Err(std::io::Error::other(message));
         }
-        self.sink.write_all(&self.hash.digest128().to_be_bytes())?;
+        if self.with_checksum {
+            self.sink.write_all(&self.hash.digest128().to_be_bytes())?;
+        }
         self.sink.into_inner().map_err(std::io::IntoInnerError::into_error)
     }
 }

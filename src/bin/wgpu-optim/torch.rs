@@ -17,5 +17,5 @@ pub(crate) mod value;
 mod write;
 
 pub(crate) use archive::read;
-pub(crate) use checkpoint::{Hints, from_torch, to_torch};
+pub(crate) use checkpoint::{Checkpoint, Hints, from_torch, to_torch};
 pub(crate) use write::write;

@@ -1,15 +1,14 @@
 //! A checkpoint of PyTorch as a safetensors file, in PyTorch's names.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
 
-use safetensors::Dtype;
 use serde_json::Value as Json;
+use wgpu_optim::checkpoint::{Entry, Writer, sort_entries};
 
 use crate::Failure;
 use crate::torch::value::{Each, Source, Tensor, Value};
@@ -72,17 +71,17 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
 }
 
 /// Writes a value of model and optimizer.
-pub(super) fn write(value: &Value, path: &Path) -> Result<(), Failure> {
-    let failed = RefCell::new(None);
-    let mut all = Vec::new();
-    let mut add = |name: String, value: &Value| match value {
+pub(super) fn write(value: &Value, file: &mut File) -> Result<(), Failure> {
+    let mut all: Vec<(Entry, &Tensor)> = Vec::new();
+    let mut add = |name: String, value| match value {
         Value::Tensor(tensor) => {
-            all.push((name, Lazy { tensor: tensor.clone(), failed: &failed }));
+            let entry = Entry { name, dtype: tensor.dtype, shape: tensor.shape.clone() };
+            all.push((entry, tensor));
             Ok(())
         }
         other => Err(format!("`{name}` is {}, not a tensor", other.kind())),
     };
-    let mut metadata = None;
+    let mut metadata = BTreeMap::new();
     if let Some(model) = value.get("model") {
         for (name, tensor) in model.entries()? {
             add(format!("{MODEL}{name}"), tensor)?;
@@ -97,14 +96,16 @@ pub(super) fn write(value: &Value, path: &Path) -> Result<(), Failure> {
             }
         }
         let groups = json(optimizer.get("param_groups").unwrap_or(&Value::None))?;
-        metadata = Some(HashMap::from([(GROUPS.to_owned(), groups.to_string())]));
+        metadata.insert(GROUPS.to_owned(), groups.to_string());
     }
-    let written = safetensors::serialize_to_file(all, metadata, path);
-    // The reason comes before its consequence.
-    match failed.into_inner() {
-        Some(failure) => Err(failure),
-        None => Ok(written?),
+    sort_entries(&mut all, |(entry, _)| entry);
+    let entries: Vec<Entry> = all.iter().map(|(entry, _)| entry.clone()).collect();
+    let mut writer = Writer::plain(file, &metadata, &entries)?;
+    for (_, tensor) in all {
+        tensor.read(&mut |bytes| Ok(writer.write(bytes)?))?;
     }
+    writer.finish()?;
+    Ok(())
 }
 
 /// A part of a file.
@@ -127,37 +128,6 @@ impl Source for Range {
             left -= part.len();
         }
         Ok(())
-    }
-}
-
-/// A tensor that is read when it is written.
-struct Lazy<'a> {
-    tensor: Tensor,
-    failed: &'a RefCell<Option<Failure>>,
-}
-
-impl safetensors::View for Lazy<'_> {
-    fn dtype(&self) -> Dtype {
-        self.tensor.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.tensor.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self.tensor.bytes() {
-            Ok(bytes) => bytes.into(),
-            Err(failure) => {
-                // The file is thrown away for it.
-                self.failed.borrow_mut().get_or_insert(failure);
-                Cow::default()
-            }
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.len().unwrap_or(usize::MAX)
     }
 }
 

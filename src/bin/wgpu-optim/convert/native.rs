@@ -1,0 +1,266 @@
+//! A checkpoint of this crate: `param.<name>`, `state.<name>.<slot>`, and everything else in its metadata.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::path::Path;
+use std::rc::Rc;
+
+use safetensors::Dtype;
+use serde_json::Value as Json;
+use wgpu_optim::checkpoint::{
+    Container, Entry, Error, KEY, Saved, SavedGroup, SavedParam, VERSION, Writer, sort_entries,
+};
+use wgpu_optim::{Control, config};
+
+use crate::Failure;
+use crate::torch::Checkpoint;
+use crate::torch::optimizer::{Group, Optimizer, Param};
+use crate::torch::value::{Each, Source, Tensor};
+
+/// Whether a safetensors file is a checkpoint of this crate.
+pub(super) fn is_native(path: &Path) -> bool {
+    let file = File::open(path).ok().and_then(|file| Container::open(file).ok());
+    file.is_some_and(|file| file.metadata(KEY).is_some())
+}
+
+/// Reads a file. Its tensors are read when they are asked for. `names` gives the order of the parameters.
+pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Checkpoint, Failure> {
+    let mut file = Container::open(File::open(path)?)?;
+    file.verify()?;
+    let text = file.metadata(KEY).unwrap_or_default();
+    let saved = Saved::from_json(text).map_err(|all| all.join("; "))?;
+    if saved.added > 0 {
+        let added = saved.added;
+        return Err(format!(
+            "it has {added} gradients of a step that is to come, which PyTorch keeps in no state dict; save it after a step"
+        )
+        .into());
+    }
+    let mut left_out = Vec::new();
+    if saved.control != Control::default() {
+        left_out.push("control".to_owned());
+    }
+    let file = Rc::new(RefCell::new(file));
+    let tensor = |name: String| {
+        let Entry { dtype, shape, .. } = file.borrow().entry(&name)?;
+        let data = Rc::new(InFile { file: file.clone(), name });
+        Some(Tensor { dtype, shape, data })
+    };
+    let mut model = Vec::new();
+    let mut params = Vec::new();
+    for SavedParam { name, group, steps, skipped, .. } in ordered(&saved, names)? {
+        let options = saved.groups[*group].options.clone();
+        let rule =
+            config::group(Json::Object(options)).map_err(|e| format!("group {group}: {e}"))?.rule;
+        model.extend(tensor(format!("param.{name}")).map(|tensor| (name.clone(), tensor)));
+        let taken = steps - skipped;
+        let mut slots = Vec::new();
+        for slot in rule.slots().into_iter().filter(|_| taken > 0) {
+            let key = format!("state.{name}.{}", slot.name);
+            let tensor = tensor(key.clone()).ok_or_else(|| format!("`{key}` is missing"))?;
+            slots.push((slot.name.to_owned(), tensor));
+        }
+        let steps = (taken > 0).then_some(taken);
+        params.push(Param { name: Some(name.clone()), group: *group, steps, slots });
+    }
+    let groups = saved.groups.iter().map(|group| Group { config: group.options.clone() });
+    let optimizer = Some(Optimizer { groups: groups.collect(), params });
+    Ok(Checkpoint { model, optimizer, left_out })
+}
+
+/// The parameters in the order of `names`, or of the file.
+fn ordered<'a>(saved: &'a Saved, names: Option<&[String]>) -> Result<Vec<&'a SavedParam>, Failure> {
+    let Some(names) = names else { return Ok(saved.params.iter().collect()) };
+    let known: HashMap<&str, &SavedParam> =
+        saved.params.iter().map(|param| (param.name.as_str(), param)).collect();
+    let given: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let there: BTreeSet<&str> = known.keys().copied().collect();
+    if given != there || names.len() != given.len() {
+        let list = |all: &mut dyn Iterator<Item = &&str>| {
+            all.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        return Err(format!(
+            "--names must have each parameter once; missing are: {}; unknown are: {}",
+            list(&mut there.difference(&given)),
+            list(&mut given.difference(&there))
+        )
+        .into());
+    }
+    Ok(names.iter().filter_map(|name| known.get(name.as_str()).copied()).collect())
+}
+
+/// A tensor of a file.
+struct InFile {
+    file: Rc<RefCell<Container<File>>>,
+    name: String,
+}
+
+impl Source for InFile {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        let mut file = self.file.borrow_mut();
+        let mut failed = None;
+        let read = file.pieces::<std::io::Error>(&self.name, |_, bytes| {
+            each(bytes).map_err(|e| {
+                failed = Some(e);
+                std::io::Error::other("the taker failed")
+            })
+        });
+        match failed {
+            Some(e) => Err(e),
+            None => Ok(read?),
+        }
+    }
+}
+
+/// Writes a file.
+pub(super) fn write(checkpoint: &Checkpoint, path: &Path) -> Result<(), Failure> {
+    let Checkpoint { model, optimizer, .. } = checkpoint;
+    let optimizer = optimizer.as_ref().ok_or(
+        "it has no optimizer; a checkpoint holds one: torch.save({\"model\": …, \"optimizer\": optimizer.state_dict()}, path)",
+    )?;
+    let shapes: HashMap<&str, &Tensor> =
+        model.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut tensors: Vec<(Entry, Tensor)> = Vec::new();
+    let mut add = |name: String, tensor: Tensor| {
+        let entry = Entry { name, dtype: tensor.dtype, shape: tensor.shape.clone() };
+        tensors.push((entry, tensor));
+    };
+    let mut groups = groups(optimizer)?;
+    let mut params = Vec::new();
+    for (position, param) in optimizer.params.iter().enumerate() {
+        let name = param.name.as_ref().ok_or_else(|| {
+            format!("the optimizer's parameter {position} has no name; give --names a,b,c in the order of its groups")
+        })?;
+        let own = shapes.get(name.as_str()).copied();
+        let shaped = own.or_else(|| param.slots.first().map(|(_, slot)| slot));
+        let shaped = shaped.ok_or_else(|| {
+            format!("the shape of `{name}` is not known; save the model beside the optimizer")
+        })?;
+        if let Some(own) = own {
+            if !matches!(own.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
+                return Err(format!(
+                    "`{name}` is {:?}; it must be F32, F16, BF16 or F64",
+                    own.dtype
+                )
+                .into());
+            }
+            add(format!("param.{name}"), own.clone());
+        }
+        let steps = param.steps.unwrap_or(0);
+        let group = &mut groups[param.group];
+        group.saved.recorded = group.saved.recorded.max(steps);
+        for slot in group.group.rule.slots() {
+            let found = param.slots.iter().find(|(known, _)| known == slot.name);
+            let tensor = match found {
+                Some((_, tensor)) => tensor.clone(),
+                // The first step gives it its start.
+                None if steps == 0 => {
+                    let dtype = group.dtype.unwrap_or(Dtype::F32);
+                    zeros(dtype, shaped.shape.clone())
+                }
+                None => return Err(format!("`{name}` has no `{}`", slot.name).into()),
+            };
+            add(format!("state.{name}.{}", slot.name), tensor);
+        }
+        let elements = shaped.shape.iter().map(|&n| n as u64).product();
+        params.push(SavedParam {
+            name: name.clone(),
+            group: param.group,
+            elements,
+            origin: 0,
+            steps,
+            skipped: 0,
+            frozen: false,
+        });
+    }
+    let known: BTreeSet<&str> = params.iter().map(|param| param.name.as_str()).collect();
+    for (name, _) in model.iter().filter(|(name, _)| !known.contains(name.as_str())) {
+        eprintln!("convert: `model.{name}` is left out, which the optimizer does not have");
+    }
+    sort_entries(&mut tensors, |(entry, _)| entry);
+    let groups: Vec<SavedGroup> = groups.into_iter().map(|group| group.saved).collect();
+    let recorded = groups.iter().map(|group| group.recorded).max().unwrap_or(0);
+    let control = Control::default();
+    let (controller, notes) = (None, BTreeMap::new());
+    let saved =
+        Saved { version: VERSION, recorded, groups, params, control, controller, added: 0, notes };
+    // A file that this crate would refuse is not written.
+    let text = saved.to_json()?;
+    Saved::from_json(&text).map_err(|all| all.join("; "))?;
+    let counts = [("steps", recorded), ("steps_taken", recorded), ("steps_skipped", 0)];
+    let counts = counts.map(|(key, count)| (key.to_owned(), count.to_string()));
+    let metadata = counts.into_iter().chain([(KEY.to_owned(), text)]).collect();
+    let entries: Vec<Entry> = tensors.iter().map(|(entry, _)| entry.clone()).collect();
+    super::write(path, |file| {
+        let failed = |e: std::io::Error| Error::writing(path, &e);
+        let mut writer = Writer::new(file, &metadata, &entries).map_err(failed)?;
+        for (_, tensor) in &tensors {
+            tensor.read(&mut |bytes| Ok(writer.write(bytes).map_err(failed)?))?;
+        }
+        writer.finish().map_err(failed)?;
+        Ok(())
+    })
+}
+
+/// A group, and how its state is stored.
+struct Stored {
+    saved: SavedGroup,
+    group: wgpu_optim::Group,
+    dtype: Option<Dtype>,
+}
+
+fn groups(optimizer: &Optimizer) -> Result<Vec<Stored>, Failure> {
+    let mut all = Vec::new();
+    for (index, Group { config: given }) in optimizer.groups.iter().enumerate() {
+        let own = optimizer.params.iter().filter(|param| param.group == index);
+        let slots = own.flat_map(|param| &param.slots);
+        let dtypes: BTreeSet<Dtype> = slots.map(|(_, tensor)| tensor.dtype).collect();
+        let dtype = match dtypes.len() {
+            0 => None,
+            1 => dtypes.first().copied(),
+            _ => {
+                return Err(format!(
+                    "the state of group {index} is in {dtypes:?}; a group keeps its state in one format"
+                )
+                .into());
+            }
+        };
+        let format = match dtype {
+            None | Some(Dtype::F32 | Dtype::F64) => "f32",
+            Some(Dtype::BF16) => "bf16",
+            Some(Dtype::F16) => "f16",
+            Some(other) => return Err(format!("the state of group {index} is {other:?}").into()),
+        };
+        let mut given = given.clone();
+        given.insert("state_format".to_owned(), format.into());
+        let group =
+            config::group(Json::Object(given)).map_err(|e| format!("group {index}: {e}"))?;
+        let options = config::options(&group)?;
+        let rate = Some(group.lr);
+        let saved = SavedGroup { options, foreign: None, recorded: 0, rate, past: None };
+        all.push(Stored { saved, group, dtype });
+    }
+    Ok(all)
+}
+
+/// A tensor of zeros.
+fn zeros(dtype: Dtype, shape: Vec<usize>) -> Tensor {
+    let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    Tensor { dtype, shape, data: Rc::new(Zeros(bytes)) }
+}
+
+struct Zeros(usize);
+
+impl Source for Zeros {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        static PART: [u8; 1 << 16] = [0; 1 << 16];
+        let mut left = self.0;
+        while left > 0 {
+            let now = PART.len().min(left);
+            each(&PART[..now])?;
+            left -= now;
+        }
+        Ok(())
+    }
+}
