@@ -73,25 +73,17 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
 /// Writes a value of model and optimizer.
 pub(super) fn write(value: &Value, file: &mut File) -> Result<(), Failure> {
     let mut all: Vec<(Entry, &Tensor)> = Vec::new();
-    let mut add = |name: String, value| match value {
-        Value::Tensor(tensor) => {
-            let entry = Entry { name, dtype: tensor.dtype, shape: tensor.shape.clone() };
-            all.push((entry, tensor));
-            Ok(())
-        }
-        other => Err(format!("`{name}` is {}, not a tensor", other.kind())),
-    };
     let mut metadata = BTreeMap::new();
     if let Some(model) = value.get("model") {
         for (name, tensor) in model.entries()? {
-            add(format!("{MODEL}{name}"), tensor)?;
+            all.push(named(format!("{MODEL}{name}"), tensor)?);
         }
     }
     if let Some(optimizer) = value.get("optimizer") {
         if let Some(Value::Dict(states)) = optimizer.get("state") {
             for (id, state) in states {
                 for (key, tensor) in state.entries()? {
-                    add(format!("{STATE}{}.{key}", id.kind()), tensor)?;
+                    all.push(named(format!("{STATE}{}.{key}", id.kind()), tensor)?);
                 }
             }
         }
@@ -106,6 +98,16 @@ pub(super) fn write(value: &Value, file: &mut File) -> Result<(), Failure> {
     }
     writer.finish()?;
     Ok(())
+}
+
+/// A tensor with its place in a file's header.
+fn named(name: String, value: &Value) -> Result<(Entry, &Tensor), String> {
+    match value {
+        Value::Tensor(tensor) => {
+            Ok((Entry { name, dtype: tensor.dtype, shape: tensor.shape.clone() }, tensor))
+        }
+        other => Err(format!("`{name}` is {}, not a tensor", other.kind())),
+    }
 }
 
 /// A part of a file.
