@@ -204,6 +204,12 @@ impl Optimizer {
         let saved = Saved::from_json(text).map_err(differs)?;
         let plan = self.compare(&mut file, &saved, options).map_err(differs)?;
         let undo = self.make_room(&saved, &plan, options)?;
+        // A checkpoint has parameters where gradients are wanted.
+        if self.model.is_eval {
+            let mut encoder = self.model.device.create_command_encoder(&Default::default());
+            self.train(&mut encoder);
+            queue.submit([encoder.finish()]);
+        }
         let loaded = match self.targets(&plan) {
             Ok(targets) => self.upload(queue, (&mut file, place), &targets, waits).await,
             Err(e) => Err(e),

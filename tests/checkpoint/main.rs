@@ -1,4 +1,5 @@
 //! Checkpoints: a resumed run has the bits of one that never stopped, and a wrong file changes nothing.
 
 mod exact;
+mod forever;
 mod scene;

@@ -132,7 +132,6 @@ impl Optimizer {
     ) {
         self.restore_groups(saved, plan);
         let new = self.restore_clocks(saved, plan);
-        self.model.is_eval &= !plan.is_full;
         if plan.is_full {
             self.model.recorded = saved.recorded;
             self.restore_order(plan);

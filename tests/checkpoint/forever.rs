@@ -1,0 +1,99 @@
+//! Files of every version that was ever written load, to the last bit.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use support::{Case, ok};
+use wgpu_optim::checkpoint::{Container, KEY, SaveOptions, Saved};
+use wgpu_optim::{Control, Format, Group, LossScale, Master, Schedule, Target, rule};
+
+use crate::scene::{LAYOUTS, Scene};
+
+/// An optimizer with everything that a file may hold. After nine gradients there are four steps, one of them skipped,
+/// and half a sum.
+fn scene() -> Scene {
+    let scale = LossScale::Dynamic { init: 8.0, growth: 2.0, backoff: 0.5, interval: 3 };
+    let control = Control {
+        loss_scale: scale,
+        clip_norm: Some(3.0),
+        skip_nonfinite: true,
+        ..Control::default()
+    };
+    let of = |name: &str| {
+        let entry = rule::ALL.iter().find(|entry| entry.name == name);
+        let first = entry.and_then(|entry| (entry.variants)().into_iter().next());
+        Group::from(first.unwrap_or_else(|| panic!("there is no {name}")))
+    };
+    let kept = |group: Group| group.master(Master::Remainder).ema(0.9).state_format(Format::Bf16);
+    let falling = Schedule::warmup(4, 0.0, Schedule::cosine(0.01, 1e-3, 9));
+    let groups = ["adam", "schedule_free_adamw"].map(|name| kept(of(name)));
+    let [one, two] = groups;
+    let groups = [one.weight_decay(0.01).decoupled(true), two.schedule(Target::Lr, falling)];
+    let case = Case {
+        control,
+        param: Format::Bf16,
+        grad: Format::Bf16,
+        accumulate: 2,
+        ..Case::new(groups[0].clone())
+    };
+    let mut scene = Scene::with(&case, LAYOUTS[0], groups);
+    let frozen = ok(scene.optimizer.param("scale"));
+    ok(scene.optimizer.freeze(frozen));
+    scene
+}
+
+fn path(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("tests/checkpoint/version_{version}.safetensors"))
+}
+
+fn saved(bytes: &[u8]) -> Saved {
+    let mut file = ok(Container::open(std::io::Cursor::new(bytes)));
+    ok(file.verify());
+    let text = file.metadata(KEY).expect("it is a checkpoint").to_owned();
+    Saved::from_json(&text).unwrap_or_else(|all| panic!("{all:?}"))
+}
+
+/// To write the file of a new version, run this test with WGPU_OPTIM_WRITE_CHECKPOINT=1. The old files stay.
+#[test]
+fn the_file_of_version_1_loads() {
+    if std::env::var_os("WGPU_OPTIM_WRITE_CHECKPOINT").is_some() {
+        let mut scene = scene();
+        scene.run(0..9);
+        let bytes = scene.bytes_with(&SaveOptions::default().note("place", "gradient 9"));
+        ok(std::fs::write(path(wgpu_optim::checkpoint::VERSION), bytes));
+    }
+    let bytes = ok(std::fs::read(path(1)));
+    let mut scene = scene();
+    scene.load(&bytes);
+    let tensors = ok(SafeTensors::deserialize(&bytes));
+    let mut compared = 0;
+    for (name, found) in scene.contents() {
+        // A file has the whole number in place of its low bits.
+        let Ok(tensor) = tensors.tensor(&name) else {
+            assert!(name.starts_with("low_bits."), "{name} is not in the file");
+            continue;
+        };
+        let expected = match tensor.dtype() {
+            safetensors::Dtype::F32 => Format::F32.decode_all(tensor.data()),
+            _ => Format::Bf16.decode_all(tensor.data()),
+        };
+        let bits = |all: &[f32]| all.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found), bits(&expected), "{name}");
+        compared += 1;
+    }
+    // Five parameters with two or more slots, an average and a sum each.
+    assert!(compared >= 25, "{compared}");
+    // All that is no tensor, and the masters: they are in a file that is written now.
+    let again = scene.bytes_with(&SaveOptions::default().note("place", "gradient 9"));
+    assert_eq!(saved(&again), saved(&bytes));
+    let now = ok(SafeTensors::deserialize(&again));
+    for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with("master.")) {
+        assert_eq!(ok(now.tensor(name)).data(), tensor.data(), "{name}");
+    }
+    let of = saved(&bytes);
+    assert_eq!((of.recorded, of.added, of.params[4].frozen), (4, 1, true));
+    assert_eq!(of.controller.map(|of| of.skipped), Some(1));
+    // It goes on.
+    scene.run(9..12);
+}
