@@ -13,7 +13,8 @@
 //! - Every call that can fail returns an [`Error`].
 //!
 //! Features: `headless` (default: a device without a window), `verify` (compares an adapter with the reference), `cpu`
-//! (the same in f32 on all cores, and `minimize`, which trains in one call), `serde` (options and schedules), `cli`
+//! (the same in f32 on all cores, and `minimize`, which trains in one call), `serde` (options and schedules),
+//! `checkpoint` (saving and loading of everything that the next step depends on), `cli`
 //! (the command and all that it needs).
 //!
 //! # Example
@@ -105,3 +106,8 @@ pub use wgpu;
 #[cfg(all(doctest, feature = "headless"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The document's code, compiled with the tests.
+#[cfg(all(doctest, feature = "checkpoint"))]
+#[doc = include_str!("../docs/CHECKPOINT.md")]
+struct CheckpointDocument;
