@@ -190,6 +190,18 @@ fn what_does_not_belong_together_is_refused() {
     let found = without_config(&files, false, &["--resume", &file]).expect_err("refused");
     assert!(found.contains("is F64, as --cpu writes it; resume it with --cpu"), "{found}");
 
+    // A place that is none, or another file's.
+    for (place, expected) in [
+        (files.path("nowhere/file.safetensors"), "its directory is not there"),
+        (files.path(""), "is a directory"),
+        (files.path("out.safetensors"), "that is the trace or the result"),
+        (files.path("trace.safetensors"), "that is the trace or the result"),
+    ] {
+        files.write("config.json", br#"{"optimizer": "adam", "lr": 0.1}"#);
+        let found = said(&["--save", &place]);
+        assert!(found.contains(expected), "{found}");
+    }
+
     // A damaged file, and none.
     let mut bytes = files.bytes("file.safetensors");
     let middle = bytes.len() / 2;

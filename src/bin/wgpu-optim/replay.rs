@@ -113,6 +113,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         None => None,
     };
     let output = output(trace, out)?;
+    if let Some(save) = save {
+        check_save(save, [trace, out])?;
+    }
     let saves = Saves { path: save.clone(), every: *save_every };
     let run = Run::new(trace, (config, resumed), (*steps, saves), *cpu).map_err(|e| match e {
         Wrong::Config(e) => named(&e).into(),
@@ -143,6 +146,33 @@ fn output(trace: &Path, out: &Path) -> Result<Output, Failure> {
         }
     }
     Output::new(out)
+}
+
+/// Finds out early whether a checkpoint has a place of its own.
+fn check_save(save: &Path, others: [&Path; 2]) -> Result<(), Failure> {
+    let named = |e: &str| Failure::from(format!("{}: {e}", save.display()));
+    let parent = save.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        return Err(named("its directory is not there; make it, or name a file elsewhere"));
+    }
+    if save.is_dir() {
+        return Err(named("is a directory; name a file"));
+    }
+    // A file that is to be written may not be there yet.
+    let place = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(
+            path.canonicalize()
+                .unwrap_or_else(|_| parent.join(path.file_name().unwrap_or_default())),
+        )
+    };
+    let files = others.into_iter().filter(|path| !is_standard(path));
+    if files.into_iter().any(|other| place(other) == place(save)) {
+        return Err(named("that is the trace or the result; save elsewhere"));
+    }
+    Ok(())
 }
 
 /// The file that is wrong.
