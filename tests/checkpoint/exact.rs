@@ -2,7 +2,7 @@
 
 use support::{Case, cases, ok, stats};
 use wgpu_optim::verify::groups;
-use wgpu_optim::{Control, LossScale, Schedule, Target};
+use wgpu_optim::{Control, Format, LossScale, Master, Schedule, Target};
 
 use crate::scene::{LAYOUTS, Scene};
 
@@ -51,7 +51,19 @@ fn every_rule_resumes() {
         let scheduled = group.clone().schedule(Target::Lr, falling);
         let control = [Control::default(), counted, scaled][index % 3];
         let group = if index % 4 < 2 { group } else { scheduled };
-        resume(&Case { control, ..Case::new(group) }, index);
+        let case = Case { control, ..Case::new(group) };
+        // Every second one in 16 bits, with a master and an average where a step has room for both.
+        let kept = |ema: Option<f64>| {
+            let group = case.group.clone().state_format(Format::Bf16);
+            let group = group.master(Master::Remainder).ema(ema);
+            Case { group, param: Format::Bf16, grad: Format::F16, ..case.clone() }
+        };
+        let kept = [kept(Some(0.9)), kept(None)];
+        let fitting = kept.into_iter().find(Case::fits_default_limits);
+        match fitting.filter(|_| index % 2 == 1) {
+            Some(kept) => resume(&kept, index),
+            None => resume(&case, index),
+        }
     }
 }
 
