@@ -9,19 +9,26 @@
 //! what they load, compute in f32 and encode what they store. `--clip` and `--loss-scale` are what such
 //! training is usually given besides.
 //!
+//! With `--run`, it trains once, saves checkpoints as it goes, and goes on from one after a break with the same
+//! bits as without: `single.rs` and `kept.rs`.
+//!
 //! Parameters, gradients and the optimizer's state stay on the GPU from the first step of a training
 //! to its last. How the library is used is all in `train` in `sweep.rs`.
 
 mod data;
+#[cfg(feature = "checkpoint")]
+mod kept;
 mod kernel;
 mod network;
 mod options;
 mod plot;
 mod random;
 mod report;
+mod settings;
+#[cfg(feature = "checkpoint")]
+mod single;
 mod sweep;
 
-use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -33,19 +40,17 @@ use wgpu_optim::headless::Gpu;
 use data::{Digits, Schedule};
 use network::Network;
 use options::{Options, USAGE};
+use settings::Settings;
 use sweep::{OPTIMIZERS, Series, half_decades, sweep};
 
-/// A result whose error is told, not handled.
-pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+/// An error that is told, not handled.
+type Error = Box<dyn std::error::Error>;
 
-/// Images in a mini-batch.
-const BATCH: usize = 32;
+/// A result with such an error.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// How much of the held-out images ADAM must recognize at its best rate.
 const GOAL: f64 = 0.96;
-
-/// All randomness there is: which images are held out, their order, and the initial weights.
-const SEED: u64 = 1;
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args_os().skip(1)).and_then(run) {
@@ -65,29 +70,26 @@ fn run(options: Options) -> Result<()> {
     let gpu = Gpu::headless()?;
     writeln!(out, "{}", gpu.describe())?;
 
+    if options.is_single() {
+        return single_run(&gpu, &options, &mut out);
+    }
+
     // Before the work, lest it be in vain.
     std::fs::create_dir_all(&options.out)
         .map_err(|e| format!("cannot create the directory {}: {e}", options.out.display()))?;
     let (epochs, rates) =
         if options.quick { (12, vec![1e-3, 1e-2, 1e-1]) } else { (20, half_decades(-5, 0)) };
-    let digits = Digits::load(SEED)?;
-    let schedule = Schedule::new(&digits, epochs, BATCH, SEED + 1);
-    let initial = network::initial(SEED + 2);
-    let mut network = Network::new(&gpu, &digits, &schedule, options.precision)?;
-    writeln!(
-        out,
-        "{} images to learn from, {} held out; {epochs} epochs in batches of {BATCH}",
-        digits.train.len(),
-        digits.test.len(),
-    )?;
-    if let Some(setup) = report::setup(options.precision, &options.control) {
-        writeln!(out, "{setup}")?;
-    }
+    let settings = Settings { epochs, ..options.settings };
+    let Settings { seed, batch, precision, control, .. } = settings;
+    let digits = Digits::load(seed)?;
+    let schedule = Schedule::new(&digits, epochs, batch, seed + 1);
+    let initial = network::initial(seed + 2);
+    let mut network = Network::new(&gpu, &digits, &schedule, precision)?;
+    report::images(&mut out, &digits, &settings)?;
 
     let trainings = OPTIMIZERS.len() * rates.len();
     let bar = progress(trainings)?;
     let start = Instant::now();
-    let control = options.control;
     let all = sweep(&gpu, &mut network, &schedule, control, &initial, &rates, || bar.inc(1))?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
@@ -104,6 +106,19 @@ fn run(options: Options) -> Result<()> {
         writeln!(out, "wrote {}", path.display())?;
     }
     report::check(&all, "ADAM", GOAL)
+}
+
+/// Trains once, as the options say.
+#[cfg(feature = "checkpoint")]
+fn single_run(gpu: &Gpu, options: &Options, out: &mut impl Write) -> Result<()> {
+    single::run(gpu, options, out)
+}
+
+/// Refuses a single run, which is there for its checkpoints.
+#[cfg(not(feature = "checkpoint"))]
+fn single_run(_: &Gpu, _: &Options, _: &mut impl Write) -> Result<()> {
+    let command = "cargo run --release --features checkpoint --example digits -- --run adam";
+    Err(format!("a single run needs the feature `checkpoint`: {command}").into())
 }
 
 /// A bar on stderr; indicatif shows none where that is no terminal.

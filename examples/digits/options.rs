@@ -1,18 +1,38 @@
 //! The command line.
 
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use wgpu_optim::{Control, Format, LossScale};
-
 use super::Result;
+use super::settings::Settings;
 
 pub(crate) const USAGE: &str = "\
 usage: digits [--out DIR] [--quick] [--precision f32|bf16|f16] [--clip MAX_NORM]
               [--loss-scale NUMBER|dynamic]
+       digits --run RULE [--lr RATE] [--schedule constant|cosine] [--epochs N] [--seed N]
+              [--batch IMAGES] [--accumulate BATCHES] [--precision FORMAT] [--clip MAX_NORM]
+              [--loss-scale SCALE] [--save FILE [--save-every STEPS]]
+       digits --resume FILE [--epochs N] [--save FILE [--save-every STEPS]]
 
+A sweep of three optimizers over learning rates:
   --out DIR              where loss.png and accuracy.png go; target/digits if not given
   --quick                few epochs and rates: seconds in place of a minute
+
+A single run (needs the feature `checkpoint`):
+  --run RULE             sgd, adagrad, rmsprop, adam, adamw or lion
+  --lr RATE              the learning rate; 1e-3 if not given
+  --schedule COURSE      the rate's course: constant, or cosine with a warmup; constant if not given
+  --epochs N             12 if not given
+  --seed N               of images held out, of their order and of weights; 1 if not given
+  --batch IMAGES         images in a mini-batch; 32 if not given
+  --accumulate BATCHES   mini-batches whose mean gradient makes a step; 1 if not given
+  --save FILE            where checkpoints go, the last one at the end
+  --save-every STEPS     how often; after every epoch if not given
+  --resume FILE          go on with the run that the file is of, to the same bits as without a break;
+                         from a file that another program wrote, with its parameters, state and options
+
+Both:
   --precision FORMAT     how parameters and gradients are stored: f32, bf16 or f16;
                          f32 if not given
   --clip MAX_NORM        shorten gradients whose norm over all parameters is larger
@@ -20,13 +40,21 @@ usage: digits [--out DIR] [--quick] [--precision f32|bf16|f16] [--clip MAX_NORM]
                          dynamic; 1 if not given
   --help                 this text";
 
+/// The options of both that a sweep has, too.
+const SHARED: [&str; 3] = ["precision", "clip", "loss-scale"];
+
 /// The options that were asked for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) out: PathBuf,
     pub(crate) quick: bool,
-    pub(crate) precision: Format,
-    pub(crate) control: Control,
+    pub(crate) settings: Settings,
+    /// The names of the settings that were given.
+    pub(crate) given: BTreeSet<&'static str>,
+    pub(crate) save: Option<PathBuf>,
+    /// The steps from one checkpoint to the next.
+    pub(crate) save_every: Option<u64>,
+    pub(crate) resume: Option<PathBuf>,
     pub(crate) help: bool,
 }
 
@@ -35,8 +63,11 @@ impl Default for Options {
         Self {
             out: "target/digits".into(),
             quick: false,
-            precision: Format::F32,
-            control: Control::default(),
+            settings: Settings::default(),
+            given: BTreeSet::new(),
+            save: None,
+            save_every: None,
+            resume: None,
             help: false,
         }
     }
@@ -48,8 +79,14 @@ impl Options {
         Self::read(arguments).map_err(|message| format!("{message}\n\n{USAGE}").into())
     }
 
+    /// Whether it is a single run that is asked for.
+    pub(crate) fn is_single(&self) -> bool {
+        self.resume.is_some() || self.given.contains("run")
+    }
+
     fn read(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let mut options = Self::default();
+        let mut of_sweep = None;
         while let Some(argument) = arguments.next() {
             let argument = argument.to_string_lossy();
             let mut value =
@@ -58,36 +95,60 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--help" | "-h" => options.help = true,
                 "--out" => options.out = value("a directory")?.into(),
-                "--precision" => options.precision = precision(&value("a format")?)?,
-                "--clip" => options.control.clip_norm = Some(number(&argument, &value("a norm")?)?),
-                "--loss-scale" => {
-                    let scale = value("a number or `dynamic`")?;
-                    options.control.loss_scale = match scale.to_str() {
-                        Some("dynamic") => LossScale::dynamic(),
-                        _ => LossScale::Fixed(number(&argument, &scale)?),
-                    };
+                "--save" => options.save = Some(value("a file")?.into()),
+                "--resume" => options.resume = Some(value("a file")?.into()),
+                "--save-every" => {
+                    let text = value("a number of steps")?;
+                    let number = text.to_str().and_then(|text| text.parse().ok());
+                    let number = number.filter(|steps| *steps > 0).ok_or_else(|| {
+                        format!("`{argument}`: `{}` is not a number of steps", text.display())
+                    });
+                    options.save_every = Some(number?);
                 }
-                unknown => return Err(format!("unknown argument `{unknown}`")),
+                other => {
+                    let known = |(key, _): &&(&str, &str)| other.strip_prefix("--") == Some(*key);
+                    let Some((key, what)) = Settings::KEYS.iter().find(known) else {
+                        return Err(format!("unknown argument `{other}`"));
+                    };
+                    options.settings.set(key, &value(what)?)?;
+                    options.given.insert(key);
+                }
+            }
+            if matches!(&*argument, "--quick" | "--out") {
+                of_sweep = Some(argument.into_owned());
             }
         }
-        options.control.check().map_err(|e| e.to_string())?;
+        options.settings.control.check().map_err(|e| e.to_string())?;
+        options.check(of_sweep)?;
         Ok(options)
     }
-}
 
-fn precision(name: &OsStr) -> Result<Format, String> {
-    let named = |format: &Format| name == format.name();
-    let unknown = || format!("no precision is called `{}`", name.display());
-    Format::ALL.into_iter().find(named).ok_or_else(unknown)
-}
-
-fn number(argument: &str, text: &OsStr) -> Result<f64, String> {
-    let parsed = text.to_str().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| format!("`{argument}`: `{}` is not a number", text.display()))
+    /// Whether the options that were given go together.
+    fn check(&self, of_sweep: Option<String>) -> Result<(), String> {
+        if self.is_single() {
+            return match of_sweep {
+                Some(given) => Err(format!("`{given}` is for a sweep, not for a single run")),
+                None if self.save_every.is_some() && self.save.is_none() => {
+                    Err("`--save-every` needs `--save FILE`".to_owned())
+                }
+                None => Ok(()),
+            };
+        }
+        let single = self.given.iter().find(|key| !SHARED.contains(key)).copied();
+        let save = self.save.as_ref().map(|_| "save");
+        match single.or(save).or(self.save_every.map(|_| "save-every")) {
+            Some(given) => {
+                Err(format!("`--{given}` is for a single run; add `--run RULE` or `--resume FILE`"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use wgpu_optim::{Control, Format, LossScale};
+
     use super::*;
 
     fn parse(arguments: &str) -> Result<Options> {
@@ -113,6 +174,16 @@ mod tests {
             ("--loss-scale Dynamic", "`--loss-scale`: `Dynamic` is not a number"),
             ("--loss-scale 0", "`loss_scale` is 0; it must be a finite f32 number above 0"),
             ("--loss-scale inf", "`loss_scale` is inf"),
+            ("--run", "`--run` needs an optimizer"),
+            ("--run adam --lr x", "`--lr`: `x` is not a number"),
+            ("--run adam --schedule x", "no schedule is called `x`"),
+            ("--run adam --epochs 0", "`--epochs`: `0` is not a whole number from 1 to 1000"),
+            ("--run adam --save f --save-every 0", "`--save-every`: `0` is not a number of steps"),
+            ("--run adam --save-every 5", "`--save-every` needs `--save FILE`"),
+            ("--run adam --quick", "`--quick` is for a sweep, not for a single run"),
+            ("--resume f --out d", "`--out` is for a sweep, not for a single run"),
+            ("--seed 7", "`--seed` is for a single run; add `--run RULE` or `--resume FILE`"),
+            ("--save f", "`--save` is for a single run; add `--run RULE` or `--resume FILE`"),
         ] {
             let message = parse(wrong).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(message.starts_with(what) && message.contains("usage:"), "{wrong}: {message}");
@@ -123,23 +194,31 @@ mod tests {
     #[test]
     fn precision_clipping_and_loss_scale_are_understood() -> Result<()> {
         for format in Format::ALL {
-            assert_eq!(parse(&format!("--precision {}", format.name()))?.precision, format);
+            let given = parse(&format!("--precision {}", format.name()))?;
+            assert_eq!(given.settings.precision, format);
         }
         let control = Control::default();
-        assert_eq!(
-            parse("--precision bf16 --clip 1.0 --loss-scale dynamic")?,
-            Options {
-                precision: Format::Bf16,
-                control: Control {
-                    clip_norm: Some(1.0),
-                    loss_scale: LossScale::dynamic(),
-                    ..control
-                },
-                ..Options::default()
-            }
-        );
+        let given = parse("--precision bf16 --clip 1.0 --loss-scale dynamic")?;
+        assert_eq!(given.settings.precision, Format::Bf16);
+        let expected =
+            Control { clip_norm: Some(1.0), loss_scale: LossScale::dynamic(), ..control };
+        assert_eq!(given.settings.control, expected);
+        assert_eq!(given.given, BTreeSet::from(["clip", "loss-scale", "precision"]));
+        assert!(!given.is_single());
         let fixed = Control { loss_scale: LossScale::Fixed(128.0), ..control };
-        assert_eq!(parse("--loss-scale 128")?.control, fixed);
+        assert_eq!(parse("--loss-scale 128")?.settings.control, fixed);
+        Ok(())
+    }
+
+    #[test]
+    fn a_single_run_is_understood() -> Result<()> {
+        let given = parse("--run adamw --lr 3e-4 --seed 7 --save f --save-every 9")?;
+        assert!(given.is_single());
+        let Settings { rule, lr, seed, .. } = &given.settings;
+        assert_eq!((rule.as_str(), *lr, *seed), ("adamw", 3e-4, 7));
+        assert_eq!((given.save, given.save_every), (Some("f".into()), Some(9)));
+        let resumed = parse("--resume f --epochs 20")?;
+        assert!(resumed.is_single() && resumed.settings.epochs == 20);
         Ok(())
     }
 }

@@ -1,12 +1,30 @@
 //! The sweep in words. Every one of them follows from the numbers, whichever optimizer they favour.
 
+use std::io::Write;
+
 use wgpu_optim::{Control, Format, LossScale};
 
 use super::Result;
+use super::data::Digits;
+use super::settings::Settings;
 use super::sweep::{SHARE, Series};
 
+/// Tells how many images there are, and how they are learned from.
+pub(crate) fn images(out: &mut impl Write, digits: &Digits, settings: &Settings) -> Result<()> {
+    let Settings { epochs, batch, .. } = settings;
+    let (train, test) = (digits.train.len(), digits.test.len());
+    writeln!(
+        out,
+        "{train} images to learn from, {test} held out; {epochs} epochs in batches of {batch}"
+    )?;
+    if let Some(setup) = setup(settings.precision, &settings.control) {
+        writeln!(out, "{setup}")?;
+    }
+    Ok(())
+}
+
 /// Precision, clipping and loss scale in a line, unless all of them are as they are by default.
-pub(crate) fn setup(precision: Format, control: &Control) -> Option<String> {
+fn setup(precision: Format, control: &Control) -> Option<String> {
     if precision == Format::F32 && *control == Control::default() {
         return None;
     }

@@ -10,7 +10,7 @@ use super::data::Schedule;
 use super::network::{Network, Score};
 
 /// A rule with its defaults, given the learning rate.
-type AtRate = fn(f64) -> Group;
+pub(crate) type AtRate = fn(f64) -> Group;
 
 /// The optimizers that are compared, by name.
 pub(crate) const OPTIMIZERS: [(&str, AtRate); 3] =
@@ -118,12 +118,7 @@ fn train(
     let rate = group.lr;
     let mut optimizer = Optimizer::new(&gpu.device);
     optimizer.set_control(control)?;
-    // A dynamic scale is the optimizer's, and changes with its steps.
-    let loss_scale = match control.loss_scale {
-        LossScale::Fixed(scale) => Some(View::f32(&gpu.upload("loss scale", &[scale as f32])?)),
-        _ => optimizer.loss_scale(),
-    };
-    network.scale_loss(gpu, &loss_scale.ok_or("the optimizer has no loss scale")?);
+    network.scale_loss(gpu, &loss_scale(gpu, &optimizer, &control)?);
     let group = optimizer.add_group(group.master(master(network.format())))?;
     for (name, param, grad) in network.parameters() {
         optimizer.add_param(group, name, param, grad)?;
@@ -147,11 +142,7 @@ fn train(
 
     let skipped = match control.loss_scale {
         LossScale::Fixed(_) => 0,
-        _ => {
-            let stats = optimizer.stats(&gpu.queue);
-            gpu.wait()?;
-            pollster::block_on(stats)?.skipped
-        }
+        _ => skipped(gpu, &optimizer)?,
     };
     let scores = network.scores(gpu)?;
     let of = |batches| &scores[schedule.places(batches)];
@@ -166,8 +157,25 @@ fn train(
     })
 }
 
+/// The one number by which the loss is multiplied.
+pub(crate) fn loss_scale(gpu: &Gpu, optimizer: &Optimizer, control: &Control) -> Result<View> {
+    // A dynamic scale is the optimizer's, and changes with its steps.
+    let view = match control.loss_scale {
+        LossScale::Fixed(scale) => Some(View::f32(&gpu.upload("loss scale", &[scale as f32])?)),
+        _ => optimizer.loss_scale(),
+    };
+    Ok(view.ok_or("the optimizer has no loss scale")?)
+}
+
+/// The steps not taken, of an optimizer that may skip some.
+pub(crate) fn skipped(gpu: &Gpu, optimizer: &Optimizer) -> Result<u64> {
+    let stats = optimizer.stats(&gpu.queue);
+    gpu.wait()?;
+    Ok(pollster::block_on(stats)?.skipped)
+}
+
 /// Where a 16-bit parameter's steps below its last digit are kept, which would be lost otherwise.
-fn master(format: Format) -> Master {
+pub(crate) fn master(format: Format) -> Master {
     match format {
         Format::F16 => Master::F32,
         Format::Bf16 => Master::Remainder,
@@ -175,7 +183,7 @@ fn master(format: Format) -> Master {
     }
 }
 
-fn mean(scores: &[Score], of: impl Fn(&Score) -> f32) -> f64 {
+pub(crate) fn mean(scores: &[Score], of: impl Fn(&Score) -> f32) -> f64 {
     scores.iter().map(|score| f64::from(of(score))).sum::<f64>() / scores.len() as f64
 }
 
