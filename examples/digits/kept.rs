@@ -189,8 +189,14 @@ pub(crate) struct Saver {
 }
 
 impl Saver {
-    pub(crate) fn new(queue: &wgpu::Queue, path: Option<&Path>) -> Self {
-        Self { queue: queue.clone(), path: path.map(Path::to_owned), running: None }
+    /// Takes the place where files are to be.
+    pub(crate) fn new(queue: &wgpu::Queue, path: Option<&Path>) -> Result<Self> {
+        // Before the work, lest it be in vain.
+        let directory = path.and_then(Path::parent).filter(|one| !one.as_os_str().is_empty());
+        if let Some(directory) = directory.filter(|one| !one.is_dir()) {
+            return Err(format!("`--save`: there is no directory {}", directory.display()).into());
+        }
+        Ok(Self { queue: queue.clone(), path: path.map(Path::to_owned), running: None })
     }
 
     /// Waits for the file that is being written, if one is.

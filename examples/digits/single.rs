@@ -37,6 +37,7 @@ struct Training<'a> {
 
 /// Trains from the beginning or from a checkpoint to the end of the last epoch.
 pub(crate) fn run(gpu: &Gpu, options: &Options, out: &mut impl Write) -> Result<()> {
+    let mut saver = Saver::new(&gpu.queue, options.save.as_deref())?;
     let found = options.resume.as_deref().map(Found::read).transpose()?;
     let settings = match &found {
         Some(found) => found.settings(options)?,
@@ -77,7 +78,6 @@ pub(crate) fn run(gpu: &Gpu, options: &Options, out: &mut impl Write) -> Result<
         };
         writeln!(out, "{}: step {step}, {next}", found.how())?;
     }
-    let mut saver = Saver::new(&gpu.queue, options.save.as_deref());
     training.train(options, &mut saver, out)?;
 
     if let LossScale::Dynamic { .. } = settings.control.loss_scale {
