@@ -1,5 +1,6 @@
 //! The writing of an optimizer's state dict.
 
+use safetensors::Dtype;
 use serde_json::{Map, Value as Json};
 use wgpu_optim::config::Described;
 
@@ -160,12 +161,15 @@ fn state(
     }
     let mut entries = Vec::new();
     let derived = derived(class.rule, config, steps);
+    // PyTorch's type for them is that of its numbers by default, which is f64 where everything is.
+    let is_whole = param.slots.iter().any(|(_, tensor)| tensor.dtype == Dtype::F64);
+    let dtype = if is_whole { Dtype::F64 } else { Dtype::F32 };
     for &key in class.state {
         let number = derived.iter().find(|number| number.key == key);
         let kept = param.slots.iter().find(|(slot, _)| slot == key);
         let tensor = match (number, kept) {
             _ if key == STEP => Tensor::scalar(steps as f64),
-            (Some(number), _) => Tensor::scalar(number.value),
+            (Some(number), _) => Tensor::filled(dtype, number.value, Vec::new()),
             (None, Some((_, tensor))) => {
                 check_format(tensor).map_err(|e| format!("`{key}`: {e}"))?;
                 tensor.clone()
@@ -203,7 +207,7 @@ fn before(
             .to_owned());
     };
     let initial = config.get("initial_accumulator_value").and_then(Json::as_f64).unwrap_or(0.0);
-    let sum = Tensor::filled(initial, tensor.shape.clone());
+    let sum = Tensor::filled(tensor.dtype, initial, tensor.shape.clone());
     let entries = [(STEP, Tensor::scalar(0.0)), ("sum", sum)];
     Ok(Some(Value::dict(entries.map(|(key, tensor)| (key, Value::Tensor(tensor))))))
 }

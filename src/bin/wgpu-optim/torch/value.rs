@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use safetensors::Dtype;
+use wgpu_optim::Format;
 
 use crate::Failure;
 
@@ -40,18 +41,9 @@ pub(crate) trait Source {
     fn read(&self, each: Each<'_>) -> Result<(), Failure>;
 }
 
-/// Bytes in memory.
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
-
-impl Source for Bytes {
-    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
-        each(&self.0)
-    }
-}
-
 /// One number over and over.
 struct Filled {
-    number: f32,
+    number: Vec<u8>,
     count: usize,
 }
 
@@ -60,8 +52,8 @@ const PART: usize = 1 << 16;
 
 impl Source for Filled {
     fn read(&self, each: Each<'_>) -> Result<(), Failure> {
-        let part = self.number.to_le_bytes().repeat(PART.min(self.count));
-        let mut left = self.count * size_of::<f32>();
+        let part = self.number.repeat(PART.min(self.count));
+        let mut left = self.count * self.number.len();
         while left > 0 {
             let now = part.len().min(left);
             each(&part[..now])?;
@@ -80,14 +72,19 @@ impl fmt::Debug for Tensor {
 impl Tensor {
     /// One f32 number, as PyTorch keeps its steps.
     pub(crate) fn scalar(number: f64) -> Self {
-        let bytes = (number as f32).to_le_bytes().to_vec();
-        Self { dtype: Dtype::F32, shape: Vec::new(), data: Rc::new(Bytes(bytes)) }
+        Self::filled(Dtype::F32, number, Vec::new())
     }
 
-    /// A tensor of one f32 number everywhere.
-    pub(crate) fn filled(number: f64, shape: Vec<usize>) -> Self {
-        let filled = Filled { number: number as f32, count: shape.iter().product() };
-        Self { dtype: Dtype::F32, shape, data: Rc::new(filled) }
+    /// A tensor of one number everywhere, in one of the four types of floats, or else in f32.
+    pub(crate) fn filled(dtype: Dtype, number: f64, shape: Vec<usize>) -> Self {
+        let (dtype, number) = match dtype {
+            Dtype::F64 => (dtype, number.to_le_bytes().to_vec()),
+            Dtype::F16 => (dtype, Format::F16.encode_all(&[number as f32])),
+            Dtype::BF16 => (dtype, Format::Bf16.encode_all(&[number as f32])),
+            _ => (Dtype::F32, (number as f32).to_le_bytes().to_vec()),
+        };
+        let filled = Filled { number, count: shape.iter().product() };
+        Self { dtype, shape, data: Rc::new(filled) }
     }
 
     /// How many bytes it has, or `None` if they are more than can be counted.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use safetensors::Dtype;
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
@@ -13,7 +14,9 @@ use super::{NONE, fixture, from_torch, read};
 /// Reads a pickle whose tensors have no numbers.
 fn loaded(pickle: &[u8]) -> Result<Value, String> {
     let (graph, root) = unpickle(pickle)?;
-    values(&graph, root, pickle.len(), &mut |view| Ok(Tensor::filled(0.0, view.shape.clone())))
+    values(&graph, root, pickle.len(), &mut |view| {
+        Ok(Tensor::filled(Dtype::F32, 0.0, view.shape.clone()))
+    })
 }
 
 /// The error of a pickle that is `body` between the opcodes that every pickle has.

@@ -1,5 +1,6 @@
 //! PyTorch's optimizers in this crate's terms, and back.
 
+use safetensors::Dtype;
 use serde_json::{Value as Json, json};
 
 use super::super::to_torch;
@@ -116,6 +117,47 @@ fn every_optimizer_is_read_and_written() {
             assert!(is_near(a, b), "{name}: {key}: {a:?} {b:?}");
         }
     }
+}
+
+/// PyTorch would go on from numbers of f32 that it has in f64 itself.
+#[test]
+fn what_follows_from_f64_is_written_in_f64() {
+    let double = |tensor: &mut Tensor| {
+        *tensor = Tensor::filled(Dtype::F64, 0.3, tensor.shape.clone());
+    };
+    for (name, keys) in [("nadam", &["mu_product"][..]), ("asgd", &["eta", "mu"]), ("adam", &[])] {
+        for is_double in [false, true] {
+            let mut found = read(name);
+            let Some(optimizer) = &mut found.optimizer else { panic!("{name}") };
+            if is_double {
+                optimizer.params[0].slots.iter_mut().for_each(|(_, tensor)| double(tensor));
+            }
+            let written = to_torch(&found).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let states = written.get("optimizer").and_then(|optimizer| optimizer.get("state"));
+            let Some(Value::Dict(states)) = states else { panic!("{name}") };
+            let dtype = |key: &str| match states[0].1.get(key) {
+                Some(Value::Tensor(tensor)) => tensor.dtype,
+                other => panic!("{name}: {key}: {other:?}"),
+            };
+            let expected = if is_double { Dtype::F64 } else { Dtype::F32 };
+            assert!(keys.iter().all(|key| dtype(key) == expected), "{name}");
+            assert_eq!(dtype("step"), Dtype::F32, "{name}");
+        }
+    }
+    // The sum that Adagrad begins with is in the parameter's type.
+    let mut found = read("adagrad");
+    double(&mut found.model[0].1);
+    let config = config(&mut found);
+    config.insert("initial_accumulator_value".to_owned(), json!(0.1));
+    let Some(optimizer) = &mut found.optimizer else { panic!() };
+    (optimizer.params[0].steps, optimizer.params[0].slots) = (None, Vec::new());
+    let written = to_torch(&found).unwrap_or_else(|e| panic!("{e}"));
+    let states = written.get("optimizer").and_then(|optimizer| optimizer.get("state"));
+    let Some(Value::Dict(states)) = states else { panic!() };
+    let Some(Value::Tensor(sum)) = states[0].1.get("sum") else { panic!() };
+    assert_eq!(sum.dtype, Dtype::F64);
+    let bytes = sum.bytes().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(bytes, 0.1_f64.to_le_bytes().repeat(6));
 }
 
 #[test]
@@ -250,7 +292,11 @@ fn what_does_not_agree_is_refused() {
             "`mu` is 1, but 3 steps with the options of the group make it 0.5",
         ),
         (
-            changed("adam", state, set("exp_avg", Value::Tensor(Tensor::filled(0.0, vec![3, 2])))),
+            changed(
+                "adam",
+                state,
+                set("exp_avg", Value::Tensor(Tensor::filled(Dtype::F32, 0.0, vec![3, 2]))),
+            ),
             None,
             "`exp_avg` of `weight` has shape [3, 2], the parameter [2, 3]",
         ),
