@@ -43,6 +43,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OUT.safetensors")]
     out: PathBuf,
     /// The gradients to take: from A up to, but not including, B, counted from 0. Either may be left out.
+    ///
+    /// With --resume, A is where FILE stopped, which it only leaves open if it was not saved by a replay: then it is
+    /// the number of its steps, unless it is given here.
     #[arg(long, value_name = "A..B")]
     steps: Option<Steps>,
     /// A checkpoint to write after the last gradient: everything that the next step depends on.

@@ -24,21 +24,38 @@ impl FromStr for Steps {
     }
 }
 
-/// The gradients to take of a trace that has `all`, if a checkpoint stopped before gradient `begins`.
+/// The gradient of a trace before which a checkpoint stopped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Place {
+    /// It says so itself.
+    Noted(u64),
+    /// As many steps lie behind it, but nothing says that those were the trace's.
+    Counted(u64),
+}
+
+impl Place {
+    fn gradient(self) -> u64 {
+        match self {
+            Self::Noted(gradient) | Self::Counted(gradient) => gradient,
+        }
+    }
+}
+
+/// The gradients to take of a trace that has `all`, if a checkpoint stopped at a place in it.
 pub(super) fn gradients(
     steps: Option<Steps>,
-    begins: Option<u64>,
+    place: Option<Place>,
     all: u64,
 ) -> Result<Range<u64>, String> {
     let Steps { from, to } = steps.unwrap_or(Steps { from: None, to: None });
-    if let (Some(from), Some(begins)) = (from, begins)
+    if let (Some(from), Some(Place::Noted(begins))) = (from, place)
         && from != begins
     {
         return Err(format!(
             "--steps begins at gradient {from}, but the checkpoint stopped before gradient {begins}; write {begins}.. or leave --steps out"
         ));
     }
-    let range = from.or(begins).unwrap_or(0)..to.unwrap_or(all);
+    let range = from.or(place.map(Place::gradient)).unwrap_or(0)..to.unwrap_or(all);
     if range.end > all {
         return Err(format!("--steps ends at {}, but it records {all} gradients", range.end));
     }
@@ -53,6 +70,7 @@ pub(super) fn gradients(
 
 #[cfg(test)]
 mod tests {
+    use super::Place::{Counted, Noted};
     use super::{Steps, gradients};
 
     #[test]
@@ -69,16 +87,21 @@ mod tests {
 
     #[test]
     fn ranges_fit_the_trace_and_the_checkpoint() {
-        let of = |text: &str, begins| gradients(text.parse().ok(), begins, 8);
+        let of = |text: &str, place| gradients(text.parse().ok(), place, 8);
         assert_eq!(gradients(None, None, 8), Ok(0..8));
-        assert_eq!(gradients(None, Some(3), 8), Ok(3..8));
         assert_eq!(of("2..5", None), Ok(2..5));
-        assert_eq!(of("..5", Some(3)), Ok(3..5));
-        assert_eq!(of("3..", Some(3)), Ok(3..8));
-        assert_eq!(of("3..3", Some(3)), Ok(3..3));
-        for (text, begins) in [("0..9", None), ("5..2", None), ("2..", Some(3)), ("..2", Some(3))] {
-            assert!(of(text, begins).is_err(), "{text}");
+        for place in [Noted(3), Counted(3)] {
+            assert_eq!(gradients(None, Some(place), 8), Ok(3..8));
+            assert_eq!(of("..5", Some(place)), Ok(3..5));
+            assert_eq!(of("3..", Some(place)), Ok(3..8));
+            assert_eq!(of("3..3", Some(place)), Ok(3..3));
+            assert!(of("..2", Some(place)).is_err());
         }
-        assert!(gradients(None, Some(9), 8).is_err());
+        assert_eq!(of("2..", Some(Counted(3))), Ok(2..8));
+        assert_eq!(of("4..", Some(Counted(0))), Ok(4..8));
+        for (text, place) in [("0..9", None), ("5..2", None), ("2..", Some(Noted(3)))] {
+            assert!(of(text, place).is_err(), "{text}");
+        }
+        assert!(gradients(None, Some(Counted(9)), 8).is_err());
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use wgpu_optim::checkpoint::{Container, Entry, KEY, Saved};
 use wgpu_optim::config::{self, Config, Part};
 
+use super::range::Place;
 use crate::Failure;
 use crate::trace::{Behind, Stored, Trace};
 
@@ -82,10 +83,11 @@ impl Resumed {
     }
 
     /// The gradient of the trace before which FILE stopped.
-    pub(super) fn place(&self) -> u64 {
+    pub(super) fn place(&self) -> Place {
         let noted = self.saved.notes.get(PLACE).and_then(|text| text.parse().ok());
         let accumulate = u64::from(self.accumulate().unwrap_or(1));
-        noted.unwrap_or_else(|| self.saved.recorded * accumulate + u64::from(self.saved.added))
+        let counted = || self.saved.recorded * accumulate + u64::from(self.saved.added);
+        noted.map_or_else(|| Place::Counted(counted()), Place::Noted)
     }
 
     /// The steps that lie behind FILE.
