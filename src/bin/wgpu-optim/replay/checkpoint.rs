@@ -12,6 +12,7 @@ use wgpu_optim::{Controller, Reference, config};
 use super::Run;
 use super::resumed::{CONFIG, Noted, PLACE};
 use crate::Failure;
+use crate::trace::Behind;
 
 impl Run {
     /// The notes of a checkpoint after so many gradients of the trace.
@@ -82,6 +83,15 @@ impl Run {
         Ok(())
     }
 
+    /// A parameter's steps and the skipped ones among them, once the run has so many in all.
+    fn steps_of(&self, name: &str, all: [u64; 2]) -> [u64; 2] {
+        let Some(resumed) = &self.resumed else { return all };
+        let Behind { steps, taken } = self.behind;
+        let before = [steps, steps - taken];
+        let own = resumed.steps_of(name);
+        std::array::from_fn(|i| own[i] + (all[i] - before[i]))
+    }
+
     fn saved(
         &self,
         gradients: u64,
@@ -103,16 +113,18 @@ impl Run {
             let options = config::options(&group)?;
             groups.push(SavedGroup { options, foreign: None, recorded, rate, past });
         }
-        let params =
-            self.trace.tensors.iter().zip(&self.groups).map(|(tensor, group)| SavedParam {
+        let params = self.trace.tensors.iter().zip(&self.groups).map(|(tensor, group)| {
+            let [steps, skipped] = self.steps_of(&tensor.name, [recorded, stats.skipped]);
+            SavedParam {
                 name: tensor.name.clone(),
                 group: *group,
                 elements: tensor.len,
                 origin: 0,
-                steps: recorded,
-                skipped: stats.skipped,
+                steps,
+                skipped,
                 frozen: false,
-            });
+            }
+        });
         let looks = self.config.control.looks_at_gradients();
         let controller_of = || SavedController {
             counts: true,

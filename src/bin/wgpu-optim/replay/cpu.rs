@@ -137,7 +137,7 @@ fn reference(run: &mut Run, tensor: usize) -> Result<Reference, Failure> {
 
 /// A parameter with its state as the checkpoint has it.
 fn resumed_reference(run: &mut Run, tensor: usize, group: &Group) -> Result<Reference, Failure> {
-    let (taken, index) = (run.behind.taken, run.groups[tensor]);
+    let index = run.groups[tensor];
     let name = run.trace.tensors[tensor].name.clone();
     let Some(resumed) = &mut run.resumed else { return Err("there is no checkpoint".into()) };
     let path = resumed.path.display().to_string();
@@ -149,7 +149,9 @@ fn resumed_reference(run: &mut Run, tensor: usize, group: &Group) -> Result<Refe
         None => resumed.numbers(&stored)?.ok_or_else(|| missing(&stored))?,
     };
     let mut reference = Reference::new(group, &param)?;
-    reference.set_steps(taken);
+    // Fewer than the file's where the parameter had no gradient, or joined late.
+    let [steps, skipped] = resumed.steps_of(&name);
+    reference.set_steps(steps - skipped);
     let of_file = resumed.saved.params.iter().find(|param| param.name == name);
     let of_file = of_file.map_or(index, |param| param.group);
     if let Some(saved) = resumed.saved.groups.get(of_file) {

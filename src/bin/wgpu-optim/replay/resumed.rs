@@ -97,6 +97,12 @@ impl Resumed {
         Behind { steps, taken: steps - skipped }
     }
 
+    /// The steps that lie behind a parameter: all that it has, and the skipped ones among them.
+    pub(super) fn steps_of(&self, name: &str) -> [u64; 2] {
+        let of = self.saved.params.iter().find(|param| param.name == name);
+        of.map_or([0, 0], |of| [of.steps, of.skipped])
+    }
+
     /// The options of a group as they were at first.
     fn options(&self, group: usize) -> &Map<String, Value> {
         match &self.noted {
