@@ -29,9 +29,10 @@ pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<
                 class.rule, one.rule
             )));
         }
-        let mut entries = options(class, config).map_err(place)?;
-        let slots = slots(config).map_err(place)?;
         let params = optimizer.params.iter().filter(|param| param.group == i);
+        let format = format(params.clone(), model);
+        let mut entries = options(class, config, format).map_err(place)?;
+        let slots = slots(config).map_err(place)?;
         let (mut ids, mut names) = (Vec::new(), Vec::new());
         for param in params {
             let shown = param.shown(next);
@@ -52,12 +53,31 @@ pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<
     Ok(Value::dict([("state", Value::Dict(states)), ("param_groups", Value::List(groups))]))
 }
 
+/// The one format that all parameters have, if it is of 16 bits: PyTorch keeps their state in it, too.
+fn format<'a>(
+    params: impl Iterator<Item = &'a Param>,
+    model: &[(String, Tensor)],
+) -> Option<&'static str> {
+    let own = |param: &Param| {
+        let named = model.iter().find(|(name, _)| Some(name) == param.name.as_ref());
+        named.map(|(_, tensor)| tensor.dtype)
+    };
+    let mut all: Vec<Option<Dtype>> = params.map(own).collect();
+    all.dedup();
+    match all[..] {
+        [Some(Dtype::BF16)] => Some("bf16"),
+        [Some(Dtype::F16)] => Some("f16"),
+        _ => None,
+    }
+}
+
 /// The options of a group as PyTorch has them, all that it has.
 fn options(
     class: &Class,
     config: &Map<String, Json>,
+    format: Option<&str>,
 ) -> Result<Vec<(&'static str, Value)>, String> {
-    check_expressible(class, &class.described()?, config)?;
+    check_expressible(class, &class.described()?, config, format)?;
     let mut entries = Vec::new();
     for &key in class.keys {
         let value = match key {
@@ -85,12 +105,16 @@ fn check_expressible(
     class: &Class,
     rule: &Described,
     config: &Map<String, Json>,
+    format: Option<&str>,
 ) -> Result<(), String> {
     let defaults = defaults(rule);
     let general = |key: &str| rule.general.iter().find(|choice| choice.name == key);
     for (key, value) in config {
         let known = ["optimizer", "lr", "weight_decay", "decoupled", "maximize"];
         if known.contains(&key.as_str()) || class.options().any(|option| option == key) {
+            continue;
+        }
+        if key == "state_format" && format.is_some() && value.as_str() == format {
             continue;
         }
         let must = defaults.get(key).or(general(key).map(|choice| &choice.default));

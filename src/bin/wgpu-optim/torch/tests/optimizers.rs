@@ -119,6 +119,26 @@ fn every_optimizer_is_read_and_written() {
     }
 }
 
+#[test]
+fn state_of_16_bits_is_that_of_parameters_of_16_bits() {
+    for (name, dtype) in [("bf16", Dtype::BF16), ("f16", Dtype::F16)] {
+        for (params, is_written) in [(dtype, true), (Dtype::F32, false)] {
+            let mut found = read("adam");
+            let shape = found.model[0].1.shape.clone();
+            found.model[0].1 = Tensor::filled(params, 0.5, shape.clone());
+            config(&mut found).insert("state_format".to_owned(), name.into());
+            let Some(optimizer) = &mut found.optimizer else { panic!() };
+            for (_, slot) in &mut optimizer.params[0].slots {
+                *slot = Tensor::filled(dtype, 0.25, shape.clone());
+            }
+            match to_torch(&found) {
+                Ok(_) => assert!(is_written, "{name}"),
+                Err(e) => assert!(!is_written && e.contains("cannot express; only"), "{e}"),
+            }
+        }
+    }
+}
+
 /// PyTorch would go on from numbers of f32 that it has in f64 itself.
 #[test]
 fn what_follows_from_f64_is_written_in_f64() {
