@@ -146,9 +146,9 @@ impl Saved {
             check(false, &|| format!("its control: {e}"));
         }
         for (i, group) in self.groups.iter().enumerate() {
-            let is = group.recorded <= self.recorded;
+            // More than in all, if parameters with more steps were loaded into the group alone.
             let has = group.recorded;
-            check(is, &|| format!("group {i} has {has} steps of {} in all", self.recorded));
+            check(few(has), &|| format!("group {i} has {has} steps, at most 2³² − 1"));
             let numbers = group.rate.into_iter().chain(group.past.into_iter().flatten());
             let finite = numbers.into_iter().all(f64::is_finite);
             check(finite, &|| format!("group {i} remembers a rate that is no finite number"));
@@ -172,7 +172,8 @@ impl Saved {
         }
         if let Some(controller) = &self.controller {
             let SavedController { scale, skipped, norm, coefficient, .. } = controller;
-            check(scale.is_finite() && *scale > 0.0, &|| format!("its loss scale is {scale}"));
+            let is = (*scale as f32).is_normal() && *scale > 0.0;
+            check(is, &|| format!("its loss scale is {scale}, in f32 above 0 and finite"));
             let is = u64::from(*skipped) <= self.recorded;
             check(is, &|| format!("{skipped} steps were skipped of {}", self.recorded));
             for text in [norm, coefficient] {

@@ -1,5 +1,9 @@
 //! Checkpoints: a resumed run has the bits of one that never stopped, and a wrong file changes nothing.
 
 mod exact;
+mod file;
 mod forever;
+mod fuzz;
+mod hostile;
 mod scene;
+mod small;
