@@ -77,8 +77,9 @@ impl Optimizer {
     ) -> Result<Snapshot, Error> {
         self.prepare()?;
         let sources = self.sources(options)?;
-        self.train(encoder);
         let saved = self.saved(options)?;
+        // Nothing fails from here on: parameters are moved if and only if the caller submits the encoder.
+        self.train(encoder);
         let words = self.copy_words(encoder, &saved);
         let device = self.model.device.clone();
         Ok(Snapshot { device, saved, sources, words, memory: options.memory, progress: None })
@@ -203,17 +204,24 @@ impl Optimizer {
         let text = text.ok_or_else(|| damaged(format!("its metadata have no `{KEY}`")))?;
         let saved = Saved::from_json(text).map_err(differs)?;
         let plan = self.compare(&mut file, &saved, options).map_err(differs)?;
-        let undo = self.make_room(&saved, &plan, options)?;
-        // A checkpoint has parameters where gradients are wanted.
-        if self.model.is_eval {
-            let mut encoder = self.model.device.create_command_encoder(&Default::default());
-            self.train(&mut encoder);
-            queue.submit([encoder.finish()]);
-        }
-        let loaded = match self.targets(&plan) {
-            Ok(targets) => self.upload(queue, (&mut file, place), &targets, waits).await,
-            Err(e) => Err(e),
-        };
+        // Files have parameters where gradients are wanted. Those that are not loaded go there with their old options.
+        let was_eval = self.model.is_eval;
+        let mut back = self.model.device.create_command_encoder(&Default::default());
+        self.train(&mut back);
+        let room = self.make_room(&saved, &plan, options);
+        let room = room.and_then(|undo| match self.targets(&plan) {
+            Ok(targets) => Ok((undo, targets)),
+            Err(e) => {
+                self.restore_room(undo);
+                Err(e)
+            }
+        });
+        let (undo, targets) = room.inspect_err(|_| {
+            self.model.is_eval = was_eval;
+            self.program.forget();
+        })?;
+        queue.submit(was_eval.then(|| back.finish()));
+        let loaded = self.upload(queue, (&mut file, place), &targets, waits).await;
         match loaded {
             Ok(()) => self.restore(queue, &saved, &plan, options),
             Err(_) => self.restore_room(undo),

@@ -5,5 +5,6 @@ mod file;
 mod forever;
 mod fuzz;
 mod hostile;
+mod partial;
 mod scene;
 mod small;

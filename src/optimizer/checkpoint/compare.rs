@@ -61,8 +61,9 @@ impl Optimizer {
         let selected = || pairs.iter().map(|(_, at)| &saved.params[*at].name);
         let has =
             |kind: &str| selected().any(|name| entries.contains_key(&format!("{kind}.{name}")));
-        let (has_params, has_sums) = (has("param"), saved.added > 0 && has("sum"));
         let is_full = pairs.len() == self.model.params.len();
+        // Sums of some parameters alone would be of other gradients than those of the rest.
+        let (has_params, has_sums) = (has("param"), is_full && saved.added > 0 && has("sum"));
         let mut tensors = Vec::new();
         for (index, at) in &pairs {
             let of = (*index, saved.params[*at].name.as_str());
