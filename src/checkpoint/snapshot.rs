@@ -177,7 +177,9 @@ impl Snapshot {
         let metadata = self.metadata().map_err(|message| failed(std::io::Error::other(message)))?;
         let mut writer = Writer::new(sink, &metadata, &entries).map_err(failed)?;
         let total = self.bytes();
-        let chunk = (self.memory / 4).clamp(SMALLEST, total.next_multiple_of(WORD).max(SMALLEST));
+        let most = total.next_multiple_of(WORD).max(SMALLEST);
+        // Only whole words can be mapped.
+        let chunk = (self.memory / 4 / WORD * WORD).clamp(SMALLEST, most);
         let mut free: Vec<wgpu::Buffer> = Vec::new();
         let (mut cursor, mut waiting, mut done) = (Cursor::default(), None::<Batch>, 0);
         loop {

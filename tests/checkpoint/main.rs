@@ -8,3 +8,4 @@ mod hostile;
 mod partial;
 mod scene;
 mod small;
+mod snapshot;
