@@ -17,7 +17,7 @@ const SLICE: u64 = 6000;
 const SOMETIMES: u64 = 1000;
 
 /// A generator of numbers: SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -29,7 +29,7 @@ impl Random {
     }
 
     /// A number below `end`, 0 if that is 0.
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 

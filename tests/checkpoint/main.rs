@@ -1,7 +1,9 @@
 //! Checkpoints: a resumed run has the bits of one that never stopped, and a wrong file changes nothing.
 
+mod crash;
 mod exact;
 mod file;
+mod files;
 mod forever;
 mod fuzz;
 mod hostile;
