@@ -23,6 +23,9 @@ const CHECKSUM_BYTES: u64 = 16;
 /// The number of bytes that are read at once.
 const READ: usize = 4 << 20;
 
+/// The number of bytes that are hashed and written at once: while a processor's own cache has them.
+const WRITE: usize = 256 << 10;
+
 /// A tensor that is to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -113,7 +116,7 @@ impl<W: Write> Writer<W> {
             let message = format!("the header takes {} bytes, at most {MAX_HEADER}", text.len());
             return Err(std::io::Error::other(message));
         }
-        let sink = BufWriter::with_capacity(1 << 20, sink);
+        let sink = BufWriter::with_capacity(WRITE, sink);
         let mut writer = Self { sink, hash: Xxh3::new(), left: u64::MAX, with_checksum };
         writer.write(&(text.len() as u64).to_le_bytes())?;
         writer.write(&text)?;
@@ -130,10 +133,13 @@ impl<W: Write> Writer<W> {
             return Err(std::io::Error::other("more data than the tensors take"));
         };
         self.left = left;
-        if self.with_checksum {
-            self.hash.update(bytes);
+        for part in bytes.chunks(WRITE) {
+            if self.with_checksum {
+                self.hash.update(part);
+            }
+            self.sink.write_all(part)?;
         }
-        self.sink.write_all(bytes)
+        Ok(())
     }
 
     /// Writes the checksum, and returns the sink.

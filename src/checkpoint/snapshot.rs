@@ -18,6 +18,9 @@ use crate::view::View;
 /// The least bytes of a chunk.
 const SMALLEST: u64 = 64 << 10;
 
+/// The most bytes of a chunk: enough for a device, and little enough that the file begins to grow at once.
+const LARGEST: u64 = 16 << 20;
+
 /// A tensor of a checkpoint, and the place of its numbers on the device.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -179,7 +182,7 @@ impl Snapshot {
         let total = self.bytes();
         let most = total.next_multiple_of(WORD).max(SMALLEST);
         // Only whole words can be mapped.
-        let chunk = (self.memory / 4 / WORD * WORD).clamp(SMALLEST, most);
+        let chunk = (self.memory / 4 / WORD * WORD).clamp(SMALLEST, most.min(LARGEST));
         let mut free: Vec<wgpu::Buffer> = Vec::new();
         let (mut cursor, mut waiting, mut done) = (Cursor::default(), None::<Batch>, 0);
         loop {

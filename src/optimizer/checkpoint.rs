@@ -18,7 +18,7 @@ use crate::program::{CLOCK_WORDS, ControllerWords};
 impl Optimizer {
     /// Writes everything that the next step depends on, parameters included, to a safetensors file, and waits for it.
     /// It submits copies to `queue`, after everything that was submitted before, and needs no memory on the device
-    /// but for two chunks of at most 64 MiB. If parameters are at their averages ([`Optimizer::eval`]), it moves them
+    /// but for two chunks of at most 16 MiB. If parameters are at their averages ([`Optimizer::eval`]), it moves them
     /// back first, as a step does.
     ///
     /// ```no_run
@@ -143,7 +143,7 @@ impl Optimizer {
     /// the file's.
     ///
     /// It reads the file twice, once to check it, and writes through `queue` in pieces, waiting for the device so
-    /// that at most 256 MiB are on their way. Submit what was recorded before it.
+    /// that some 128 MiB are on their way. Submit what was recorded before it.
     ///
     /// # Errors
     /// A file that is missing, damaged or of another optimizer, with all differences; then the optimizer is

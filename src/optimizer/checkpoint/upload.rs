@@ -12,7 +12,7 @@ use crate::plan::PARAM;
 use crate::view::View;
 
 /// The most bytes that are on their way at once.
-const IN_FLIGHT: u64 = 256 << 20;
+const IN_FLIGHT: u64 = 128 << 20;
 
 /// A place on the device, and what comes there.
 pub(super) struct Target {
