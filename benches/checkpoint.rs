@@ -185,9 +185,10 @@ fn speed(run: &mut Run, directory: &Path, rounds: usize) {
     }
 }
 
-/// Compares the times to record and submit a step while a checkpoint is written with those while none is, in turn.
+/// Compares the times to record and submit a step while a checkpoint is written with those while nothing is, and those
+/// while a thread copies the file: that alone slows a thread on a core beside it.
 fn beside(run: &mut Run, directory: &Path, rounds: usize) {
-    let path = directory.join("run.safetensors");
+    let [path, to] = ["run.safetensors", "copy.safetensors"].map(|name| directory.join(name));
     // Another optimizer on the device, so that a step is short and most of its time is the host's.
     let mut small = Run { gpu: run.gpu.clone(), optimizer: Optimizer::new(&run.gpu.device) };
     let group = ok(small.optimizer.add_group(Group::adam(1e-3)));
@@ -197,36 +198,40 @@ fn beside(run: &mut Run, directory: &Path, rounds: usize) {
         ok(small.optimizer.add_param(group, &i.to_string(), views.0, views.1));
     }
     small.step();
-    let mut times: [[Vec<Duration>; 2]; 2] = Default::default();
+    let mut times: [[Vec<Duration>; 2]; 3] = Default::default();
     for _ in 0..rounds {
-        for (writes, times) in [false, true].into_iter().zip(&mut times) {
+        for (kind, times) in times.iter_mut().enumerate() {
+            let snapshot = (kind == 1).then(|| run.snapshot());
+            // The device's own copies are made before, because they take all cores of a device that is the CPU.
             ok(run.gpu.wait());
-            let writing = writes.then(|| {
-                let snapshot = run.snapshot();
-                let (queue, path) = (run.gpu.queue.clone(), path.clone());
-                std::thread::spawn(move || snapshot.save(&queue, &path))
+            let (queue, path, to) = (run.gpu.queue.clone(), path.clone(), to.clone());
+            let busy = std::thread::spawn(move || match (kind, snapshot) {
+                (0, _) => std::thread::sleep(Duration::from_millis(300)),
+                (_, Some(snapshot)) => ok(snapshot.save(&queue, &path)),
+                _ => copy(&path, &to),
             });
             for _ in 0..STEPS {
                 let [recorded, submitted] = small.step();
+                if busy.is_finished() {
+                    break;
+                }
                 times[0].push(recorded);
                 times[1].push(submitted);
                 std::thread::sleep(Duration::from_millis(5));
-                if writing.as_ref().is_some_and(std::thread::JoinHandle::is_finished) {
-                    break;
-                }
             }
-            if let Some(writing) = writing {
-                ok(writing.join().unwrap_or_else(|_| panic!("the thread panicked")));
-            }
+            busy.join().unwrap_or_else(|_| panic!("the thread panicked"));
         }
     }
-    let [without, with] = times.each_mut().map(|both| both.each_mut().map(|times| median(times)));
+    let all = times.each_mut().map(|both| {
+        both.each_mut().map(|times| if times.is_empty() { f64::NAN } else { median(times) })
+    });
     for (i, what) in ["record", "submit"].into_iter().enumerate() {
+        let [alone, saving, copying] = [0, 1, 2].map(|kind: usize| all[kind][i]);
         println!(
-            "{what} a step: {:.1} µs, {:.1} µs while a checkpoint is written: {:.2} times",
-            without[i] * 1e6,
-            with[i] * 1e6,
-            with[i] / without[i]
+            "{what} a step: {:.1} µs; while a checkpoint is written, {:.2} times, while it is copied, {:.2} times",
+            alone * 1e6,
+            saving / alone,
+            copying / alone
         );
     }
 }
@@ -244,7 +249,9 @@ fn mib(key: &str) -> u64 {
 fn memory(bytes: u64, directory: &Path) {
     let path = directory.join("run.safetensors");
     let mut run = Run::new(bytes);
-    println!("{}: {} MiB", run.gpu.describe(), bytes >> 20);
+    // The parameters, their gradients and two slots.
+    let buffers = (bytes / BYTES * 16) >> 20;
+    println!("{}: {} MiB, buffers of {buffers} MiB", run.gpu.describe(), bytes >> 20);
     for what in ["save", "load"] {
         let before = mib("VmRSS");
         // The peak begins anew.

@@ -115,8 +115,8 @@ impl Saved {
     pub fn from_json(text: &str) -> Result<Self, Vec<String>> {
         let value: Value = serde_json::from_str(text)
             .map_err(|e| vec![format!("its metadata are no JSON: {e}")])?;
-        let version = value.get("version").and_then(Value::as_u64).unwrap_or(0);
-        if version != u64::from(VERSION) {
+        let version = value.get("version").unwrap_or(&Value::Null);
+        if version.as_u64() != Some(VERSION.into()) {
             return Err(vec![format!(
                 "its format has version {version}, this crate reads up to {VERSION}; take a newer wgpu-optim"
             )]);

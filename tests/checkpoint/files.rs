@@ -152,7 +152,7 @@ fn rights_are_the_users() {
     assert_eq!(mode(&path), mode(&plain));
 }
 
-/// What a dead process left is removed, what a living one writes is not.
+/// The files that a dead process left are removed, those of a living one are not.
 #[cfg(target_os = "linux")]
 #[test]
 fn left_overs_are_removed() {

@@ -228,7 +228,7 @@ fn numbers_out_of_range_are_refused() {
     let mut offered = Offered::new(&case());
     let paths: [(&str, Value, &str); 27] = [
         ("/version", json!(2), "version 2, this crate reads up to 1"),
-        ("/version", json!("1"), "its format has version"),
+        ("/version", json!("1"), "version \"1\", this crate reads"),
         ("/recorded", json!(1_u64 << 32), "4294967296 steps are recorded, at most"),
         ("/recorded", json!(-1), "integer `-1`, expected u64"),
         ("/recorded", json!(4.5), "floating point `4.5`, expected u64"),

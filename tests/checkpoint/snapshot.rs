@@ -248,21 +248,14 @@ fn neighbours_keep_their_bits() {
                 let expected = if is_loaded(element) { &source } else { was };
                 assert_eq!(is[element], expected[element], "{format:?} {only:?}: {element}");
             }
-            let [Some(was), Some(is), Some(format)] =
-                [&before[1], &after[1], &copy.map(|_| vec![])]
-            else {
-                continue;
-            };
-            assert!(format.is_empty());
+            let [Some(was), Some(is)] = [&before[1], &after[1]] else { continue };
             let rounded = |bits: u32| {
-                Format::Bf16.decode_all(&Format::Bf16.encode_all(&[f32::from_bits(bits)]))
+                let bytes = Format::Bf16.encode_all(&[f32::from_bits(bits)]);
+                Format::Bf16.decode_all(&bytes)[0].to_bits()
             };
             for element in 0..940 {
-                let expected = if is_loaded(element) {
-                    rounded(source[element])[0].to_bits()
-                } else {
-                    was[element]
-                };
+                let expected =
+                    if is_loaded(element) { rounded(source[element]) } else { was[element] };
                 assert_eq!(is[element], expected, "copy {only:?}: {element}");
             }
         }
