@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use wgpu_optim::checkpoint::{self, Container, KEY, SaveOptions, Saved, Snapshot};
+use wgpu_optim::checkpoint::{self, Container, SaveOptions, Saved, Snapshot};
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{Group, Optimizer, config, wgpu};
 
@@ -53,9 +53,7 @@ impl Found {
         let failed = |message: String| format!("{place}: {message}");
         let file = File::open(path).map_err(|e| failed(e.to_string()))?;
         let file = Container::open(file).map_err(failed)?;
-        let missing = || failed("it is no checkpoint of wgpu-optim".to_owned());
-        let text = file.metadata(KEY).ok_or_else(missing)?;
-        let saved = Saved::from_json(text).map_err(|wrong| failed(wrong.join("; ")))?;
+        let saved = Saved::of(&file).map_err(|wrong| failed(wrong.join("; ")))?;
         Ok(Self { path: path.to_owned(), saved })
     }
 

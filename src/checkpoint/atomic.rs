@@ -67,7 +67,7 @@ pub fn write_file<E: From<Error>>(
     let path = path.canonicalize().unwrap_or_else(|_| target(path));
     let failed = |does| {
         let place = path.display().to_string();
-        let remedy = "the file that was there is unharmed; make room or name another place";
+        let remedy = "a file that was there is unharmed; make room or name another place";
         move |e: io::Error| Error::File { place, does, message: e.to_string(), remedy }
     };
     let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {

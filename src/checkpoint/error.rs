@@ -65,7 +65,7 @@ impl Error {
             place: path.display().to_string(),
             does: "writing",
             message: e.to_string(),
-            remedy: "the file that was there is unharmed; make room or name another place",
+            remedy: "a file that was there is unharmed; make room or name another place",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! This module has the host's part of a checkpoint: plain data, as the file's metadata hold them in JSON.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::container::Container;
 use crate::control::Control;
 use crate::rule::Past;
 
@@ -106,6 +108,17 @@ impl Saved {
     /// The JSON text.
     pub fn to_json(&self) -> Result<String, String> {
         serde_json::to_string(self).map_err(|e| e.to_string())
+    }
+
+    /// The host's part of an open file, checked by itself.
+    ///
+    /// # Errors
+    /// A file that is no checkpoint, and those of [`Saved::from_json`].
+    pub fn of<R: Read + Seek>(file: &Container<R>) -> Result<Self, Vec<String>> {
+        let text = file.metadata(KEY);
+        let none =
+            || vec![format!("its metadata have no `{KEY}`; it is no checkpoint of wgpu-optim")];
+        Self::from_json(text.ok_or_else(none)?)
     }
 
     /// Reads the JSON text, and checks it by itself.

@@ -170,12 +170,7 @@ impl Snapshot {
             self.take_in(&words)?;
         }
         sort_entries(&mut self.sources, |source| &source.entry);
-        let failed = |e: std::io::Error| Error::File {
-            place: place.to_owned(),
-            does: "writing",
-            message: e.to_string(),
-            remedy: "the file that was there is unharmed; make room or name another place",
-        };
+        let failed = |e: std::io::Error| Error::writing(Path::new(place), &e);
         let entries: Vec<Entry> = self.sources.iter().map(|source| source.entry.clone()).collect();
         let metadata = self.metadata().map_err(|message| failed(std::io::Error::other(message)))?;
         let mut writer = Writer::new(sink, &metadata, &entries).map_err(failed)?;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::Optimizer;
 use crate::checkpoint::{
-    CohortWords, Container, Error, KEY, LoadOptions, SaveOptions, Saved, Snapshot, StateDict, Words,
+    CohortWords, Container, Error, LoadOptions, SaveOptions, Saved, Snapshot, StateDict, Words,
 };
 use crate::program::{CLOCK_WORDS, ControllerWords};
 
@@ -200,9 +200,7 @@ impl Optimizer {
         let differs = |differences| Error::Differs { place: place.to_owned(), differences };
         let mut file = Container::open(reader).map_err(damaged)?;
         file.verify().map_err(damaged)?;
-        let text = file.metadata(KEY);
-        let text = text.ok_or_else(|| damaged(format!("its metadata have no `{KEY}`")))?;
-        let saved = Saved::from_json(text).map_err(differs)?;
+        let saved = Saved::of(&file).map_err(differs)?;
         let plan = self.compare(&mut file, &saved, options).map_err(differs)?;
         // Files have parameters where gradients are wanted. Those that are not loaded go there with their old options.
         let was_eval = self.model.is_eval;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::{Case, ok};
-use wgpu_optim::checkpoint::{Container, KEY, Saved};
+use wgpu_optim::checkpoint::{Container, Saved};
 use wgpu_optim::{Control, Group};
 
 use crate::fuzz::Random;
@@ -80,7 +80,7 @@ impl Run {
 fn steps(path: &Path) -> u64 {
     let mut file = ok(Container::open(ok(std::fs::File::open(path))));
     ok(file.verify());
-    let saved = Saved::from_json(file.metadata(KEY).unwrap_or_default());
+    let saved = Saved::of(&file);
     saved.unwrap_or_else(|differences| panic!("{differences:?}")).recorded
 }
 

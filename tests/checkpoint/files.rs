@@ -294,7 +294,7 @@ fn full_disks_are_told() {
         ok(fs::write(directory.join("filler"), vec![0; filled]));
         let error = run.fails(&path, "No space left on device");
         assert!(
-            error.ends_with("the file that was there is unharmed; make room or name another place"),
+            error.ends_with("a file that was there is unharmed; make room or name another place"),
             "{error}"
         );
         assert!(ok(fs::read(&path)) == before);

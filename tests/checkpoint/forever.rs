@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use support::{Case, ok};
-use wgpu_optim::checkpoint::{Container, KEY, SaveOptions, Saved};
+use wgpu_optim::checkpoint::{Container, SaveOptions, Saved};
 use wgpu_optim::{Control, Format, Group, LossScale, Master, Schedule, Target, rule};
 
 use crate::scene::{LAYOUTS, Scene};
@@ -50,8 +50,7 @@ fn path(version: u32) -> PathBuf {
 fn saved(bytes: &[u8]) -> Saved {
     let mut file = ok(Container::open(std::io::Cursor::new(bytes)));
     ok(file.verify());
-    let text = file.metadata(KEY).expect("it is a checkpoint").to_owned();
-    Saved::from_json(&text).unwrap_or_else(|all| panic!("{all:?}"))
+    Saved::of(&file).unwrap_or_else(|all| panic!("{all:?}"))
 }
 
 /// To write the file of a new version, run this test with WGPU_OPTIM_WRITE_CHECKPOINT=1. The old files stay.

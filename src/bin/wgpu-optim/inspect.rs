@@ -86,11 +86,14 @@ pub(crate) fn run(path: &Path, json: bool) -> Result<ExitCode, Failure> {
 
 fn contents(path: &Path) -> Result<Contents, Failure> {
     let mut file = Container::open(File::open(path)?)?;
-    let json = file.metadata(KEY).map(str::to_owned).ok_or_else(|| {
-        format!("its metadata have no `{KEY}`: it is no checkpoint of wgpu-optim; `wgpu-optim convert` makes one of PyTorch's")
-    })?;
+    if file.metadata(KEY).is_none() {
+        return Err(format!(
+            "its metadata have no `{KEY}`: it is no checkpoint of wgpu-optim; `wgpu-optim convert` makes one of PyTorch's"
+        )
+        .into());
+    }
     file.verify()?;
-    let saved = Saved::from_json(&json).map_err(|all| all.join("; "))?;
+    let saved = Saved::of(&file).map_err(|all| all.join("; "))?;
     let entries = file.entries();
     let mut groups: Vec<Group> = saved
         .groups

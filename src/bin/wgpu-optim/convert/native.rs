@@ -28,8 +28,7 @@ pub(super) fn is_native(path: &Path) -> bool {
 pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Checkpoint, Failure> {
     let mut file = Container::open(File::open(path)?)?;
     file.verify()?;
-    let text = file.metadata(KEY).unwrap_or_default();
-    let saved = Saved::from_json(text).map_err(|all| all.join("; "))?;
+    let saved = Saved::of(&file).map_err(|all| all.join("; "))?;
     if saved.added > 0 {
         let added = saved.added;
         return Err(format!(
@@ -168,7 +167,8 @@ pub(super) fn write(checkpoint: &Checkpoint, path: &Path) -> Result<(), Failure>
             name: name.clone(),
             group: param.group,
             elements,
-            origin: 0,
+            // As if all lay in one buffer, so that no two parameters get the same random bits.
+            origin: params.iter().map(|param: &SavedParam| param.elements).sum(),
             steps,
             skipped: 0,
             frozen: false,

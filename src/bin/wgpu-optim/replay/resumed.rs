@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use wgpu_optim::checkpoint::{Container, Entry, KEY, Saved};
+use wgpu_optim::checkpoint::{Container, Entry, Saved};
 use wgpu_optim::config::{self, Config, Part};
 
 use super::range::Place;
@@ -60,9 +60,7 @@ impl Resumed {
         let file = File::open(path).map_err(|e| named(e.to_string()))?;
         let mut file = Container::open(file).map_err(named)?;
         file.verify().map_err(named)?;
-        let text =
-            file.metadata(KEY).ok_or_else(|| named(format!("its metadata have no `{KEY}`")))?;
-        let saved = Saved::from_json(text).map_err(|all| named(all.join("; ")))?;
+        let saved = Saved::of(&file).map_err(|all| named(all.join("; ")))?;
         let noted = saved.notes.get(CONFIG).map(|text| serde_json::from_str(text));
         let noted = noted.transpose().map_err(|e| named(format!("its note `{CONFIG}`: {e}")))?;
         let noted = noted.filter(|noted: &Noted| noted.groups.len() == saved.groups.len());
