@@ -320,7 +320,7 @@ fn absurd_headers_are_refused() {
     let mut without = value.clone();
     without["__metadata__"] = json!({});
     let text = offered.refuses(&sealed(&without.to_string(), &data), "no metadata");
-    assert!(text.ends_with("its metadata have no `wgpu_optim`"), "{text}");
+    assert!(text.contains("its metadata have no `wgpu_optim`"), "{text}");
     let mut without = value.clone();
     without.as_object_mut().map(|of| of.remove("checksum"));
     let text =
