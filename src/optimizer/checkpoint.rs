@@ -177,6 +177,8 @@ impl Optimizer {
     /// [`Optimizer::load_with`] from a file in memory, as [`Snapshot::to_bytes`] makes it. It does not wait for the
     /// device itself: the future is ready once the device has been polled (a browser does it by itself).
     ///
+    /// Await it to its end: if it is dropped before, options may be the file's, and state partly.
+    ///
     /// # Errors
     /// As [`Optimizer::load`].
     pub async fn load_bytes(
