@@ -171,7 +171,20 @@ impl Optimizer {
             message: e.to_string(),
             remedy: "nothing was loaded; name a checkpoint",
         })?;
-        pollster::block_on(self.load_from(queue, (file, &place), options, true))
+        self.load_reader(queue, (file, &place), options)
+    }
+
+    /// [`Optimizer::load_with`] from a file that is open, or anything like it. `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Optimizer::load`].
+    pub fn load_reader<R: Read + Seek>(
+        &mut self,
+        queue: &wgpu::Queue,
+        (reader, place): (R, &str),
+        options: &LoadOptions,
+    ) -> Result<(), Error> {
+        pollster::block_on(self.load_from(queue, (reader, place), options, true))
     }
 
     /// [`Optimizer::load_with`] from a file in memory, as [`Snapshot::to_bytes`] makes it. It does not wait for the
@@ -204,7 +217,7 @@ impl Optimizer {
         file.verify().map_err(damaged)?;
         let saved = Saved::of(&file).map_err(differs)?;
         let plan = self.compare(&mut file, &saved, options).map_err(differs)?;
-        // Files have parameters where gradients are wanted. Those that are not loaded go there with their old options.
+        // Files have parameters where gradients are wanted. All others go there with their old options.
         let was_eval = self.model.is_eval;
         let mut back = self.model.device.create_command_encoder(&Default::default());
         self.train(&mut back);

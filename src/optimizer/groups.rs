@@ -202,6 +202,7 @@ impl Optimizer {
         self.state_of(id)?;
         let group = &mut self.model.groups[id.index];
         (group.recorded, group.memory, group.past) = (steps, Memory::default(), None);
+        self.model.recorded = self.model.recorded.max(steps);
         self.model.cohorts.set_steps(id.index);
         Ok(())
     }

@@ -59,9 +59,7 @@ fn check(trace: &BTreeMap<String, Tensor>, config: &str, cpu: bool, cut: u64) {
         .unwrap_or_else(|e| panic!("{what}: {e}"));
     let resumed = run(&files, cpu, &["--resume", &file]).unwrap_or_else(|e| panic!("{what}: {e}"));
     same(&resumed, &whole, &what);
-    let size = |out: &Out| out.tensors.values().map(|t| t.bytes.len()).sum::<usize>();
-    let data = |bytes: &[u8]| bytes[bytes.len() - size(&whole)..].to_vec();
-    assert!(data(&files.bytes("out.safetensors")) == data(&bytes), "{what}");
+    assert!(files.bytes("out.safetensors") == bytes, "{what}: the files differ");
 }
 
 #[test]
@@ -104,6 +102,31 @@ fn options_controls_and_sums_go_on() {
         );
         check(&trace, &config, false, 5);
         check(&trace, &config, true, 5);
+    }
+}
+
+/// A trace that goes on from a result has steps of which its checkpoints know.
+#[test]
+fn a_trace_that_goes_on_from_a_result_can_stop_as_well() {
+    let first = with_inf();
+    let configs = [
+        r#"{"optimizer": "adamw", "skip_nonfinite": true, "lr": [0.1, 0.1, 0.05, 0.04]}"#,
+        r#"{"optimizer": "schedule_free_adamw", "skip_nonfinite": true, "accumulate": 2}"#,
+    ];
+    for (config, cpu) in configs.into_iter().flat_map(|config| [(config, false), (config, true)]) {
+        let what = format!("{config}, cpu {cpu}");
+        let out = ok(run(&Files::new(&first, config), cpu, &[]));
+        let mut trace = first.clone();
+        trace.extend(out.tensors);
+        let files = Files::with(&trace, Some(out.metadata), config);
+        let whole = ok(run(&files, cpu, &[]));
+        let bytes = files.bytes("out.safetensors");
+        let file = files.path("file.safetensors");
+        ok(run(&files, cpu, &["--steps", "0..1", "--save", &file]));
+        ok(run(&files, cpu, &["--resume", &file, "--steps", "..3", "--save", &file]));
+        let resumed = ok(run(&files, cpu, &["--resume", &file]));
+        same(&resumed, &whole, &what);
+        assert!(files.bytes("out.safetensors") == bytes, "{what}");
     }
 }
 
@@ -194,18 +217,29 @@ fn what_does_not_belong_together_is_refused() {
     for (place, expected) in [
         (files.path("nowhere/file.safetensors"), "its directory is not there"),
         (files.path(""), "is a directory"),
-        (files.path("out.safetensors"), "that is the trace or the result"),
-        (files.path("trace.safetensors"), "that is the trace or the result"),
+        (files.path("out.safetensors"), "the checkpoint would overwrite the result"),
+        (files.path("trace.safetensors"), "the checkpoint would overwrite the trace"),
+        (files.path("config.json"), "the checkpoint would overwrite CONFIG"),
+        ("-".to_owned(), "a checkpoint is a file"),
     ] {
         files.write("config.json", br#"{"optimizer": "adam", "lr": 0.1}"#);
         let found = said(&["--save", &place]);
         assert!(found.contains(expected), "{found}");
     }
 
+    for (out, expected) in [
+        ("file.safetensors", "the result would overwrite the checkpoint that it goes on from"),
+        ("config.json", "the result would overwrite CONFIG"),
+    ] {
+        let out = files.path(out);
+        let found = files.run(&["--cpu", "--resume", &file, "--out", &out]).expect_err("refused");
+        assert!(found.contains(expected), "{found}");
+    }
+
     // A damaged file, and none.
     let mut bytes = files.bytes("file.safetensors");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let last = bytes.len() - 30; // of the data
+    bytes[last] ^= 1;
     files.write("file.safetensors", &bytes);
     let found = without_config(&files, cpu, &["--resume", &file]).expect_err("refused");
     assert!(found.contains("damaged"), "{found}");

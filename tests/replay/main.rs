@@ -386,7 +386,10 @@ fn nothing_is_written_and_nothing_lost_if_anything_is_wrong() {
 
     files.write("config.json", ADAM.as_bytes());
     let same = files.run(&["--out", &files.path("trace.safetensors"), "--cpu"]);
-    assert!(same.expect_err("it is the trace").ends_with("that is the trace; write elsewhere"));
+    assert!(
+        same.expect_err("it is the trace")
+            .ends_with("the result would overwrite the trace; write elsewhere")
+    );
     let nowhere = files.run(&["--out", &files.path("no/such/place"), "--cpu"]);
     assert!(nowhere.expect_err("no such directory").contains("cannot write there"));
     let slash = files.run(&["--out", &files.path("new/"), "--cpu"]);

@@ -6,6 +6,7 @@ mod cpu;
 mod gpu;
 mod memory;
 mod out;
+mod places;
 mod range;
 mod resumed;
 mod start;
@@ -19,7 +20,7 @@ use std::time::Instant;
 use wgpu_optim::config::{self, Config};
 
 use crate::Failure;
-use crate::trace::{Behind, Trace, is_standard};
+use crate::trace::{Behind, MOST_STEPS, Trace};
 use out::Output;
 use range::Steps;
 use resumed::Resumed;
@@ -43,6 +44,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OUT.safetensors")]
     out: PathBuf,
     /// The gradients to take: from A up to, but not including, B, counted from 0. Either may be left out.
+    ///
+    /// A run that goes on from nothing takes its first step there, and the first number of a list of learning rates.
     ///
     /// With --resume, A is where FILE stopped, which it only leaves open if it was not saved by a replay: then it is
     /// the number of its steps, unless it is given here.
@@ -79,8 +82,10 @@ struct Run {
     config: Config,
     /// The group of each tensor.
     groups: Vec<usize>,
-    /// The steps before the first.
+    /// The steps before the first of this run.
     behind: Behind,
+    /// The steps before the first gradient ever, where a trace goes on from a result.
+    first: Behind,
     /// The checkpoint that the run goes on from.
     resumed: Option<Resumed>,
     /// The gradients to take.
@@ -107,6 +112,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Some(path) => format!("{}: {e}", path.display()),
         None => e.to_string(),
     };
+    let read = [
+        ("the trace", Some(trace.as_path())),
+        ("CONFIG", optimizer.as_deref()),
+        ("the checkpoint that it goes on from", resume.as_deref()),
+    ];
+    let written = [("the result", Some(out.as_path())), ("the checkpoint", save.as_deref())];
+    places::check_apart(&read, &written)?;
     let resumed = resume.as_deref().map(Resumed::open).transpose()?;
     let config = match optimizer {
         Some(path) => {
@@ -115,9 +127,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         }
         None => None,
     };
-    let output = output(trace, out)?;
+    let output = Output::new(out)?;
     if let Some(save) = save {
-        check_save(save, [trace, out])?;
+        places::check_save(save)?;
     }
     let saves = Saves { path: save.clone(), every: *save_every };
     let run = Run::new(trace, (config, resumed), (*steps, saves), *cpu).map_err(|e| match e {
@@ -138,44 +150,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         "replay: {steps} steps, {skipped} skipped, on {machine}, {seconds:.2} s, written to {place}"
     );
     Ok(ExitCode::SUCCESS)
-}
-
-/// The result's place, which is not the trace's.
-fn output(trace: &Path, out: &Path) -> Result<Output, Failure> {
-    if !is_standard(trace) {
-        let source = trace.canonicalize().map_err(|e| format!("{}: {e}", trace.display()))?;
-        if out.canonicalize().is_ok_and(|out| out == source) {
-            return Err(format!("{}: that is the trace; write elsewhere", out.display()).into());
-        }
-    }
-    Output::new(out)
-}
-
-/// Finds out early whether a checkpoint has a place of its own.
-fn check_save(save: &Path, others: [&Path; 2]) -> Result<(), Failure> {
-    let named = |e: &str| Failure::from(format!("{}: {e}", save.display()));
-    let parent = save.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    if !parent.is_dir() {
-        return Err(named("its directory is not there; make it, or name a file elsewhere"));
-    }
-    if save.is_dir() {
-        return Err(named("is a directory; name a file"));
-    }
-    // A file that is to be written may not be there yet.
-    let place = |path: &Path| {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(
-            path.canonicalize()
-                .unwrap_or_else(|_| parent.join(path.file_name().unwrap_or_default())),
-        )
-    };
-    let files = others.into_iter().filter(|path| !is_standard(path));
-    if files.into_iter().any(|other| place(other) == place(save)) {
-        return Err(named("that is the trace or the result; save elsewhere"));
-    }
-    Ok(())
 }
 
 /// The file that is wrong.
@@ -216,8 +190,15 @@ impl Run {
         };
         let begins = resumed.as_ref().map(Resumed::place);
         let gradients = range::gradients(steps, begins, trace.steps).map_err(in_trace)?;
-        let run = Self { trace, config, groups, behind, resumed, gradients, saves };
+        let first = resumed.as_ref().map_or(behind, Resumed::first);
+        let run = Self { trace, config, groups, behind, first, resumed, gradients, saves };
         run.config.check_steps(run.first_step() + run.steps()).map_err(Wrong::Config)?;
+        let all = run.behind.steps + run.steps();
+        if all > MOST_STEPS {
+            return Err(in_trace(format!(
+                "the run would end after {all} steps, at most {MOST_STEPS}"
+            )));
+        }
         Ok(run)
     }
 
@@ -228,7 +209,8 @@ impl Run {
 
     /// The number of the first step of this run, counted from 0, in lists of learning rates.
     fn first_step(&self) -> u64 {
-        self.resumed.as_ref().map_or(0, |resumed| resumed.saved.recorded)
+        let counted = self.resumed.as_ref().map(|resumed| resumed.saved.recorded);
+        counted.map_or(0, |counted| counted.saturating_sub(self.first.taken))
     }
 
     /// The steps that the gradients of this run complete.

@@ -19,7 +19,7 @@ pub(crate) use header::read as read_header;
 const READ: usize = 16 << 20;
 
 /// The most steps that may lie behind a trace.
-const MOST_STEPS: u64 = u32::MAX as u64;
+pub(crate) const MOST_STEPS: u64 = u32::MAX as u64;
 
 /// A checked trace, open for reading.
 pub(crate) struct Trace {

@@ -17,7 +17,7 @@ use crate::trace::Behind;
 impl Run {
     /// The notes of a checkpoint after so many gradients of the trace.
     fn notes(&self, gradients: u64) -> Result<BTreeMap<String, String>, Failure> {
-        let noted = serde_json::to_string(&Noted::of(&self.config)?)?;
+        let noted = serde_json::to_string(&Noted::of(&self.config, self.first)?)?;
         let all = [(PLACE, gradients.to_string()), (CONFIG, noted)];
         Ok(all.map(|(key, text)| (key.to_owned(), text)).into_iter().collect())
     }
@@ -48,6 +48,9 @@ impl Run {
                 tensors.push((entry, numbers));
             };
             add(format!("param.{name}"), reference.param().to_vec());
+            if self.has_master(i) {
+                add(format!("master.{name}"), reference.param().to_vec());
+            }
             for slot in self.part(i).group.rule.slots() {
                 let numbers = reference.state(slot.name).unwrap_or_default();
                 add(format!("state.{name}.{}", slot.name), numbers);
@@ -86,7 +89,7 @@ impl Run {
     /// A parameter's steps and the skipped ones among them, once the run has so many in all.
     fn steps_of(&self, name: &str, all: [u64; 2]) -> [u64; 2] {
         let Some(resumed) = &self.resumed else { return all };
-        let Behind { steps, taken } = self.behind;
+        let Behind { steps, taken } = resumed.counted();
         let before = [steps, steps - taken];
         let own = resumed.steps_of(name);
         std::array::from_fn(|i| own[i] + (all[i] - before[i]))
@@ -104,7 +107,9 @@ impl Run {
         for (index, part) in self.config.groups.iter().enumerate() {
             let mut group = part.group.clone();
             // The rate of the last step, if CONFIG has a list of them.
-            if let Some(lr) = recorded.checked_sub(1).and_then(|last| part.rate(last)) {
+            if let Some(lr) =
+                recorded.checked_sub(1 + self.first.taken).and_then(|last| part.rate(last))
+            {
                 group = group.lr(lr);
             }
             // Every parameter of a group has the same memory.

@@ -20,8 +20,9 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
     for i in 0..run.trace.tensors.len() {
         references.push(reference(&mut run, i)?);
     }
-    if let Some(resumed) = &mut run.resumed {
-        resume_controller(resumed, &run.trace, &mut controller)?;
+    match &mut run.resumed {
+        Some(resumed) => resume_controller(resumed, &run.trace, &mut controller)?,
+        None => controller.resume((controller.stats(&[]).loss_scale, 0), [run.behind.taken, 0]),
     }
     let skipped_before = controller.stats(&[]).skipped;
     let mut grads = vec![Vec::new(); references.len()];
@@ -55,6 +56,7 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
     let skipped = controller.stats(&[]).skipped - skipped_before;
     let counts = Counts { steps: run.steps(), skipped };
     let mut tensors = Vec::new();
+    let has_master: Vec<bool> = (0..references.len()).map(|i| run.has_master(i)).collect();
     for (i, (tensor, reference)) in run.trace.tensors.iter().zip(&mut references).enumerate() {
         let group = &run.part(i).group;
         let mut add = |name: String, values: Cow<'_, [f64]>| {
@@ -67,10 +69,8 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
             add(format!("train.{}", tensor.name), trained.clone().into());
         }
         // Here nothing is rounded: the parameter is its own master.
-        let master = format!("master.{}", tensor.name);
-        let has_one = tensor.formats()[0] != Format::F32 || tensor.kept.contains_key(&master);
-        if group.master != Master::None && has_one {
-            add(master, trained.into());
+        if has_master[i] {
+            add(format!("master.{}", tensor.name), trained.into());
         }
         reference.eval();
         add(format!("param.{}", tensor.name), reference.param().into());
@@ -95,6 +95,17 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
 }
 
 impl Run {
+    /// Whether a result has a master of a parameter: if its group asks for one, and it began in 16 bits.
+    pub(super) fn has_master(&self, tensor: usize) -> bool {
+        let (group, of) = (&self.part(tensor).group, &self.trace.tensors[tensor]);
+        let master = format!("master.{}", of.name);
+        group.master != Master::None
+            && match &self.resumed {
+                Some(resumed) => resumed.file.entry(&master).is_some(),
+                None => of.formats()[0] != Format::F32 || of.kept.contains_key(&master),
+            }
+    }
+
     /// The group of a tensor.
     pub(super) fn part(&self, tensor: usize) -> &Part {
         &self.config.groups[self.groups[tensor]]
@@ -177,7 +188,7 @@ fn resume_controller(
     trace: &Trace,
     controller: &mut Controller,
 ) -> Result<(), Failure> {
-    let Behind { steps, taken } = resumed.behind();
+    let Behind { steps, taken } = resumed.counted();
     let scale = match &resumed.saved.controller {
         Some(saved) => (saved.scale, saved.growth_tracker),
         None => (controller.stats(&[]).loss_scale, 0),

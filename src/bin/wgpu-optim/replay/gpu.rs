@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
+use wgpu_optim::checkpoint::LoadOptions;
 use wgpu_optim::headless::Gpu;
 use wgpu_optim::{Format, GroupId, Master, Optimizer, View, wgpu};
 
 use super::arena::{IN_FLIGHT, allocate, upload};
 use super::out::Output;
+use super::resumed::Resumed;
 use super::start::slot;
 use super::tensor::{Data, Tensor};
 use super::{Counts, Run};
@@ -42,7 +44,8 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
     gpu.wait()?;
     optimizer.prepare()?;
     if let Some(resumed) = &run.resumed {
-        optimizer.load(&gpu.queue, &resumed.path)?;
+        let place = resumed.path.display().to_string();
+        optimizer.load_reader(&gpu.queue, (&resumed.handle, &place), &LoadOptions::default())?;
         checked()?;
     } else if run.behind.taken > 0 {
         resume(gpu, &mut run, &mut optimizer, &ids, &views)?;
@@ -85,7 +88,8 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
     bar.finish_and_clear();
     let looked = control.looks_at_gradients() && steps > 0;
     // The runs before have counted theirs.
-    let before = run.resumed.as_ref().map_or(0, |_| run.behind.steps - run.behind.taken);
+    let counted = run.resumed.as_ref().map(Resumed::counted);
+    let before = counted.map_or(0, |counted| counted.steps - counted.taken);
     let skipped = if looked { skipped(gpu, &optimizer)? - before } else { 0 };
     let trained = evaluate(gpu, &run, &mut optimizer, &views)?;
     checked()?;

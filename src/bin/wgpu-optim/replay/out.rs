@@ -1,8 +1,11 @@
 //! The file of the result.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use safetensors::View;
+use wgpu_optim::checkpoint::{Entry, Writer, sort_entries};
 
 use super::memory;
 use super::tensor::Tensor;
@@ -61,9 +64,10 @@ impl Output {
         let counts = ["steps", "steps_taken", "steps_skipped"].into_iter().zip(steps);
         let counts = counts.map(|(name, count)| (name.to_owned(), count.to_string()));
         let memory = memory.map(|text| (memory::KEY.to_owned(), text));
-        let metadata: HashMap<_, _> = counts.chain(memory).collect();
-        safetensors::serialize_to_file(tensors, Some(metadata), &whole)?;
+        let written = write(&whole, tensors, &counts.chain(memory).collect());
+        // A tensor that could not be read is missing in the file.
         went_well()?;
+        written?;
         let Some(path) = &self.path else {
             let mut file = std::fs::File::open(&whole)?;
             let mut out = std::io::stdout().lock();
@@ -77,4 +81,24 @@ impl Output {
         std::fs::rename(&whole, path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(path.display().to_string())
     }
+}
+
+/// Writes the file: the same bytes for the same tensors and metadata.
+fn write(
+    path: &Path,
+    tensors: Vec<(String, Tensor<'_>)>,
+    metadata: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
+    let mut all = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape.clone());
+        all.push((Entry { name, dtype, shape }, tensor));
+    }
+    sort_entries(&mut all, |(entry, _)| entry);
+    let entries: Vec<Entry> = all.iter().map(|(entry, _)| entry.clone()).collect();
+    let mut writer = Writer::plain(std::fs::File::create(path)?, metadata, &entries)?;
+    for (_, tensor) in all {
+        writer.write(&tensor.data())?;
+    }
+    writer.finish().map(|_| ())
 }

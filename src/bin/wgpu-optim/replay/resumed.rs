@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use wgpu_optim::checkpoint::{Container, Entry, Saved};
+use wgpu_optim::checkpoint::{Container, Entry, Saved, SavedParam};
 use wgpu_optim::config::{self, Config, Part};
 
 use super::range::Place;
@@ -25,6 +25,10 @@ pub(super) struct Noted {
     /// Recorded gradients that make up a step's.
     pub(super) accumulate: u32,
     pub(super) groups: Vec<NotedGroup>,
+    /// The steps before the first gradient ever, and the steps that were taken among them: those of a trace that went
+    /// on from a result.
+    #[serde(default)]
+    pub(super) behind: [u64; 2],
 }
 
 /// A group as CONFIG has it.
@@ -36,13 +40,14 @@ pub(super) struct NotedGroup {
 }
 
 impl Noted {
-    pub(super) fn of(config: &Config) -> Result<Self, String> {
+    pub(super) fn of(config: &Config, behind: Behind) -> Result<Self, String> {
         let group = |part: &Part| {
             let options = config::options(&part.group)?;
             Ok(NotedGroup { options, rates: part.rates.clone() })
         };
         let groups = config.groups.iter().map(group).collect::<Result<_, String>>()?;
-        Ok(Self { accumulate: config.accumulate, groups })
+        let behind = [behind.steps, behind.taken];
+        Ok(Self { accumulate: config.accumulate, groups, behind })
     }
 }
 
@@ -51,23 +56,53 @@ pub(super) struct Resumed {
     pub(super) path: PathBuf,
     pub(super) saved: Saved,
     pub(super) file: Container<File>,
+    /// The same file. Another one may be in its place by now.
+    pub(super) handle: File,
     noted: Option<Noted>,
 }
 
 impl Resumed {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let named = |e: String| format!("{}: {e}", path.display());
-        let file = File::open(path).map_err(|e| named(e.to_string()))?;
+        let opened = File::open(path).and_then(|file| Ok((file.try_clone()?, file)));
+        let no_file = |e| named(format!("{e}; --resume takes a checkpoint that --save wrote"));
+        let (handle, file) = opened.map_err(no_file)?;
         let mut file = Container::open(file).map_err(named)?;
         file.verify().map_err(named)?;
         let saved = Saved::of(&file).map_err(|all| named(all.join("; ")))?;
         let noted = saved.notes.get(CONFIG).map(|text| serde_json::from_str(text));
         let noted = noted.transpose().map_err(|e| named(format!("its note `{CONFIG}`: {e}")))?;
         let noted = noted.filter(|noted: &Noted| noted.groups.len() == saved.groups.len());
-        if noted.as_ref().is_some_and(|noted| noted.accumulate == 0) {
-            return Err(named("its note says that a step takes 0 gradients".to_owned()).into());
+        let resumed = Self { path: path.to_owned(), saved, file, handle, noted };
+        resumed.check().map_err(named)?;
+        Ok(resumed)
+    }
+
+    /// Whether the note and the rest agree.
+    fn check(&self) -> Result<(), String> {
+        let Some(Noted { accumulate, groups, behind: [steps, taken] }) = &self.noted else {
+            return Ok(());
+        };
+        if *accumulate == 0 {
+            return Err("its note says that a step takes 0 gradients".to_owned());
         }
-        Ok(Self { path: path.to_owned(), saved, file, noted })
+        if taken > steps || *taken > self.saved.recorded {
+            return Err(format!(
+                "its note has {steps} steps before its first gradient, {taken} of them taken, and it {} in all",
+                self.saved.recorded
+            ));
+        }
+        for (i, (noted, saved)) in groups.iter().zip(&self.saved.groups).enumerate() {
+            let mut now = saved.options.clone();
+            // With a list of rates, the rate is that of the last step.
+            if noted.rates.is_some() {
+                now.extend(noted.options.get("lr").map(|lr| ("lr".to_owned(), lr.clone())));
+            }
+            if now != noted.options {
+                return Err(format!("group {i} has other options in its note `{CONFIG}`"));
+            }
+        }
+        Ok(())
     }
 
     fn named(&self, e: &str) -> Failure {
@@ -88,11 +123,23 @@ impl Resumed {
         noted.map_or_else(|| Place::Counted(counted()), Place::Noted)
     }
 
-    /// The steps that lie behind FILE.
-    pub(super) fn behind(&self) -> Behind {
+    /// The steps before the first gradient ever.
+    pub(super) fn first(&self) -> Behind {
+        let [steps, taken] = self.noted.as_ref().map_or([0, 0], |noted| noted.behind);
+        Behind { steps, taken }
+    }
+
+    /// The steps that FILE counts.
+    pub(super) fn counted(&self) -> Behind {
         let steps = self.saved.recorded;
         let skipped = self.saved.controller.as_ref().map_or(0, |of| u64::from(of.skipped));
         Behind { steps, taken: steps - skipped }
+    }
+
+    /// The steps that lie behind FILE, those of the time before it was counted included.
+    pub(super) fn behind(&self) -> Behind {
+        let (Behind { steps, taken }, first) = (self.counted(), self.first());
+        Behind { steps: steps + (first.steps - first.taken), taken }
     }
 
     /// The steps that lie behind a parameter: all that it has, and the skipped ones among them.
@@ -156,38 +203,48 @@ impl Resumed {
                 differ(&format!("`{key}`"), value, &own.get(key).cloned().unwrap_or_default());
             }
         }
-        let noted = Noted::of(config)?;
+        let noted = Noted::of(config, self.first())?;
         let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
+        let mut of_first: BTreeMap<usize, &str> = BTreeMap::new();
         for (name, own) in names.iter().zip(groups) {
             let found = self.saved.params.iter().find(|param| param.name == **name);
             let Some(param) = found else { continue };
             if !seen.insert((param.group, *own)) {
                 continue;
             }
+            if let Some((other, _)) =
+                seen.iter().find(|(file, here)| here == own && *file != param.group)
+            {
+                let group = param.group;
+                differ(
+                    &format!("the group of `{name}`"),
+                    &format!("{group}"),
+                    &format!("that of group {other}"),
+                );
+            }
             let of = |key: &str| format!("`{key}` of the group of `{name}`");
             let NotedGroup { options, rates } = &noted.groups[*own];
             let file = self.options(param.group);
+            let value =
+                |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
+            // Another rule has other options.
+            if options.get("optimizer") != file.get("optimizer") {
+                differ(&of("optimizer"), &value(file, "optimizer"), &value(options, "optimizer"));
+                continue;
+            }
             let keys: BTreeSet<&String> = options.keys().chain(file.keys()).collect();
             for key in keys.into_iter().filter(|key| options.get(*key) != file.get(*key)) {
-                let value = |of: &Map<String, Value>| of.get(key).cloned().unwrap_or_default();
                 // A list of rates is compared as such.
                 if *key != "lr" || (rates.is_none() && self.rates(param.group).is_none()) {
-                    differ(&of(key), &value(file), &value(options));
+                    differ(&of(key), &value(file, key), &value(options, key));
                 }
             }
             if rates.as_ref() != self.rates(param.group) {
-                let text = |rates: Option<&Vec<f64>>| match rates {
-                    Some(rates) => format!("a list of {}", rates.len()),
-                    None => "no list".to_owned(),
-                };
-                differ(&of("lr"), &text(self.rates(param.group)), &text(rates.as_ref()));
+                let [file, here] = rates_of(self.rates(param.group), rates.as_ref());
+                differ(&of("lr"), &file, &here);
             }
-        }
-        for (at, (file, own)) in seen.iter().enumerate() {
-            let twice = |(f, o): &&(usize, usize)| (f == file) != (o == own);
-            if seen.iter().skip(at + 1).any(|other| twice(&other)) {
-                differ("the division into groups", &"another", &"one");
-                break;
+            if let Some(other) = of_first.insert(param.group, name) {
+                differ(&format!("the group of `{other}` and `{name}`"), &"one", &"not the same");
             }
         }
         if all.is_empty() {
@@ -230,6 +287,9 @@ impl Resumed {
             }
         }
         for param in &self.saved.params {
+            if cpu {
+                wrong.extend(self.not_for_cpu(param));
+            }
             if !trace.tensors.iter().any(|tensor| tensor.name == param.name) {
                 wrong.push(format!("it has parameter `{}`, which the trace has not", param.name));
             }
@@ -237,11 +297,34 @@ impl Resumed {
         if wrong.is_empty() { Ok(()) } else { Err(self.named(&wrong.join("; "))) }
     }
 
-    /// The numbers of a tensor.
+    /// The reason why the reference cannot go on with a parameter, if there is one.
+    fn not_for_cpu(
+        &self,
+        SavedParam { name, group, steps, frozen, .. }: &SavedParam,
+    ) -> Option<String> {
+        if *frozen {
+            return Some(format!(
+                "`{name}` is frozen, which the reference does not know; leave out --cpu"
+            ));
+        }
+        let of = &self.saved.groups[*group];
+        let scheduled = self.options(*group).values().any(|value| {
+            value.is_object()
+                || value.as_array().is_some_and(|all| all.iter().any(Value::is_object))
+        });
+        (scheduled && *steps != of.recorded).then(|| {
+            let group = of.recorded;
+            format!(
+                "`{name}` has {steps} steps, and its group {group}, which its schedule counts; the reference counts those of the parameter, so leave out --cpu"
+            )
+        })
+    }
+
+    /// The numbers of a tensor, if there is one.
     pub(super) fn numbers(&mut self, name: &str) -> Result<Option<Vec<f64>>, Failure> {
-        let Some(stored) = self.file.entry(name).and_then(|entry| Stored::of(entry.dtype)) else {
-            return Ok(None);
-        };
+        let Some(Entry { dtype, .. }) = self.file.entry(name) else { return Ok(None) };
+        let stored = Stored::of(dtype);
+        let stored = stored.ok_or_else(|| self.named(&format!("`{name}` is {dtype:?}")))?;
         let mut all = Vec::new();
         self.file.pieces::<std::io::Error>(name, |_, bytes| {
             all.extend(stored.numbers(bytes));
@@ -249,4 +332,19 @@ impl Resumed {
         })?;
         Ok(Some(all))
     }
+}
+
+/// Two lists of rates, as far as they differ: FILE's and CONFIG's.
+fn rates_of(file: Option<&Vec<f64>>, here: Option<&Vec<f64>>) -> [String; 2] {
+    let (Some(one), Some(two)) = (file, here) else {
+        return [file, here].map(|rates| match rates {
+            Some(rates) => format!("a list of {}", rates.len()),
+            None => "no list".to_owned(),
+        });
+    };
+    if one.len() != two.len() {
+        return [one, two].map(|rates| format!("a list of {}", rates.len()));
+    }
+    let at = one.iter().zip(two).position(|(one, two)| one != two).unwrap_or_default();
+    [one, two].map(|rates| format!("{} at index {at}", rates.get(at).copied().unwrap_or_default()))
 }
