@@ -200,7 +200,8 @@ impl Resumed {
         let controls = [&self.saved.control, &config.control].map(serde_json::to_value);
         if let [Ok(Value::Object(file)), Ok(Value::Object(own))] = controls {
             for (key, value) in file.iter().filter(|(key, value)| own.get(*key) != Some(value)) {
-                differ(&format!("`{key}`"), value, &own.get(key).cloned().unwrap_or_default());
+                let own = own.get(key).cloned().unwrap_or_default();
+                differ(&format!("`{key}`"), &in_config(value), &in_config(&own));
             }
         }
         let noted = Noted::of(config, self.first())?;
@@ -332,6 +333,12 @@ impl Resumed {
         })?;
         Ok(Some(all))
     }
+}
+
+/// A value of a control as CONFIG has it, which leaves out the kinds of loss scale.
+fn in_config(value: &Value) -> Value {
+    let kinds = ["Fixed", "Dynamic"].into_iter();
+    kinds.filter_map(|kind| value.get(kind)).next().unwrap_or(value).clone()
 }
 
 /// Two lists of rates, as far as they differ: FILE's and CONFIG's.
