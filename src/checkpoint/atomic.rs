@@ -2,7 +2,7 @@
 //! new one.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -57,12 +57,16 @@ fn beside(directory: &Path, name: &str) -> io::Result<(NamedTempFile, Noted)> {
 
 /// Writes a file beside its place, has the disk keep it, and only then moves it there.
 ///
+/// The new file has the rights of the one that it replaces.
+///
 /// # Errors
-/// If the directory is not there or cannot be written, the disk is full, or `write` fails. The old file stays.
+/// If the place is a directory, a device or a pipe, its directory is not there or cannot be written, the disk is
+/// full, or `write` fails. The old file stays.
 pub fn write_file<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
+    let old = ordinary(path)?;
     // Through a link, so that what it points to is replaced and not the link.
     let path = path.canonicalize().unwrap_or_else(|_| target(path));
     let failed = |does| {
@@ -70,8 +74,8 @@ pub fn write_file<E: From<Error>>(
         let remedy = "a file that was there is unharmed; make room or name another place";
         move |e: io::Error| Error::File { place, does, message: e.to_string(), remedy }
     };
-    let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
-        return Err(failed("naming the file")(io::Error::other("it is a directory")).into());
+    let Some(name) = path.file_name() else {
+        return Err(failed("naming the file")(io::Error::other("it has no name")).into());
     };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -82,6 +86,9 @@ pub fn write_file<E: From<Error>>(
     let path = directory.join(name);
     let made = beside(&directory, &name.to_string_lossy());
     let (mut whole, _noted) = made.map_err(failed("making a file beside it"))?;
+    // Before the first byte, so that nobody reads it who could not read the old one.
+    let kept = old.map_or(Ok(()), |old| keep_rights(whole.as_file(), &old));
+    kept.map_err(failed("giving it the rights of the old file"))?;
     write(whole.as_file_mut())?;
     whole.as_file().sync_all().map_err(failed("having the disk keep it"))?;
     whole.persist(&path).map_err(|e| failed("moving it there")(e.error))?;
@@ -90,6 +97,46 @@ pub fn write_file<E: From<Error>>(
         let (place, message) = (path.display().to_string(), e.to_string());
         Error::File { place, does: "having the disk keep its name", message, remedy }
     })?;
+    Ok(())
+}
+
+/// The file that is at a place, if one is. To put a file in the place of anything else would destroy that.
+fn ordinary(path: &Path) -> Result<Option<Metadata>, Error> {
+    let refused = |message: &str| {
+        let (place, message) = (path.display().to_string(), message.to_owned());
+        Err(Error::File { place, does: "naming the file", message, remedy: "name another" })
+    };
+    let old = std::fs::metadata(path).ok();
+    let kind = old.as_ref().map(Metadata::file_type);
+    let text = path.as_os_str().as_encoded_bytes();
+    let is_named_directory = text.ends_with(b"/") || text.ends_with(b"/.");
+    match kind {
+        Some(kind) if kind.is_dir() => refused("it is a directory"),
+        Some(kind) if !kind.is_file() => refused("it is there and no ordinary file"),
+        _ if is_named_directory => refused("only a directory's name ends with `/`"),
+        _ => Ok(old),
+    }
+}
+
+/// Gives a file the owner, as far as this user may, and the rights of another.
+#[cfg(unix)]
+fn keep_rights(file: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let new = file.metadata()?;
+    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+        // Only root may give a file away.
+        let _ = fchown(file, Some(old.uid()), Some(old.gid()));
+    }
+    // Some file systems have no rights to give.
+    if old.permissions() == new.permissions() {
+        return Ok(());
+    }
+    file.set_permissions(old.permissions())
+}
+
+/// Other systems have no rights of this kind.
+#[cfg(not(unix))]
+fn keep_rights(_: &File, _: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
@@ -120,8 +167,13 @@ fn remove_left_over(directory: &Path, stem: &str, writing: &HashSet<PathBuf>) {
     }
     let is_gone = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let of = name.strip_prefix(stem).filter(|rest| rest.ends_with(SUFFIX));
-        let process = of.and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+        let of = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(SUFFIX));
+        // A number and random letters: with more parts, it is that of a file whose name is longer.
+        let parts = of.and_then(|of| of.split_once('.'));
+        let own = parts.filter(|(process, random)| {
+            process.bytes().all(|c| c.is_ascii_digit()) && !random.contains('.')
+        });
+        let process = own.and_then(|(process, _)| process.parse::<u32>().ok());
         process.is_some_and(|process| match process == std::process::id() {
             true => !writing.contains(path),
             false => !Path::new(&format!("/proc/{process}")).exists(),

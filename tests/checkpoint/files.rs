@@ -83,6 +83,10 @@ fn impossible_places_are_told() {
     let inner = run.path("inner");
     ok(fs::create_dir(&inner));
     run.fails(&inner, "it is a directory");
+    for name in ["new/", "file/", "file/."] {
+        let error = run.fails(&directory.join(name), "only a directory's name ends with `/`");
+        assert!(error.ends_with("; name another"), "{error}");
+    }
     // A directory that has gone.
     let path = inner.join("run.safetensors");
     run.save(&path);
@@ -90,6 +94,23 @@ fn impossible_places_are_told() {
     run.fails(&path, "No such file or directory");
     assert_eq!(names(&directory), ["file"]);
     assert_eq!(ok(fs::read(&file)), b"text");
+}
+
+/// A pipe stays one, also behind a link.
+#[cfg(unix)]
+#[test]
+fn pipes_are_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let mut run = Run::new();
+    let [pipe, link] = [run.path("pipe"), run.path("link")];
+    assert!(ok(Command::new("mkfifo").arg(&pipe).status()).success());
+    ok(std::os::unix::fs::symlink("pipe", &link));
+    for path in [&pipe, &link] {
+        let error = run.fails(path, "it is there and no ordinary file");
+        assert!(error.ends_with("; name another"), "{error}");
+        assert!(ok(fs::symlink_metadata(&pipe)).file_type().is_fifo());
+    }
+    assert_eq!(names(run.directory.path()), ["link", "pipe"]);
 }
 
 /// A device that takes no bytes, and a place where no file can be made: root may write almost everywhere else.
@@ -139,7 +160,7 @@ fn links_are_followed() {
     run.goes_on();
 }
 
-/// A new file has the rights that any program's has.
+/// A new file has the rights that any program's has, one in the place of another those of that one.
 #[cfg(unix)]
 #[test]
 fn rights_are_the_users() {
@@ -150,6 +171,12 @@ fn rights_are_the_users() {
     run.save(&path);
     let mode = |path: &Path| ok(fs::metadata(path)).permissions().mode();
     assert_eq!(mode(&path), mode(&plain));
+    for rights in [0o600, 0o640, 0o400] {
+        ok(fs::set_permissions(&path, PermissionsExt::from_mode(rights)));
+        run.save(&path);
+        assert_eq!(mode(&path) & 0o7777, rights);
+    }
+    assert!(is_whole(&path));
 }
 
 /// The files that a dead process left are removed, those of a living one are not.
@@ -164,6 +191,9 @@ fn left_overs_are_removed() {
     let left = |process: u32| format!(".run.safetensors.{process}.aBcDeF.saving");
     let others = [
         left(living.id()),
+        // A file of `run.safetensors.100`, or of one whose end is the number of a dead process.
+        format!(".run.safetensors.{dead}.{}.aBcDeF.saving", living.id()),
+        format!(".run.safetensors.{dead}.saving"),
         format!(".other.safetensors.{dead}.aBcDeF.saving"),
         format!(".run.safetensors.{dead}.aBcDeF"),
         ".run.safetensors.x.aBcDeF.saving".to_owned(),
@@ -184,6 +214,29 @@ fn left_overs_are_removed() {
     run.save(&path);
     expected.retain(|name| *name != others[0]);
     assert_eq!(names(run.directory.path()), expected);
+}
+
+/// A save leaves alone what another is writing whose name begins alike and goes on with a number.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_with_numbers_keep_apart() {
+    let mut run = Run::new();
+    let mut child = ok(Command::new("true").spawn());
+    let dead = child.id();
+    ok(child.wait());
+    let own = std::process::id();
+    // As the number of a process, each but perhaps the first is that of one that has gone.
+    for number in ["100".to_owned(), dead.to_string(), "4294967295".to_owned()] {
+        let theirs = run.path(&format!(".ckpt.{number}.{own}.aBcDeF.saving"));
+        let left = run.path(&format!(".ckpt.{dead}.aBcDeF.saving"));
+        for path in [&theirs, &left] {
+            ok(fs::write(path, "part"));
+        }
+        run.save(&run.path("ckpt"));
+        assert!(theirs.exists() && !left.exists(), "{number}");
+        run.save(&run.path(&format!("ckpt.{number}")));
+        assert!(!theirs.exists(), "{number}");
+    }
 }
 
 /// Threads that save to one place at once leave one of their files, and nothing else.
