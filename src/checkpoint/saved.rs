@@ -19,6 +19,9 @@ pub const VERSION: u32 = 1;
 /// The most steps that a checkpoint may count: the GPU counts in 32 bits.
 const MOST_STEPS: u64 = u32::MAX as u64;
 
+/// The most finite steps since the loss scale last changed: far from where 32 bits end.
+const MOST_GOOD: u32 = i32::MAX as u32;
+
 /// Everything of a checkpoint that is no tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,8 +109,15 @@ pub struct SavedController {
 
 impl Saved {
     /// The JSON text.
+    ///
+    /// # Errors
+    /// Everything for which [`Saved::from_json`] would refuse the text.
     pub fn to_json(&self) -> Result<String, String> {
-        serde_json::to_string(self).map_err(|e| e.to_string())
+        let text = serde_json::to_string(self).map_err(|e| e.to_string())?;
+        match Self::from_json(&text) {
+            Ok(_) => Ok(text),
+            Err(all) => Err(format!("nothing could load the file: {}", all.join("; "))),
+        }
     }
 
     /// The host's part of an open file, checked by itself.
@@ -189,6 +199,16 @@ impl Saved {
             check(is, &|| format!("its loss scale is {scale}, in f32 above 0 and finite"));
             let is = u64::from(*skipped) <= self.recorded;
             check(is, &|| format!("{skipped} steps were skipped of {}", self.recorded));
+            let tracker = controller.growth_tracker;
+            check(tracker <= MOST_GOOD, &|| {
+                format!("{tracker} steps were finite in a row, below 2³¹")
+            });
+            let skipped = self.params.iter().find(|param| param.skipped > 0 && !controller.counts);
+            if let Some(SavedParam { name, .. }) = skipped {
+                check(false, &|| {
+                    format!("`{name}` has skipped steps, but its controller counts none")
+                });
+            }
             for text in [norm, coefficient] {
                 check(text.parse::<f32>().is_ok(), &|| format!("`{text}` is no number"));
             }

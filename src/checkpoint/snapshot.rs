@@ -172,7 +172,10 @@ impl Snapshot {
         sort_entries(&mut self.sources, |source| &source.entry);
         let failed = |e: std::io::Error| Error::writing(Path::new(place), &e);
         let entries: Vec<Entry> = self.sources.iter().map(|source| source.entry.clone()).collect();
-        let metadata = self.metadata().map_err(|message| failed(std::io::Error::other(message)))?;
+        let metadata = self.metadata().map_err(|message| {
+            let remedy = "nothing was written, and a file that was there is unharmed";
+            Error::File { place: place.to_owned(), does: "writing", message, remedy }
+        })?;
         let mut writer = Writer::new(sink, &metadata, &entries).map_err(failed)?;
         let total = self.bytes();
         let most = total.next_multiple_of(WORD).max(SMALLEST);

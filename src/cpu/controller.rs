@@ -115,7 +115,7 @@ impl Controller {
         let LossScale::Dynamic { growth, backoff, interval, .. } = self.control.loss_scale else {
             return;
         };
-        self.good += 1;
+        self.good = self.good.saturating_add(1);
         if bad {
             self.scale = (self.scale * backoff).max(SMALLEST);
             self.good = 0;

@@ -2,9 +2,9 @@
 
 use safetensors::Dtype;
 use serde_json::{Value, json};
-use support::Case;
+use support::{Case, ok};
 use wgpu_optim::checkpoint::{Error, LoadOptions};
-use wgpu_optim::{Control, Format, Group, LossScale, Master};
+use wgpu_optim::{Control, Controller, Format, Group, LossScale, Master};
 
 use crate::file::{Parts, data, header, reseal, sealed};
 use crate::scene::{LAYOUTS, Scene};
@@ -226,7 +226,7 @@ fn another_optimizers_files_are_refused() {
 #[test]
 fn numbers_out_of_range_are_refused() {
     let mut offered = Offered::new(&case());
-    let paths: [(&str, Value, &str); 27] = [
+    let paths: [(&str, Value, &str); 29] = [
         ("/version", json!(2), "version 2, this crate reads up to 1"),
         ("/version", json!("1"), "version \"1\", this crate reads"),
         ("/recorded", json!(1_u64 << 32), "4294967296 steps are recorded, at most"),
@@ -251,6 +251,8 @@ fn numbers_out_of_range_are_refused() {
         ("/controller/scale", json!(-2.0), "its loss scale is -2"),
         ("/controller/skipped", json!(5), "5 steps were skipped of 4"),
         ("/controller/growth_tracker", json!(1_u64 << 32), "expected u32"),
+        ("/controller/growth_tracker", json!(1_u64 << 31), "2147483648 steps were finite in a row"),
+        ("/controller/counts", json!(false), "has skipped steps, but its controller counts none"),
         ("/controller/norm", json!("much"), "`much` is no number"),
         ("/control/clip_norm", json!(-1.0), "`clip_norm` is -1"),
         ("/more", json!(1), "unknown field `more`"),
@@ -277,6 +279,41 @@ fn numbers_out_of_range_are_refused() {
     offered.refuses(&parts.bytes_with(""), "no text");
     offered.refuses(&parts.bytes_with(&"[".repeat(100_000)), "a deep text");
     offered.refuses(&parts.bytes_with("{}"), "an empty object");
+}
+
+/// A count from a file, as large as one can be, is no overflow.
+#[test]
+fn no_count_overflows() {
+    let control = Control { loss_scale: LossScale::dynamic(), ..Control::default() };
+    let mut controller = ok(Controller::new(control));
+    controller.resume((8.0, u32::MAX), [0, 0]);
+    assert!(controller.apply(&mut [vec![1.0]]));
+    assert_eq!((controller.growth_tracker(), controller.stats(&[]).loss_scale), (0, 16.0));
+}
+
+/// A run that passes the last step that a file may count writes no file, and the old one stays.
+#[test]
+fn files_that_could_not_be_loaded_are_not_written() {
+    let mut small = Small::new();
+    let mut parts = Parts::of(&small.bytes());
+    let last = json!(u32::MAX);
+    parts.host["recorded"] = last.clone();
+    parts.host["groups"][0]["recorded"] = last.clone();
+    parts.host["groups"][1]["recorded"] = last;
+    ok(small.load(&parts.bytes(), &LoadOptions::default()));
+    let directory = ok(tempfile::tempdir());
+    let path = directory.path().join("run.safetensors");
+    ok(small.optimizer.save(&small.queue, &path));
+    let before = ok(std::fs::read(&path));
+    small.step();
+    let refused = small.optimizer.save(&small.queue, &path).expect_err("too many steps");
+    let text = refused.to_string();
+    let words =
+        "nothing could load the file: 4294967296 steps are recorded, at most 2³² − 1; group 0 has";
+    assert!(text.contains(words), "{text}");
+    assert!(text.ends_with("nothing was written, and a file that was there is unharmed"), "{text}");
+    assert!(ok(std::fs::read(&path)) == before);
+    assert_eq!(ok(std::fs::read_dir(directory.path())).count(), 1);
 }
 
 #[test]
