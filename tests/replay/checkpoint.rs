@@ -286,8 +286,20 @@ fn a_checkpoint_can_be_inspected() {
         json.pointer("/groups/0/params/1/tensors/1/norm").and_then(serde_json::Value::as_f64);
     assert!(shown.is_some_and(|shown| (shown - norm).abs() <= 1e-12 * norm), "{shown:?}, {norm}");
     let text = said(&[]);
-    assert!(text.contains("group 1: sgd, 4 steps, 1 parameters"), "{text}");
+    for part in ["group 1: sgd, 4 steps, 1 parameters", "\nloss_scale dynamic\n"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
     files.write("file.safetensors", b"nothing");
     let done = crate::command::run(&["inspect", &file], b"", None);
     assert_eq!(done.status.code(), Some(2));
+    for (bytes, kind) in [
+        (&b"PK\x03\x04\0\0\x08\x08\0\0"[..], "it is a zip archive, as torch.save and numpy.savez"),
+        (b"\x80\x02\x8a\x0a", "it is a pickle, as torch.save once wrote"),
+    ] {
+        files.write("file.safetensors", bytes);
+        let done = crate::command::run(&["inspect", &file], b"", None);
+        let found = crate::command::text(&done.stderr);
+        assert!(found.contains(kind) && found.contains("`wgpu-optim convert`"), "{found}");
+        assert_eq!(done.status.code(), Some(2));
+    }
 }

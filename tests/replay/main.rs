@@ -5,6 +5,7 @@ mod command;
 mod conventions;
 mod files;
 mod groups;
+mod inspect;
 mod pytorch;
 mod random;
 mod resume;

@@ -1,17 +1,23 @@
 //! The contents of a checkpoint, by group and parameter.
 
+mod text;
+
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use wgpu_optim::Control;
 use wgpu_optim::checkpoint::{Container, Entry, KEY, Saved, SavedController};
 
 use crate::Failure;
-use crate::trace::Stored;
+use crate::trace::{Stored, other_kind};
+use text::{printable, text};
+
+/// The key of the note in which `replay` keeps its config.
+const CONFIG: &str = "config";
 
 /// A checkpoint, as `--json` prints it.
 #[derive(Serialize)]
@@ -26,6 +32,8 @@ struct Contents {
     steps_skipped: u64,
     /// Gradients added up since the last step.
     added: u32,
+    /// Gradients that make up a step's, if the file was written by `replay`.
+    accumulate: Option<u32>,
     loss_scale: Option<f64>,
     growth_tracker: Option<u32>,
     control: Control,
@@ -38,6 +46,8 @@ struct Group {
     /// The rule's name.
     optimizer: String,
     options: Map<String, Value>,
+    /// The learning rate of each step, if the config of `replay` has a list of them.
+    rates: Option<Vec<f64>>,
     /// The steps recorded for the group.
     steps: u64,
     bytes: u64,
@@ -66,12 +76,40 @@ struct Tensor {
     dtype: String,
     shape: Vec<usize>,
     bytes: u64,
-    /// The Euclidean norm of the finite numbers.
+    /// The Euclidean norm of the finite numbers; "inf" if it is larger than any f64.
+    #[serde(serialize_with = "number")]
     norm: f64,
     /// The largest magnitude of the finite numbers.
     largest: f64,
     /// The number of Inf and NaN.
     nonfinite: u64,
+}
+
+/// The config of `replay`, as far as it is not among the options.
+#[derive(Deserialize)]
+struct Noted {
+    accumulate: u32,
+    groups: Vec<NotedGroup>,
+}
+
+#[derive(Deserialize)]
+struct NotedGroup {
+    rates: Option<Vec<f64>>,
+}
+
+impl Noted {
+    fn of(saved: &Saved) -> Option<Self> {
+        let noted: Self = serde_json::from_str(saved.notes.get(CONFIG)?).ok()?;
+        (noted.groups.len() == saved.groups.len()).then_some(noted)
+    }
+}
+
+/// A number, or its name where JSON has none.
+fn number<S: Serializer>(x: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    match x.is_finite() {
+        true => serializer.serialize_f64(*x),
+        false => serializer.collect_str(x),
+    }
 }
 
 pub(crate) fn run(path: &Path, json: bool) -> Result<ExitCode, Failure> {
@@ -85,7 +123,14 @@ pub(crate) fn run(path: &Path, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn contents(path: &Path) -> Result<Contents, Failure> {
-    let mut file = Container::open(File::open(path)?)?;
+    let mut file = File::open(path)?;
+    let mut first = Vec::new();
+    (&mut file).take(9).read_to_end(&mut first)?;
+    if let Some(kind) = other_kind(&first) {
+        let remedy = "`wgpu-optim convert` makes a checkpoint of a file of torch.save";
+        return Err(format!("it is {kind}; {remedy}").into());
+    }
+    let mut file = Container::open(file)?;
     if file.metadata(KEY).is_none() {
         return Err(format!(
             "its metadata have no `{KEY}`: it is no checkpoint of wgpu-optim; `wgpu-optim convert` makes one of PyTorch's"
@@ -93,16 +138,25 @@ fn contents(path: &Path) -> Result<Contents, Failure> {
         .into());
     }
     file.verify()?;
-    let saved = Saved::of(&file).map_err(|all| all.join("; "))?;
+    let saved = Saved::of(&file).map_err(|all| printable(&all.join("; ")))?;
+    let noted = Noted::of(&saved);
+    let (accumulate, rates) = match noted {
+        Some(Noted { accumulate, groups }) => {
+            (Some(accumulate), groups.into_iter().map(|group| group.rates).collect())
+        }
+        None => (None, vec![None; saved.groups.len()]),
+    };
     let entries = file.entries();
     let mut groups: Vec<Group> = saved
         .groups
         .iter()
-        .map(|group| {
+        .zip(rates)
+        .map(|(group, rates)| {
             let name = group.options.get("optimizer").and_then(Value::as_str);
             Group {
                 optimizer: name.unwrap_or_default().to_owned(),
                 options: group.options.clone(),
+                rates,
                 steps: group.recorded,
                 bytes: 0,
                 params: Vec::new(),
@@ -146,6 +200,7 @@ fn contents(path: &Path) -> Result<Contents, Failure> {
         steps_taken: saved.recorded - skipped,
         steps_skipped: skipped,
         added: saved.added,
+        accumulate,
         loss_scale: controller.map(|SavedController { scale, .. }| *scale),
         growth_tracker: controller.map(|of| of.growth_tracker),
         control: saved.control,
@@ -167,7 +222,7 @@ fn slot<'a>(tensor: &'a str, param: &str) -> Option<&'a str> {
 
 fn tensor(file: &mut Container<File>, entry: &Entry, slot: &str) -> Result<Tensor, Failure> {
     let Entry { name, dtype, shape } = entry;
-    let stored = Stored::of(*dtype).ok_or_else(|| format!("`{name}` is {dtype:?}"))?;
+    let stored = Stored::of(*dtype).ok_or_else(|| format!("`{}` is {dtype:?}", printable(name)))?;
     // The sum of squares in units of the largest magnitude, so that no square is too large or too small.
     let (mut largest, mut squares, mut nonfinite) = (0.0_f64, 0.0_f64, 0);
     file.pieces::<std::io::Error>(name, |_, bytes| {
@@ -193,47 +248,4 @@ fn tensor(file: &mut Container<File>, entry: &Entry, slot: &str) -> Result<Tenso
         largest,
         nonfinite,
     })
-}
-
-fn text(contents: &Contents) -> String {
-    let Contents { steps, steps_taken, steps_skipped, bytes, added, .. } = contents;
-    let mut all = format!(
-        "format {}, {bytes} bytes, {steps} steps recorded, {steps_taken} taken, {steps_skipped} skipped",
-        contents.version
-    );
-    if *added > 0 {
-        all += &format!(", {added} gradients added up");
-    }
-    if let (Some(scale), Some(tracker)) = (contents.loss_scale, contents.growth_tracker) {
-        all += &format!("\nloss scale {scale}, {tracker} finite steps since it changed");
-    }
-    // The config of `replay` is long, and its options are those of the groups.
-    for (key, note) in contents.notes.iter().filter(|(key, _)| *key != "config") {
-        all += &format!("\nnote {key}: {note}");
-    }
-    for (i, group) in contents.groups.iter().enumerate() {
-        all += &format!(
-            "\n\ngroup {i}: {}, {} steps, {} parameters, {} bytes\n",
-            group.optimizer,
-            group.steps,
-            group.params.len(),
-            group.bytes
-        );
-        let options = group.options.iter().filter(|(key, _)| *key != "optimizer");
-        let options: Vec<String> = options.map(|(key, value)| format!("{key} {value}")).collect();
-        all += &format!("  {}\n", options.join(", "));
-        for param in &group.params {
-            let Param { name, shape, step, skipped, bytes, .. } = param;
-            let frozen = if param.frozen { ", frozen" } else { "" };
-            all += &format!(
-                "  {name} {shape:?}: step {step}, {skipped} skipped, {bytes} bytes{frozen}\n"
-            );
-            for Tensor { slot, dtype, norm, largest, nonfinite, .. } in &param.tensors {
-                all += &format!(
-                    "    {slot:<16} {dtype:<4} norm {norm:<12.6e} largest {largest:<12.6e} non-finite {nonfinite}\n"
-                );
-            }
-        }
-    }
-    all
 }

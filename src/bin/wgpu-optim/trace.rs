@@ -13,7 +13,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use wgpu_optim::Format;
 
 use crate::Failure;
-pub(crate) use header::read as read_header;
+pub(crate) use header::{other as other_kind, read as read_header};
 
 /// Bytes read at once.
 const READ: usize = 16 << 20;

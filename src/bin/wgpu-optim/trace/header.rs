@@ -31,15 +31,19 @@ const REMEDY: &str = "replay reads safetensors. In Python:
     tensors = torch.load(\"trace.pt\", weights_only=True)  # {\"param.w\": …, \"grad.w\": …}
     save_file({name: t.contiguous() for name, t in tensors.items()}, \"trace.safetensors\")";
 
+/// The kind of a file that is no safetensors file, as far as its first bytes say it. There should be nine.
+pub(crate) fn other(first: &[u8]) -> Option<&'static str> {
+    // A header begins with a brace.
+    let brace = first.get(HEADER_LENGTH as usize) == Some(&b'{');
+    OTHERS.iter().find(|(magic, _)| !brace && first.starts_with(magic)).map(|(_, what)| *what)
+}
+
 /// The header, and where the data after it begins. Checked against the length of the file.
 pub(crate) fn read(file: &mut File) -> Result<(Metadata, u64), String> {
     let size = file.metadata().map_err(|e| e.to_string())?.len();
     let mut first = Vec::new();
     file.take(HEADER_LENGTH + 1).read_to_end(&mut first).map_err(|e| e.to_string())?;
-    // A header begins with a brace.
-    let brace = first.get(HEADER_LENGTH as usize) == Some(&b'{');
-    let other = OTHERS.iter().find(|(magic, _)| !brace && first.starts_with(magic));
-    if let Some((_, what)) = other {
+    if let Some(what) = other(&first) {
         return Err(format!("it is {what}; {REMEDY}"));
     }
     let Some(length) = first.first_chunk() else {
