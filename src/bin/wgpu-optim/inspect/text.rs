@@ -37,7 +37,7 @@ fn control(contents: &Contents) -> Vec<String> {
     }
     all.extend(clip_value.map(|most| number("clip_value", most)));
     match loss_scale {
-        LossScale::Fixed(scale) if scale == 1.0 => {}
+        LossScale::Fixed(1.0) => {}
         LossScale::Fixed(scale) => all.push(number("loss_scale", scale)),
         scale if scale == LossScale::dynamic() => all.push("loss_scale dynamic".to_owned()),
         LossScale::Dynamic { init, growth, backoff, interval } => {
