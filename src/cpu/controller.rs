@@ -144,6 +144,12 @@ impl Controller {
         (self.scale, self.good, self.taken, self.skipped) = (scale, growth_tracker, taken, skipped);
     }
 
+    /// Shows the norm and the clipping coefficient of a step before: for `wgpu-optim replay`.
+    #[doc(hidden)]
+    pub fn set_last(&mut self, norm: f64, coefficient: f64) {
+        (self.norm, self.coefficient) = (norm, coefficient);
+    }
+
     /// Goes on from sums of gradients: for `wgpu-optim replay`.
     #[doc(hidden)]
     pub fn set_sums(&mut self, sums: Vec<Vec<f64>>, added: u32) {

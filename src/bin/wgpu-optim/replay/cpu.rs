@@ -194,6 +194,10 @@ fn resume_controller(
         None => (controller.stats(&[]).loss_scale, 0),
     };
     controller.resume(scale, [taken, steps - taken]);
+    if let Some(saved) = &resumed.saved.controller {
+        let number = |text: &str| text.parse().unwrap_or(f64::NAN);
+        controller.set_last(number(&saved.norm), number(&saved.coefficient));
+    }
     if resumed.saved.added > 0 {
         let mut sums = Vec::new();
         for tensor in &trace.tensors {
