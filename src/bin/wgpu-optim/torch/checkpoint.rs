@@ -29,7 +29,7 @@ pub(crate) struct Checkpoint {
 pub(crate) struct Hints<'a> {
     /// The optimizer's rule.
     pub(crate) rule: Option<&'a str>,
-    /// The names of the optimizer's parameters, in the order of its groups.
+    /// The names of the optimizer's parameters, in the order of its groups. Names of the file's own must be equal.
     pub(crate) names: Option<&'a [String]>,
     /// Whether the model's tensors are in the order in which the model has its parameters.
     pub(crate) is_ordered: bool,
@@ -121,7 +121,13 @@ fn named(
             let (given, has) = (names.len(), params.len());
             return Err(format!("--names has {given} names, but there are {has} parameters"));
         }
-        for (param, name) in params.iter_mut().zip(names) {
+        for (position, (param, name)) in params.iter_mut().zip(names).enumerate() {
+            if let Some(own) = param.name.as_ref().filter(|own| *own != name) {
+                return Err(format!(
+                    "--names has `{name}` at position {position}, but the file's own `param_names` has `{own}` there; \
+                     leave out --names"
+                ));
+            }
             param.name = Some(name.clone());
         }
     } else if params.iter().any(|param| param.name.is_none()) && !model.is_empty() {

@@ -133,3 +133,16 @@ fn other_files_are_refused() {
     assert!(error(&fixture("nowhere")).contains("nowhere.pt: "));
     assert!(error(&fixture("nowhere").with_file_name("make.py")).contains("not a zip archive"));
 }
+
+#[test]
+fn other_names_than_the_files_own_are_refused() {
+    let found = |name: &str| {
+        let names = [name.to_owned()];
+        checkpoint("adam", Hints { names: Some(&names), ..NONE }).err().unwrap_or_default()
+    };
+    assert_eq!(found("weight"), "");
+    let must =
+        "--names has `bias` at position 0, but the file's own `param_names` has `weight` there";
+    let error = found("bias");
+    assert!(error.contains(must), "{error}");
+}
