@@ -66,7 +66,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Convert a checkpoint between PyTorch's torch.save and safetensors in PyTorch's names.
+    /// Convert a checkpoint between PyTorch (torch.save, or safetensors in PyTorch's names) and this crate.
     Convert(convert::Options),
     /// Print the learning rate of each step, as a CONFIG of `replay` has it.
     Schedule(schedule::Options),

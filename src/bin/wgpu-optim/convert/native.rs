@@ -9,7 +9,7 @@ use std::rc::Rc;
 use safetensors::Dtype;
 use serde_json::Value as Json;
 use wgpu_optim::checkpoint::{
-    Container, Entry, Error, KEY, Saved, SavedGroup, SavedParam, VERSION, Writer, sort_entries,
+    Container, Entry, KEY, Saved, SavedGroup, SavedParam, VERSION, Writer, sort_entries,
 };
 use wgpu_optim::{Control, config};
 
@@ -36,9 +36,10 @@ pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Checkpoint, 
         )
         .into());
     }
-    let mut left_out = Vec::new();
     if saved.control != Control::default() {
-        left_out.push("control".to_owned());
+        eprintln!(
+            "convert: clipping, loss scale and skipping (`control`) are left out, because PyTorch keeps them apart"
+        );
     }
     let file = Rc::new(RefCell::new(file));
     let tensor = |name: String| {
@@ -65,7 +66,7 @@ pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Checkpoint, 
     }
     let groups = saved.groups.iter().map(|group| Group { config: group.options.clone() });
     let optimizer = Some(Optimizer { groups: groups.collect(), params });
-    Ok(Checkpoint { model, optimizer, left_out })
+    Ok(Checkpoint { model, optimizer, left_out: Vec::new() })
 }
 
 /// The parameters in the order of `names`, or of the file.
@@ -98,22 +99,20 @@ struct InFile {
 impl Source for InFile {
     fn read(&self, each: Each<'_>) -> Result<(), Failure> {
         let mut file = self.file.borrow_mut();
-        let mut failed = None;
-        let read = file.pieces::<std::io::Error>(&self.name, |_, bytes| {
-            each(bytes).map_err(|e| {
-                failed = Some(e);
-                std::io::Error::other("the taker failed")
-            })
-        });
-        match failed {
-            Some(e) => Err(e),
-            None => Ok(read?),
-        }
+        let taken = |e: Failure| std::io::Error::other(e.to_string());
+        Ok(file.pieces::<std::io::Error>(&self.name, |_, bytes| each(bytes).map_err(taken))?)
     }
 }
 
-/// Writes a file.
-pub(super) fn write(checkpoint: &Checkpoint, path: &Path) -> Result<(), Failure> {
+/// A checkpoint that is ready to be written.
+pub(super) struct Whole {
+    /// In the order of the file.
+    tensors: Vec<(Entry, Tensor)>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// Makes a checkpoint of this crate. An error is about what was read.
+pub(super) fn whole(checkpoint: &Checkpoint) -> Result<Whole, Failure> {
     let Checkpoint { model, optimizer, .. } = checkpoint;
     let optimizer = optimizer.as_ref().ok_or(
         "it has no optimizer; a checkpoint holds one: torch.save({\"model\": …, \"optimizer\": optimizer.state_dict()}, path)",
@@ -163,6 +162,14 @@ pub(super) fn write(checkpoint: &Checkpoint, path: &Path) -> Result<(), Failure>
             add(format!("state.{name}.{}", slot.name), tensor);
         }
         let elements = shaped.shape.iter().map(|&n| n as u64).product();
+        if elements == 0 {
+            return Err(format!(
+                "`{name}` of shape {:?} has no elements, and a checkpoint of this crate has no such parameter; leave \
+                 it out of the optimizer",
+                shaped.shape
+            )
+            .into());
+        }
         params.push(SavedParam {
             name: name.clone(),
             group: param.group,
@@ -191,16 +198,20 @@ pub(super) fn write(checkpoint: &Checkpoint, path: &Path) -> Result<(), Failure>
     let counts = [("steps", recorded), ("steps_taken", recorded), ("steps_skipped", 0)];
     let counts = counts.map(|(key, count)| (key.to_owned(), count.to_string()));
     let metadata = counts.into_iter().chain([(KEY.to_owned(), text)]).collect();
-    let entries: Vec<Entry> = tensors.iter().map(|(entry, _)| entry.clone()).collect();
-    super::write(path, |file| {
-        let failed = |e: std::io::Error| Error::writing(path, &e);
-        let mut writer = Writer::new(file, &metadata, &entries).map_err(failed)?;
-        for (_, tensor) in &tensors {
-            tensor.read(&mut |bytes| Ok(writer.write(bytes).map_err(failed)?))?;
+    Ok(Whole { tensors, metadata })
+}
+
+impl Whole {
+    /// Writes the file.
+    pub(super) fn write(&self, file: &mut File) -> Result<(), Failure> {
+        let entries: Vec<Entry> = self.tensors.iter().map(|(entry, _)| entry.clone()).collect();
+        let mut writer = Writer::new(file, &self.metadata, &entries)?;
+        for (_, tensor) in &self.tensors {
+            tensor.read(&mut |bytes| Ok(writer.write(bytes)?))?;
         }
-        writer.finish().map_err(failed)?;
+        writer.finish()?;
         Ok(())
-    })
+    }
 }
 
 /// A group, and how its state is stored.

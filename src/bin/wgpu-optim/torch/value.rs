@@ -41,6 +41,18 @@ pub(crate) trait Source {
     fn read(&self, each: Each<'_>) -> Result<(), Failure>;
 }
 
+/// The error of a place that does not give its numbers.
+#[derive(Debug)]
+pub(crate) struct Unreadable(String);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
 /// One number over and over.
 struct Filled {
     number: Vec<u8>,
@@ -93,17 +105,26 @@ impl Tensor {
         count.checked_mul(self.dtype.bitsize() / 8)
     }
 
-    /// Hands over all bytes, a part at a time, and checks that they are as many as the shape says.
+    /// Hands over all bytes, a part at a time, and checks that they are as many as the shape says. An error is
+    /// [`Unreadable`] unless it is that of `each`.
     pub(crate) fn read(&self, each: Each<'_>) -> Result<(), Failure> {
-        let mut had = 0;
-        self.data.read(&mut |part| {
+        let (mut had, mut failed) = (0, None);
+        let read = self.data.read(&mut |part| {
             had += part.len();
-            each(part)
-        })?;
-        if Some(had) != self.len() {
-            return Err(format!("a tensor {self:?} has {had} bytes; its file is damaged").into());
+            each(part).map_err(|e| {
+                failed = Some(e);
+                "the taker failed".into()
+            })
+        });
+        match (failed, read) {
+            (Some(e), _) => Err(e),
+            (None, Err(e)) => Err(Unreadable(e.to_string()).into()),
+            (None, Ok(())) if Some(had) != self.len() => {
+                let text = format!("a tensor {self:?} has {had} bytes; its file is damaged");
+                Err(Unreadable(text).into())
+            }
+            (None, Ok(())) => Ok(()),
         }
-        Ok(())
     }
 
     /// All bytes at once.
