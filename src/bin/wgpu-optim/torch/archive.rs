@@ -1,6 +1,7 @@
 //! The archive that `torch.save` writes: a zip file of a pickle and of the storages that it names.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -27,6 +28,9 @@ const ZIP: &[u8] = b"PK\x03\x04";
 
 type Archive = Rc<RefCell<ZipArchive<File>>>;
 
+/// The places of the storages whose sums were compared.
+type Checked = Rc<RefCell<HashSet<usize>>>;
+
 /// Reads the value of a file. Its tensors are read when they are asked for, so the file must stay.
 pub(crate) fn read(path: &Path) -> Result<Value, Failure> {
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
@@ -50,6 +54,7 @@ struct Opened {
     size: u64,
     /// The bytes of all tensors so far.
     tensors: u64,
+    checked: Checked,
 }
 
 impl Opened {
@@ -64,7 +69,8 @@ impl Opened {
         });
         let prefix = pickle
             .ok_or("it is a zip archive without a `data.pkl`; torch.save wrote no such file")?;
-        Ok(Self { archive: Rc::new(RefCell::new(archive)), prefix, size, tensors: 0 })
+        let archive = Rc::new(RefCell::new(archive));
+        Ok(Self { archive, prefix, size, tensors: 0, checked: Checked::default() })
     }
 
     fn value(mut self) -> Result<Value, String> {
@@ -135,6 +141,7 @@ impl Opened {
         }
         let data = Rc::new(Stored {
             archive: self.archive.clone(),
+            checked: self.checked.clone(),
             index,
             size,
             element,
@@ -156,6 +163,7 @@ impl Opened {
 /// A tensor's place in an archive.
 struct Stored {
     archive: Archive,
+    checked: Checked,
     /// The place of the storage.
     index: usize,
     /// The bytes of the storage.
@@ -187,14 +195,20 @@ impl Source for Stored {
 }
 
 impl Stored {
-    /// Reads a part of the storage, and checks its sum if it is all of it.
+    /// Reads a part of the storage. Its sum is compared if the part is all of it, or before the first other part.
     fn part(&self, begin: u64, length: u64, each: Each<'_>) -> Result<(), Failure> {
         let mut archive = self.archive.borrow_mut();
         let named = |e: &dyn std::fmt::Display| format!("the storage `{}`: {e}", self.view.key);
-        if length == self.size {
+        let is_whole = length == self.size;
+        if is_whole || !self.checked.borrow().contains(&self.index) {
             let mut entry = archive.by_index(self.index).map_err(|e| named(&e))?;
+            let each: Each<'_> = if is_whole { &mut *each } else { &mut |_| Ok(()) };
             // The end is read, too: it is where the sum is compared.
-            parts(&mut entry, u64::MAX, each).map_err(|e| named(&e).into())
+            parts(&mut entry, u64::MAX, each).map_err(|e| named(&e))?;
+            self.checked.borrow_mut().insert(self.index);
+        }
+        if is_whole {
+            Ok(())
         } else {
             let mut entry = archive.by_index_seek(self.index).map_err(|e| named(&e))?;
             entry.seek(SeekFrom::Start(begin)).map_err(|e| named(&e))?;

@@ -30,6 +30,8 @@ pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
+    /// The same for a parameter with attributes of its own.
+    RebuildParameterWithState,
     Size,
     Storage(Dtype),
 }
@@ -42,6 +44,9 @@ impl Global {
             ("collections", "OrderedDict") => Ok(Self::OrderedDict),
             ("torch._utils", "_rebuild_tensor_v2") => Ok(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Ok(Self::RebuildParameter),
+            ("torch._utils", "_rebuild_parameter_with_state") => {
+                Ok(Self::RebuildParameterWithState)
+            }
             ("torch", "Size") => Ok(Self::Size),
             _ => match storage {
                 Some((_, dtype)) => Ok(Self::Storage(dtype)),

@@ -188,10 +188,14 @@ impl Machine<'_> {
         let node = match (global, &args[..]) {
             (Global::OrderedDict, []) => Node::Dict(Vec::new()),
             (Global::OrderedDict, &[all]) => self.ordered(all)?,
-            (Global::RebuildParameter, &[data, _, _]) => match self.graph.node(data) {
-                Node::Tensor(view) => Node::Tensor(view.clone()),
-                _ => return Err("a parameter is no tensor".to_owned()),
-            },
+            // The attributes are left out, as no number depends on them.
+            (Global::RebuildParameter, &[data, _, _])
+            | (Global::RebuildParameterWithState, &[data, _, _, _]) => {
+                match self.graph.node(data) {
+                    Node::Tensor(view) => Node::Tensor(view.clone()),
+                    _ => return Err("a parameter is no tensor".to_owned()),
+                }
+            }
             (Global::RebuildTensor, &[storage, offset, shape, strides, _, _]) => {
                 self.tensor(storage, offset, shape, strides)?
             }

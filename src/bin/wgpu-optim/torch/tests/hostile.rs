@@ -236,6 +236,48 @@ fn other_archives_are_refused() {
     assert!(read(file.path()).is_ok());
 }
 
+/// The sum of a storage is compared also where no tensor has all of it.
+#[test]
+fn damage_of_a_shared_storage_is_found() {
+    let half = |offset| tensor(b"K\x04", offset, b"K\x02\x85", b"K\x01\x85");
+    let pickle = [b"\x80\x02]", &half(b"K\0")[..], b"a", &half(b"K\x02"), b"a."].concat();
+    let numbers = *b"four numbers are";
+    let entries = [("a/data.pkl", &pickle[..]), ("a/data/0", &numbers)];
+    let file = archive(&entries, CompressionMethod::Stored);
+    let bytes = |path| match read(path) {
+        Ok(Value::List(all)) => {
+            let tensor = |value: &Value| match value {
+                Value::Tensor(tensor) => tensor.bytes().map_err(|e| e.to_string()),
+                other => panic!("{other:?}"),
+            };
+            all.iter().map(tensor).collect::<Result<Vec<_>, _>>().map(|all| all.concat())
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bytes(file.path()), Ok(numbers.to_vec()));
+    let mut whole = std::fs::read(file.path()).unwrap_or_else(|e| panic!("{e}"));
+    let at = whole.windows(numbers.len()).position(|part| part == numbers);
+    whole[at.unwrap_or_else(|| panic!("no numbers"))] ^= 1;
+    std::fs::write(file.path(), whole).unwrap_or_else(|e| panic!("{e}"));
+    let found = bytes(file.path()).err().unwrap_or_default();
+    assert!(found.contains("the storage `0`: Invalid checksum"), "{found}");
+}
+
+#[test]
+fn parameters_with_attributes_are_read_without_them() {
+    let data = tensor(b"K\x04", b"K\0", b"K\x04\x85", b"K\x01\x85");
+    let call = |state: &[u8]| {
+        let function = &b"ctorch._utils\n_rebuild_parameter_with_state\n("[..];
+        [b"\x80\x02", function, &data, b"\x88ccollections\nOrderedDict\n)R", state, b"tR."].concat()
+    };
+    match loaded(&call(b"}X\x04\0\0\0kindX\x01\0\0\0ws")) {
+        Ok(Value::Tensor(tensor)) => assert_eq!(tensor.shape, [4]),
+        other => panic!("{other:?}"),
+    }
+    let error = loaded(&call(b"}X\x04\0\0\0kindcos\nsystem\ns")).err().unwrap_or_default();
+    assert!(error.contains("it names `os.system`"), "{error}");
+}
+
 #[test]
 fn mutated_pickles_never_panic() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
