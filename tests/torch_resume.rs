@@ -176,3 +176,126 @@ fn checkpoints_come_back_bit_for_bit() {
         same(&here, &again, "PyTorch's own file as a .pt");
     }
 }
+
+/// The error of a conversion that fails.
+#[track_caller]
+fn refused(directory: &Path, arguments: &[&str]) -> String {
+    let command = Command::new(env!("CARGO_BIN_EXE_wgpu-optim"))
+        .current_dir(directory)
+        .arg("convert")
+        .args(arguments)
+        .output();
+    let done = ok(command);
+    assert!(!done.status.success(), "{arguments:?}");
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
+/// A file in PyTorch's names of an optimizer of SGD with momentum, whose parameters have one group.
+fn in_torchs_names(path: &Path, params: &[(&str, &[usize])]) {
+    let numbers = |shape: &[usize]| vec![0_u8; 4 * shape.iter().product::<usize>()];
+    let data: Vec<_> = params.iter().map(|(_, shape)| numbers(shape)).collect();
+    let views = params.iter().zip(&data).map(|((name, shape), data)| {
+        let view = ok(TensorView::new(Dtype::F32, shape.to_vec(), data));
+        (format!("model.{name}"), view)
+    });
+    let positions: Vec<usize> = (0..params.len()).collect();
+    let groups = format!(
+        r#"[{{"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false,
+            "params": {positions:?}}}]"#
+    );
+    let about = [("optimizer.param_groups".to_owned(), groups)].into();
+    ok(std::fs::write(path, ok(serialize(views, Some(about)))));
+}
+
+#[test]
+fn the_form_of_in_is_that_of_its_bytes() {
+    let directory = ok(tempfile::tempdir());
+    let path = |name: &str| directory.path().join(name);
+    let [torch, other, here] = ["torch.safetensors", "native.pt", "here.safetensors"].map(path);
+    let fixtures = fixtures();
+    let Fixture { name, checkpoint, hints, .. } = &fixtures[0];
+    ok(std::fs::copy(checkpoint, &torch));
+    convert(name, [&torch, &here], hints);
+    ok(std::fs::copy(&here, &other));
+    convert(name, [&other, &path("back.pt")], &[]);
+    ok(std::fs::copy(&here, path("no_ending")));
+    convert(name, [&path("no_ending"), &path("again.pt")], &[]);
+    assert!(ok(std::fs::read(path("back.pt"))) == ok(std::fs::read(path("again.pt"))));
+
+    ok(std::fs::write(path("text.pt"), "a text, which is no checkpoint"));
+    let error = refused(directory.path(), &["text.pt", "x.safetensors"]);
+    assert!(error.contains("text.pt: it is neither a zip archive"), "{error}");
+    for to in ["x.pt/", "x.safetensors/", "x.pt/.", ".."] {
+        let error = refused(directory.path(), &["here.safetensors", to]);
+        assert!(error.contains(&format!("{to}: it names a directory")), "{error}");
+    }
+    assert!(!path("x.pt").exists() && !path("x.safetensors").exists());
+}
+
+#[test]
+fn errors_name_the_file_that_they_are_about() {
+    let directory = ok(tempfile::tempdir());
+    let path = |name: &str| directory.path().join(name);
+    let fixtures = fixtures();
+    let Fixture { name, checkpoint, hints, rule, .. } = &fixtures[0];
+    convert(name, [checkpoint, &path("here.safetensors")], hints);
+    convert(name, [&path("here.safetensors"), &path("in.pt")], &[]);
+    let error = |to: &str| {
+        let arguments: Vec<&str> =
+            ["in.pt", to].into_iter().chain(rule.iter().map(String::as_str)).collect();
+        refused(directory.path(), &arguments)
+    };
+    for to in ["nowhere/x.safetensors", "nowhere/x.pt"] {
+        let rule = rule.iter().map(String::as_str);
+        let error =
+            refused(directory.path(), &["in.pt", to].into_iter().chain(rule).collect::<Vec<_>>());
+        assert_eq!(error.matches("nowhere/x").count(), 1, "{error}");
+        assert!(error.contains("finding its directory"), "{error}");
+    }
+    // The last number of the last storage, before the directory of the archive.
+    let mut bytes = ok(std::fs::read(path("in.pt")));
+    let Some(end) = bytes.windows(4).position(|part| part == b"PK\x01\x02") else {
+        panic!("no directory")
+    };
+    bytes[end - 1] ^= 1;
+    ok(std::fs::write(path("in.pt"), bytes));
+    for to in ["x.safetensors", "x.pt"] {
+        let rule = rule.iter().map(String::as_str);
+        let error =
+            refused(directory.path(), &["in.pt", to].into_iter().chain(rule).collect::<Vec<_>>());
+        assert!(error.contains("in.pt: the storage `"), "{error}");
+        assert!(!error.contains(to) && !path(to).exists(), "{error}");
+    }
+}
+
+#[test]
+fn names_may_have_commas() {
+    let directory = ok(tempfile::tempdir());
+    let path = |name: &str| directory.path().join(name);
+    in_torchs_names(&path("in.safetensors"), &[("a,b", &[2]), ("c", &[3])]);
+    let [list, several] = ["list.safetensors", "several.safetensors"].map(path);
+    let options = |all: &[&str]| all.iter().map(|&x| x.to_owned()).collect::<Vec<_>>();
+    let from = path("in.safetensors");
+    convert("list", [&from, &list], &options(&["--names", r#"["a,b", "c"]"#]));
+    convert("several", [&from, &several], &options(&["--names", "a,b", "--names", "c"]));
+    assert!(ok(std::fs::read(&list)) == ok(std::fs::read(&several)));
+    let bytes = ok(std::fs::read(&list));
+    assert_eq!(ok(ok(SafeTensors::deserialize(&bytes)).tensor("param.a,b")).shape(), [2]);
+    for (names, must) in [
+        ("a,b,c", "--names has 3 names, but there are 2 parameters"),
+        (r#"["a,b", 3]"#, "--names: invalid type: integer `3`, expected a string"),
+    ] {
+        let error = refused(directory.path(), &["in.safetensors", "x.pt", "--names", names]);
+        assert!(error.contains(must), "{error}");
+    }
+}
+
+#[test]
+fn a_parameter_without_elements_is_refused() {
+    let directory = ok(tempfile::tempdir());
+    in_torchs_names(&directory.path().join("in.safetensors"), &[("a", &[2]), ("none", &[0, 3])]);
+    let arguments = ["in.safetensors", "out.safetensors", "--names", "a,none"];
+    let error = refused(directory.path(), &arguments);
+    let must = "in.safetensors: `none` of shape [0, 3] has no elements";
+    assert!(error.contains(must), "{error}");
+}
