@@ -177,17 +177,23 @@ fn checkpoints_come_back_bit_for_bit() {
     }
 }
 
-/// The error of a conversion that fails.
-#[track_caller]
-fn refused(directory: &Path, arguments: &[&str]) -> String {
+/// Whether a conversion succeeds, and its words.
+fn converted(directory: &Path, arguments: &[&str]) -> (bool, String) {
     let command = Command::new(env!("CARGO_BIN_EXE_wgpu-optim"))
         .current_dir(directory)
         .arg("convert")
         .args(arguments)
         .output();
     let done = ok(command);
-    assert!(!done.status.success(), "{arguments:?}");
-    String::from_utf8_lossy(&done.stderr).into_owned()
+    (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+/// The error of a conversion that fails.
+#[track_caller]
+fn refused(directory: &Path, arguments: &[&str]) -> String {
+    let (succeeded, error) = converted(directory, arguments);
+    assert!(!succeeded, "{arguments:?}");
+    error
 }
 
 /// A file in PyTorch's names of an optimizer of SGD with momentum, whose parameters have one group.
@@ -246,9 +252,7 @@ fn errors_name_the_file_that_they_are_about() {
         refused(directory.path(), &arguments)
     };
     for to in ["nowhere/x.safetensors", "nowhere/x.pt"] {
-        let rule = rule.iter().map(String::as_str);
-        let error =
-            refused(directory.path(), &["in.pt", to].into_iter().chain(rule).collect::<Vec<_>>());
+        let error = error(to);
         assert_eq!(error.matches("nowhere/x").count(), 1, "{error}");
         assert!(error.contains("finding its directory"), "{error}");
     }
@@ -260,9 +264,7 @@ fn errors_name_the_file_that_they_are_about() {
     bytes[end - 1] ^= 1;
     ok(std::fs::write(path("in.pt"), bytes));
     for to in ["x.safetensors", "x.pt"] {
-        let rule = rule.iter().map(String::as_str);
-        let error =
-            refused(directory.path(), &["in.pt", to].into_iter().chain(rule).collect::<Vec<_>>());
+        let error = error(to);
         assert!(error.contains("in.pt: the storage `"), "{error}");
         assert!(!error.contains(to) && !path(to).exists(), "{error}");
     }
@@ -298,4 +300,22 @@ fn a_parameter_without_elements_is_refused() {
     let error = refused(directory.path(), &arguments);
     let must = "in.safetensors: `none` of shape [0, 3] has no elements";
     assert!(error.contains(must), "{error}");
+}
+
+#[test]
+fn the_control_of_steps_is_left_out() {
+    let directory = ok(tempfile::tempdir());
+    let path = |name: &str| directory.path().join(name);
+    let options = r#"{"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "clip_norm": 1.0}"#;
+    ok(std::fs::write(path("options.json"), options));
+    let (trace, options) = (self::directory().join("trace.safetensors"), path("options.json"));
+    let arguments =
+        ["replay".as_ref(), &*trace, "--cpu".as_ref(), "--optimizer".as_ref(), &options];
+    let (saved, out) = (path("saved.safetensors"), path("out.safetensors"));
+    let files = ["--save".as_ref(), &*saved, "--out".as_ref(), &out];
+    run("sgd", &[&arguments[..], &files].concat(), &[]);
+    let (succeeded, words) = converted(directory.path(), &["saved.safetensors", "x.pt"]);
+    assert!(succeeded, "{words}");
+    let must = "convert: clipping, loss scale and skipping (`control`) are left out, because PyTorch keeps them apart";
+    assert_eq!(words.trim_end(), must);
 }
