@@ -367,3 +367,33 @@ fn columns(of: &GroupState) -> impl Iterator<Item = usize> {
     let varying = varying.filter(move |(_, varies)| follows || **varies != Varies::Never);
     driver.chain(varying.map(|(i, _)| DRIVER_SCALARS + i))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rows;
+    use crate::group::{Group, all_groups};
+    use crate::model::GroupState;
+    use crate::rule::At;
+    use crate::schedule::{Schedule, Target};
+
+    /// Rows that begin late, as after a load, have the numbers of rows that began with the first step.
+    #[test]
+    fn late_rows_know_the_rates_before_them() {
+        let remembers = |of: &Group| of.rule.remember(At::new(1, of.lr), None).is_some();
+        let mut tested = 0;
+        for group in all_groups().into_iter().filter(remembers) {
+            let group = group.schedule(Target::Lr, Schedule::cosine(0.1, 1e-3, 300));
+            let of = GroupState::new(group, 0);
+            let [early, late] = [1, 150].map(|first| {
+                let mut rows = Rows::new((&of, 0), first);
+                rows.hold(200);
+                rows.columns
+            });
+            for ((column, early), (_, late)) in early.iter().zip(&late) {
+                assert!(early.iter().skip(149).eq(late), "word {column} of {:?}", of.group);
+                tested += 1;
+            }
+        }
+        assert!(tested > 10, "{tested}");
+    }
+}

@@ -121,3 +121,46 @@ fn clocks_resume() {
         resumed.assert_equals(&mut unbroken, "clocks");
     }
 }
+
+/// A loss scale that is to begin anew after the next step does so, also after a load.
+#[test]
+fn a_loss_scale_that_begins_anew_resumes() {
+    let scale = |init| LossScale::Dynamic { init, growth: 2.0, backoff: 0.5, interval: 3 };
+    let control = Control { loss_scale: scale(8.0), ..Control::default() };
+    let case = Case { control, ..Case::new(wgpu_optim::Group::adam(1e-2)) };
+    let mut unbroken = Scene::new(&case, LAYOUTS[0]);
+    unbroken.run(0..5);
+    ok(unbroken.optimizer.set_control(Control { loss_scale: scale(64.0), ..control }));
+    let bytes = unbroken.bytes();
+    let mut resumed = Scene::new(&case, LAYOUTS[1]);
+    resumed.run(0..1);
+    resumed.load(&bytes);
+    for scene in [&mut unbroken, &mut resumed] {
+        scene.run(5..7);
+    }
+    resumed.assert_equals(&mut unbroken, "a scale that begins anew");
+    let [one, two] = [&unbroken, &resumed].map(|scene| stats(&scene.gpu, &scene.optimizer));
+    assert_eq!(one, two);
+    assert!(one.loss_scale >= 32.0, "{one:?}");
+}
+
+/// A clock that was stopped since the last step has skipped what the clock that it comes from has.
+#[test]
+fn clocks_that_the_gpu_has_not_met_resume() {
+    let control = Control { skip_nonfinite: true, ..Control::default() };
+    let case = Case { control, ..Case::new(wgpu_optim::Group::adam(1e-2)) };
+    let mut unbroken = Scene::new(&case, LAYOUTS[0]);
+    unbroken.run(0..7); // of which two are skipped
+    let id = ok(unbroken.optimizer.param("embed"));
+    ok(unbroken.optimizer.freeze(id));
+    let bytes = unbroken.bytes();
+    let mut resumed = Scene::new(&case, LAYOUTS[1]);
+    resumed.load(&bytes);
+    for scene in [&mut unbroken, &mut resumed] {
+        scene.run(7..9);
+        let id = ok(scene.optimizer.param("embed"));
+        ok(scene.optimizer.unfreeze(id));
+        scene.run(9..12);
+    }
+    resumed.assert_equals(&mut unbroken, "a clock that the GPU has not met");
+}

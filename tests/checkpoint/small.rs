@@ -61,10 +61,14 @@ impl Small {
     }
 
     pub(crate) fn bytes_with(&mut self, options: &SaveOptions) -> Vec<u8> {
+        ok(self.try_bytes(options))
+    }
+
+    pub(crate) fn try_bytes(&mut self, options: &SaveOptions) -> Result<Vec<u8>, Error> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let snapshot = ok(self.optimizer.snapshot(&mut encoder, options));
+        let snapshot = self.optimizer.snapshot(&mut encoder, options)?;
         self.queue.submit([encoder.finish()]);
-        ok(finished(&self.device, std::pin::pin!(snapshot.to_bytes(&self.queue))))
+        finished(&self.device, std::pin::pin!(snapshot.to_bytes(&self.queue)))
     }
 
     pub(crate) fn load(&mut self, bytes: &[u8], options: &LoadOptions) -> Result<(), Error> {
