@@ -12,7 +12,7 @@ mod saved;
 mod snapshot;
 
 pub use atomic::write_file;
-pub use container::{Container, Entry, Writer, sort_entries};
+pub use container::{Container, Entry, Writer, read_header, sort_entries};
 pub use error::Error;
 pub use options::{LoadOptions, SaveOptions, StateDict};
 pub use saved::{KEY, Saved, SavedController, SavedGroup, SavedParam, VERSION};

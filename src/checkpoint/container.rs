@@ -158,6 +158,46 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// Reads the header of a safetensors file, and checks it against the length of the file. Returns it with the place of
+/// the first byte of data, and the size of the file.
+///
+/// # Errors
+/// A file that is no safetensors file, or not a whole one, in words.
+pub fn read_header<R: Read + Seek>(reader: &mut R) -> Result<(Metadata, u64, u64), String> {
+    let failed = |e: std::io::Error| e.to_string();
+    let size = reader.seek(SeekFrom::End(0)).map_err(failed)?;
+    reader.seek(SeekFrom::Start(0)).map_err(failed)?;
+    if size < LENGTH {
+        return Err(format!("it has {size} bytes, a safetensors file at least {LENGTH}"));
+    }
+    let mut length = [0; LENGTH as usize];
+    reader.read_exact(&mut length).map_err(failed)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER || length > size - LENGTH {
+        return Err(format!(
+            "its header claims {length} bytes of the file's {size}; it is truncated or no safetensors file"
+        ));
+    }
+    let mut header = vec![0; length as usize];
+    reader.read_exact(&mut header).map_err(failed)?;
+    let header: Metadata = serde_json::from_slice(&header)
+        .map_err(|e| format!("its header is not that of a safetensors file: {e}"))?;
+    // Through `new`, because reading alone does not check offsets against shapes.
+    let tensors = header.offset_keys().into_iter().filter_map(|key| {
+        let info: TensorInfo = header.info(&key)?.clone();
+        Some((key, info))
+    });
+    let header = Metadata::new(header.metadata().clone(), tensors.collect())
+        .map_err(|e| format!("its header is inconsistent: {e}"))?;
+    let (needs, has) = (header.data_len() as u64, size - LENGTH - length);
+    if needs != has {
+        return Err(format!(
+            "its tensors take {needs} bytes, but {has} follow the header; it is truncated or damaged"
+        ));
+    }
+    Ok((header, LENGTH + length, size))
+}
+
 /// A safetensors file whose header is checked.
 pub struct Container<R> {
     reader: R,
@@ -173,38 +213,8 @@ impl<R: Read + Seek> Container<R> {
     /// # Errors
     /// A file that is no safetensors file, or not a whole one, in words.
     pub fn open(mut reader: R) -> Result<Self, String> {
-        let failed = |e: std::io::Error| e.to_string();
-        let size = reader.seek(SeekFrom::End(0)).map_err(failed)?;
-        reader.seek(SeekFrom::Start(0)).map_err(failed)?;
-        if size < LENGTH {
-            return Err(format!("it has {size} bytes, a safetensors file at least {LENGTH}"));
-        }
-        let mut length = [0; LENGTH as usize];
-        reader.read_exact(&mut length).map_err(failed)?;
-        let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER || length > size - LENGTH {
-            return Err(format!(
-                "its header claims {length} bytes of the file's {size}; it is truncated or no safetensors file"
-            ));
-        }
-        let mut header = vec![0; length as usize];
-        reader.read_exact(&mut header).map_err(failed)?;
-        let header: Metadata = serde_json::from_slice(&header)
-            .map_err(|e| format!("its header is not that of a safetensors file: {e}"))?;
-        // Through `new`, because reading alone does not check offsets against shapes.
-        let tensors = header.offset_keys().into_iter().filter_map(|key| {
-            let info: TensorInfo = header.info(&key)?.clone();
-            Some((key, info))
-        });
-        let header = Metadata::new(header.metadata().clone(), tensors.collect())
-            .map_err(|e| format!("its header is inconsistent: {e}"))?;
-        let (needs, has) = (header.data_len() as u64, size - LENGTH - length);
-        if needs != has {
-            return Err(format!(
-                "its tensors take {needs} bytes, but {has} follow the header; it is truncated or damaged"
-            ));
-        }
-        Ok(Self { reader, header, data_at: LENGTH + length, size })
+        let (header, data_at, size) = read_header(&mut reader)?;
+        Ok(Self { reader, header, data_at, size })
     }
 
     /// Whether no bit of the file has changed since it was written. Reads all of it.

@@ -3,13 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::Metadata;
+use wgpu_optim::checkpoint;
 
 /// The length of the header's length.
 const HEADER_LENGTH: u64 = 8;
-
-/// The longest header that safetensors writes.
-const MAX_HEADER: u64 = 100_000_000;
 
 /// The first bytes of files that PyTorch and NumPy write, and their names.
 const OTHERS: [(&[u8], &str); 7] = [
@@ -40,41 +38,11 @@ pub(crate) fn other(first: &[u8]) -> Option<&'static str> {
 
 /// The header, and where the data after it begins. Checked against the length of the file.
 pub(crate) fn read(file: &mut File) -> Result<(Metadata, u64), String> {
-    let size = file.metadata().map_err(|e| e.to_string())?.len();
     let mut first = Vec::new();
     file.take(HEADER_LENGTH + 1).read_to_end(&mut first).map_err(|e| e.to_string())?;
     if let Some(what) = other(&first) {
         return Err(format!("it is {what}; {REMEDY}"));
     }
-    let Some(length) = first.first_chunk() else {
-        return Err(format!("it has {size} bytes, a safetensors file at least {HEADER_LENGTH}"));
-    };
-    let length = u64::from_le_bytes(*length);
-    if length > MAX_HEADER || length > size - HEADER_LENGTH {
-        return Err(format!(
-            "its header claims {length} bytes of the file's {size}; it is truncated or no safetensors file"
-        ));
-    }
-    let mut header = first.split_off(HEADER_LENGTH as usize);
-    let had = header.len();
-    header.resize(length as usize, 0);
-    if length as usize > had {
-        file.read_exact(&mut header[had..]).map_err(|e| e.to_string())?;
-    }
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| format!("its header is not that of a safetensors file: {e}"))?;
-    // Through `new`, because reading alone does not check offsets against shapes.
-    let tensors = header.offset_keys().into_iter().filter_map(|key| {
-        let info: TensorInfo = header.info(&key)?.clone();
-        Some((key, info))
-    });
-    let header = Metadata::new(header.metadata().clone(), tensors.collect())
-        .map_err(|e| format!("its header is inconsistent: {e}"))?;
-    let (needs, has) = (header.data_len() as u64, size - HEADER_LENGTH - length);
-    if needs != has {
-        return Err(format!(
-            "its tensors take {needs} bytes, but {has} follow the header; it is truncated or damaged"
-        ));
-    }
-    Ok((header, HEADER_LENGTH + length))
+    let (header, data_at, _) = checkpoint::read_header(file)?;
+    Ok((header, data_at))
 }
