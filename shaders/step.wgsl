@@ -13,7 +13,7 @@ struct Scalars {
     ema: f32,        // the part of the parameter that goes into its average: 1 at the first step
     first: f32,      // 1 at the parameter's first step, otherwise 0
     sums: f32,
-    unused: f32,
+    state_noise: f32, // 24 bits of seed and step, for codes of state at random
     start_0: f32,    // the number at which each slot starts, unless it starts at the parameter
     start_1: f32,
     start_2: f32,

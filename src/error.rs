@@ -190,6 +190,10 @@ pub enum Error {
         groups: usize,
     },
 
+    /// State in blocks.
+    #[error(transparent)]
+    Blocks(#[from] crate::num::BlockError),
+
     /// No such slot of state.
     #[error("parameter `{name}`: rule `{rule}` keeps no `{slot}`; it keeps {known}")]
     UnknownSlot {

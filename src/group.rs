@@ -1,12 +1,16 @@
 //! Groups: a rule, its learning rate and its weight decay, shared by any number of parameters.
 
+mod kept;
+mod scalars;
 mod scheduled;
+
+pub(crate) use scalars::{DRIVER_SCALARS, DriverScalars};
 
 use std::sync::Arc;
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::num::{Format, Master};
+use crate::num::{Master, StateFormats};
 use crate::rule::{
     self, Adagrad, Adam, At, Decays, Evaluate, IntoRule, Memory, Past, Rates, RmsProp, Rule, Sgd,
     Variant,
@@ -37,8 +41,13 @@ pub struct Group {
     pub cautious_weight_decay: bool,
     /// Whether to climb in place of descending; `false`.
     pub maximize: bool,
-    /// How every slot of the state is stored; [`Format::F32`].
-    pub state_format: Format,
+    /// How the slots of the state are stored; [`StateFormat::F32`].
+    pub state_format: StateFormats,
+    /// A parameter with fewer elements keeps state in f32 in place of blocks; 0. bitsandbytes has 4096.
+    pub block_min_size: u64,
+    /// A seed, to choose codes of state in blocks at random: of the two around a number, the upper one as often as
+    /// the number is near to it, so that averages move on that move less than half a code a step; `None`: the nearest.
+    pub stochastic_state: Option<u64>,
     /// The numbers that 16-bit parameters are rounded from; [`Master::None`].
     pub master: Master,
     /// A seed, to round 16-bit parameters up or down at random, as often up as they are near to it, so
@@ -61,7 +70,9 @@ impl Group {
             decoupled: false,
             cautious_weight_decay: false,
             maximize: false,
-            state_format: Format::F32,
+            state_format: StateFormats::default(),
+            block_min_size: 0,
+            stochastic_state: None,
             master: Master::None,
             stochastic_rounding: None,
             ema: None,
@@ -134,12 +145,6 @@ impl Group {
         Self { maximize, ..self }
     }
 
-    /// The same with state stored in this format, rounded to nearest at every step.
-    #[must_use]
-    pub fn state_format(self, state_format: Format) -> Self {
-        Self { state_format, ..self }
-    }
-
     /// The same with 16-bit parameters rounded from this.
     #[must_use]
     pub fn master(self, master: Master) -> Self {
@@ -170,18 +175,6 @@ impl Group {
     #[must_use]
     pub fn ema(self, decay: impl Into<Option<f64>>) -> Self {
         Self { ema: decay.into(), ..self }
-    }
-
-    /// A description of all that is kept beside each parameter, in words.
-    pub(crate) fn keeps(&self, in_16_bits: bool) -> String {
-        // Parameters in f32 need no master.
-        let master = match if in_16_bits { self.master } else { Master::None } {
-            Master::None => "",
-            Master::Remainder => " with remainders",
-            Master::F32 => " with masters",
-        };
-        let ema = if self.ema.is_some() { " with averages" } else { "" };
-        format!("{}{master}{ema}", self.state_format.name())
     }
 
     /// Whether every option, the rule's included, is in its range, and whether the rule declares what
@@ -216,6 +209,7 @@ impl Group {
             let conflict = "its weight decay is part of the direction, which cautious_weight_decay needs to compare with; leave cautious_weight_decay off";
             return Err(Error::Conflict { rule, conflict });
         }
+        self.check_slots()?;
         check_fraction(rule, "ema", self.ema.unwrap_or(0.0))
     }
 
@@ -318,14 +312,19 @@ impl PartialEq for Group {
             (lr, weight_decay, decoupled, cautious_weight_decay, maximize)
         };
         let kept = |group: &Self| {
-            let Self { state_format, master, stochastic_rounding, ema, .. } = *group;
-            (state_format, master, stochastic_rounding, ema)
+            let Self { master, stochastic_rounding, ema, block_min_size, stochastic_state, .. } =
+                *group;
+            (master, stochastic_rounding, ema, block_min_size, stochastic_state)
         };
         let same_schedules = self.schedules == other.schedules;
         let of = |group: &Self| (*group.rule).type_id();
         let same_rule = Arc::ptr_eq(&self.rule, &other.rule)
             || (of(self) == of(other) && format!("{:?}", self.rule) == format!("{:?}", other.rule));
-        numbers(self) == numbers(other) && kept(self) == kept(other) && same_schedules && same_rule
+        numbers(self) == numbers(other)
+            && kept(self) == kept(other)
+            && same_schedules
+            && same_rule
+            && self.state_format == other.state_format
     }
 }
 
@@ -340,58 +339,4 @@ impl From<Variant> for Group {
 /// Every variant of every rule this crate ships.
 pub(crate) fn all_groups() -> Vec<Group> {
     rule::ALL.iter().flat_map(|entry| (entry.variants)()).map(Group::from).collect()
-}
-
-/// The scalars of one step that are not the rule's own, in f64: the members of `Scalars` in
-/// `shaders/step.wgsl` before `hyper`, which says what each does.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DriverScalars {
-    pub(crate) lr: f64,
-    pub(crate) decay: f64,
-    pub(crate) l2: f64,
-    pub(crate) grad_scale: f64,
-    pub(crate) clip: f64,
-    pub(crate) skip: f64,
-    /// [`noise::key`](crate::num::noise::key) of a seed and the step.
-    pub(crate) noise: [f64; 2],
-    pub(crate) ema: f64,
-    pub(crate) first: f64,
-    pub(crate) sums: f64,
-    pub(crate) start: [f64; MAX_SLOTS],
-}
-
-/// How many words [`DriverScalars`] take.
-pub(crate) const DRIVER_SCALARS: usize = DriverScalars::NAMES.len();
-
-impl DriverScalars {
-    /// The members of `Scalars`, in order.
-    pub(crate) const NAMES: [&str; 16] = [
-        "lr",
-        "decay",
-        "l2",
-        "grad_scale",
-        "clip",
-        "skip",
-        "noise_0",
-        "noise_1",
-        "ema",
-        "first",
-        "sums",
-        "unused",
-        "start_0",
-        "start_1",
-        "start_2",
-        "start_3",
-    ];
-
-    /// The numbers in the order of [`DriverScalars::NAMES`].
-    pub(crate) fn words(self) -> [f64; DRIVER_SCALARS] {
-        let Self { lr, decay, l2, grad_scale, clip, skip, noise, ema, first, sums, start } = self;
-        let [noise_0, noise_1] = noise;
-        let [start_0, start_1, start_2, start_3] = start;
-        [
-            lr, decay, l2, grad_scale, clip, skip, noise_0, noise_1, ema, first, sums, 0.0,
-            start_0, start_1, start_2, start_3,
-        ]
-    }
 }

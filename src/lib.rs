@@ -92,11 +92,14 @@ pub use cpu::{Controller, Reference};
 pub use cpu::{Cpu, minimize};
 pub use error::Error;
 pub use group::Group;
-pub use num::{Bounded, Format, Master, Number, OneStep, Trajectory};
+pub use num::{
+    BlockCode, BlockError, Bounded, Format, Master, Number, OneStep, StateFormat, StateFormats,
+    Trajectory,
+};
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use rule::rules::*;
 pub use rule::{
-    At, Average, Formula, IntoRule, Oracle, Past, Rates, Rule, Scalar, Slot, Start, Varies,
+    At, Average, Formula, IntoRule, Oracle, Past, Rates, Rule, Scalar, Sign, Slot, Start, Varies,
 };
 pub use schedule::{PlateauMode, ReduceOnPlateau, Schedule, SchedulePart, Target, ThresholdMode};
 pub use view::View;

@@ -2,18 +2,23 @@
 //!
 //! Nothing here knows a rule, a kernel or a device.
 
+pub(crate) mod blocks;
 mod bounded;
 mod format;
 mod master;
 pub(crate) mod noise;
 mod number;
 mod roots;
+mod state_format;
 
+pub use blocks::{BlockCode, BlockError};
 pub use bounded::{Bounded, OneStep, Trajectory};
 pub use format::Format;
 pub use master::Master;
 pub use number::Number;
 pub(crate) use number::halves;
+pub(crate) use state_format::Stored;
+pub use state_format::{StateFormat, StateFormats};
 
 /// Bytes of a word: a kernel loads and stores no fewer.
 pub(crate) const WORD: u64 = 4;

@@ -45,7 +45,7 @@ mod yogi;
 
 pub(crate) use check::{check_fraction, check_non_negative};
 pub use contract::{
-    Average, Copied, IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Slot, Start, Varies,
+    Average, Copied, IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Sign, Slot, Start, Varies,
 };
 pub(crate) use contract::{Evaluate, slot_names};
 pub(crate) use declared::{Declared, check_declared};

@@ -39,16 +39,22 @@ fn arena(gpu: &Gpu, format: Format, lengths: &[u64]) -> Vec<View> {
     lengths.iter().map(view).collect()
 }
 
+/// Bytes of an element of a slot.
+fn slot_bytes(group: &Group, slot: &str) -> u64 {
+    let format = group.state_format.of(slot).plain();
+    format.map_or_else(|| panic!("`{slot}` is in blocks, which have other bytes"), Format::bytes)
+}
+
 /// Bytes of an element: of its parameter, its gradient, its copy, and all that is kept of it.
 fn bytes(case: &Case) -> u64 {
-    let Group { master, ema, state_format, .. } = case.group;
+    let Group { master, ema, .. } = case.group;
     let master = match master {
         Master::None => 0,
         Master::Remainder => 2,
         Master::F32 => 4,
         other => panic!("the bytes of {other:?} are not known"),
     };
-    let state = slots(&case.group).len() as u64 * state_format.bytes();
+    let state = slots(&case.group).iter().map(|slot| slot_bytes(&case.group, slot)).sum::<u64>();
     let copy = case.copy.map_or(0, Format::bytes);
     let [ema, sum] = [ema.is_some(), case.accumulate > 0].map(|is| if is { 4 } else { 0 });
     case.param.bytes() + case.grad.bytes() + state + master + copy + ema + sum

@@ -2,7 +2,7 @@
 
 use support::ByName;
 use support::{Case, cases, encoded, gpu, ok, read, set, slots};
-use wgpu_optim::{Format, Optimizer, Reference, View};
+use wgpu_optim::{Format, Optimizer, Reference, StateFormats, View};
 
 /// The parameter and everything that is written of it, after each of these gradients in turn, for four
 /// elements alike. A gradient that is added up comes as often as the case says.
@@ -72,7 +72,10 @@ fn a_gradient_whose_square_overflows_makes_nothing_nan() {
     let holds = |format: Format| format.decode(format.encode(LARGE)).is_finite();
     for mut case in cases() {
         // An f16 has no such gradient: it is infinite to begin with.
-        if ![case.param, case.grad, case.group.state_format].into_iter().all(holds) {
+        // In a block with an infinite number, zeros become NaN: 0 · ∞.
+        let StateFormats::All(state) = case.group.state_format else { continue };
+        let Some(state) = state.plain() else { continue };
+        if ![case.param, case.grad, state].into_iter().all(holds) {
             continue;
         }
         // Averages become infinite and stay so, as in other implementations; a step is then 0. But

@@ -1,23 +1,13 @@
 // This kernel is one fused step. It reads every parameter, gradient and slot once, and then writes each that changes
 // once.
-//
-//     g ← grad_scale · ∂f + l2 · p
-//     p ← p − (lr · direction(p, g) + decay · p)
-
-override CLIP_VALUE: bool = false;
 
 // Loads all numbers and returns the new parameter. Stores nothing.
 fn compute(at: Place, step: Scalars) -> real {
     let p = load_weight(at);
-    var loaded = load_gradient(at.grad, u32(step.sums));
+    let loaded = load_gradient(at.grad, u32(step.sums));
     load_state(at.state, p, step);
     load_beside(at);
-
-    if CLIP_VALUE {
-        loaded = clipped(loaded, step.clip);
-    }
-    let g = step.grad_scale * loaded + step.l2 * p;
-    return stepped(p, direction(p, g, step.hyper), step.lr, step.decay);
+    return moved(p, loaded, step);
 }
 
 // Stores all numbers.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::words::{choice, kind_of, one_of, same_kind};
 use crate::control::Accumulation;
-use crate::num::{Format, Master};
+use crate::num::{Master, StateFormat};
 use crate::rule::Json;
 
 /// The most gradients of a step: more are a mistake.
@@ -36,7 +36,7 @@ const fn global(name: &'static str, default: &'static str) -> Key {
 }
 
 /// Every such key.
-pub(super) const KEYS: [Key; 15] = [
+pub(super) const KEYS: [Key; 17] = [
     own("lr", "null"),
     own("weight_decay", "0.0"),
     own("decoupled", "false"),
@@ -44,6 +44,8 @@ pub(super) const KEYS: [Key; 15] = [
     own("maximize", "false"),
     own("master", "\"none\""),
     own("state_format", "\"f32\""),
+    own("block_min_size", "0"),
+    own("stochastic_state", "null"),
     own("stochastic_rounding", "null"),
     own("ema", "null"),
     global("clip_norm", "null"),
@@ -74,8 +76,13 @@ impl Key {
             "accumulate" => format!("a whole number from 1 to {MOST_ADDED}"),
             "accumulation" => choice(&ACCUMULATIONS.map(|(name, _)| name)),
             "master" => choice(&MASTERS.map(|(name, _)| name)),
-            "state_format" => choice(&Format::ALL.map(Format::name)),
-            "stochastic_rounding" => "a whole number, the seed, or null".to_owned(),
+            "state_format" => {
+                format!("{}, or an object with one of these a slot", state_formats())
+            }
+            "block_min_size" => "a whole number of elements".to_owned(),
+            "stochastic_rounding" | "stochastic_state" => {
+                "a whole number, the seed, or null".to_owned()
+            }
             "loss_scale" => {
                 "a number, \"dynamic\", or an object of `init`, `growth`, `backoff`, `interval`"
                     .to_owned()
@@ -83,6 +90,11 @@ impl Key {
             _ => "true or false".to_owned(),
         }
     }
+}
+
+/// The names of the formats of state, in words.
+fn state_formats() -> String {
+    choice(&StateFormat::ALL.map(StateFormat::name))
 }
 
 /// The values that `key` takes, if `value` is not of their kind; `default` is the key's.
@@ -103,8 +115,17 @@ pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String>
         }
         "accumulation" => one_of(value, &ACCUMULATIONS.map(|(name, _)| name)),
         "master" => one_of(value, &MASTERS.map(|(name, _)| name)),
-        "state_format" => one_of(value, &Format::ALL.map(Format::name)),
-        "stochastic_rounding" => {
+        "state_format" => {
+            let is_one = |value: &Value| value.as_str().and_then(StateFormat::named).is_some();
+            let right =
+                is_one(value) || value.as_object().is_some_and(|of| of.values().all(is_one));
+            let must = || format!("{}, or an object with one of these a slot", state_formats());
+            (!right).then(must)
+        }
+        "block_min_size" => {
+            (!value.is_u64()).then(|| "a whole number of elements, 0 or more".to_owned())
+        }
+        "stochastic_rounding" | "stochastic_state" => {
             let right = value.is_u64() || value.is_null();
             (!right).then(|| "a whole number, the seed, or null".to_owned())
         }

@@ -6,7 +6,7 @@ use super::keys::{INERT, KEYS, MASTERS, wrong};
 use super::scheduled;
 use super::words::{kind, list};
 use crate::group::Group;
-use crate::num::{Format, Master};
+use crate::num::{Master, StateFormat, StateFormats};
 use crate::rule::{self, Entry, Preset};
 
 /// The two places of ε.
@@ -239,11 +239,13 @@ impl Given {
         let mut switch = |key: &str| values.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
         let (decoupled, maximize) = (switch("decoupled"), switch("maximize"));
         let cautious_weight_decay = switch("cautious_weight_decay");
-        let stochastic_rounding = values.remove("stochastic_rounding").and_then(|v| v.as_u64());
+        let mut whole = |key: &str| values.remove(key).and_then(|v| v.as_u64());
+        let stochastic_rounding = whole("stochastic_rounding");
+        let (stochastic_state, block_min_size) =
+            (whole("stochastic_state"), whole("block_min_size"));
         let mut word = |key: &str| values.remove(key).unwrap_or_default();
         let (master, format) = (word("master"), word("state_format"));
         let master = MASTERS.into_iter().find(|(name, _)| master == *name);
-        let format = Format::ALL.into_iter().find(|known| format == known.name());
         let json = &self.named.entry.json;
         let rule = (json.parse)(Value::Object(values)).map_err(|e| e.to_string())?;
         let group = Group {
@@ -254,7 +256,9 @@ impl Given {
             stochastic_rounding,
             ema,
             master: master.map_or(Master::None, |(_, master)| master),
-            state_format: format.unwrap_or_default(),
+            state_format: state_formats(&format),
+            stochastic_state,
+            block_min_size: block_min_size.unwrap_or(0),
             ..Group::new(lr.unwrap_or(0.0), rule)
         };
         let schedules = schedules.into_iter();
@@ -266,5 +270,17 @@ impl Given {
             at_step.check_rate().map_err(|e| format!("lr[{i}]: {e}"))?;
         }
         Ok((group, rates))
+    }
+}
+
+/// The formats of state that a checked value names.
+fn state_formats(value: &Value) -> StateFormats {
+    let named = |value: &Value| value.as_str().and_then(StateFormat::named).unwrap_or_default();
+    match value {
+        Value::Object(slots) => {
+            let slots = slots.iter().map(|(slot, value)| (slot.clone(), named(value)));
+            StateFormats::from(slots.collect::<Vec<_>>())
+        }
+        value => named(value).into(),
     }
 }

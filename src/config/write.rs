@@ -8,7 +8,7 @@ use super::keys::MASTERS;
 use super::options::{Given, Origin};
 use super::words::kind;
 use crate::group::Group;
-use crate::num::Master;
+use crate::num::{Master, StateFormats};
 use crate::rule::{self, Rule};
 use crate::schedule::{Schedule, Target};
 
@@ -25,18 +25,20 @@ pub fn options(group: &Group) -> Result<Map<String, Value>, String> {
         _ => Map::new(),
     };
     let Group { lr, weight_decay, decoupled, cautious_weight_decay, maximize, .. } = *group;
-    let Group { state_format, master, stochastic_rounding, ema, .. } = *group;
+    let Group { master, stochastic_rounding, ema, block_min_size, stochastic_state, .. } = *group;
     let word = MASTERS.into_iter().find(|(_, known)| *known == master);
     let word = word.map_or("none", |(word, _)| word);
     debug_assert!(master == Master::None || word != "none", "every master has its word");
-    let general: [(&str, Value); 10] = [
+    let general: [(&str, Value); 12] = [
         ("optimizer", rule.name().into()),
         ("lr", lr.into()),
         ("weight_decay", weight_decay.into()),
         ("decoupled", decoupled.into()),
         ("cautious_weight_decay", cautious_weight_decay.into()),
         ("maximize", maximize.into()),
-        ("state_format", state_format.name().into()),
+        ("state_format", state_format(&group.state_format)),
+        ("block_min_size", block_min_size.into()),
+        ("stochastic_state", stochastic_state.into()),
         ("master", word.into()),
         ("stochastic_rounding", stochastic_rounding.into()),
         ("ema", ema.into()),
@@ -46,6 +48,17 @@ pub fn options(group: &Group) -> Result<Map<String, Value>, String> {
         put(&mut all, *target, schedule)?;
     }
     Ok(all)
+}
+
+/// The formats of state as JSON: one name for all slots, or a name for each.
+fn state_format(formats: &StateFormats) -> Value {
+    match formats {
+        StateFormats::All(format) => format.name().into(),
+        StateFormats::Each(named) => {
+            let named = named.iter().map(|(slot, format)| (slot.clone(), format.name().into()));
+            Value::Object(named.collect())
+        }
+    }
 }
 
 /// Puts a schedule in the place of its number.

@@ -49,7 +49,12 @@ impl Group {
         if self.schedules.is_empty() {
             return Cow::Borrowed(self);
         }
-        let plain = Self { schedules: Vec::new(), rule: self.rule.clone(), ..*self };
+        let plain = Self {
+            schedules: Vec::new(),
+            rule: self.rule.clone(),
+            state_format: self.state_format.clone(),
+            ..*self
+        };
         let now = self
             .schedules
             .iter()

@@ -1,7 +1,7 @@
 //! This module chooses the text that loads and stores an operand. The choice depends on how the operand is stored and
 //! how many elements an invocation takes.
 
-use crate::model::{Code, Variable};
+use crate::model::{Body, Code, Variable};
 use crate::num::Format;
 use crate::plan::Width;
 
@@ -31,6 +31,7 @@ macro_rules! file {
 fn file(code: Code, width: Width, written: bool) -> File {
     match (code, width, written) {
         (Code::Bits(32), ..) => file!("bits.wgsl"),
+        (Code::Blocks(_), ..) => file!("blocks.wgsl"),
         (Code::Plain(Format::F32) | Code::Bits(_), Width::Loose, true) => file!("loose_words.wgsl"),
         (Code::Plain(Format::F32), Width::Loose, false) => file!("loose_words_read.wgsl"),
         (Code::Plain(Format::F32), _, true) => file!("words.wgsl"),
@@ -45,11 +46,15 @@ fn file(code: Code, width: Width, written: bool) -> File {
 }
 
 /// The text of the access to a variable, with the name of its file.
-pub(crate) fn access(variable: &Variable, width: Width) -> (&'static str, String) {
+pub(crate) fn access(variable: &Variable, width: Width, body: Body) -> (&'static str, String) {
     let codec = match variable.code {
-        Code::Bits(_) => "raw",
-        Code::Plain(format) => format.name(),
+        Code::Bits(_) => "raw".to_owned(),
+        Code::Plain(format) => format.name().to_owned(),
+        Code::Blocks(code) => code.name(),
     };
-    let (name, text) = file(variable.code, width, variable.written || variable.stores());
-    (name, text.replace("role", &variable.name).replace("codec", codec))
+    let (name, text) = match (variable.code, body) {
+        (Code::Blocks(_), Body::Stream) => file!("blocks_stream.wgsl"),
+        (code, _) => file(code, width, variable.written || variable.stores()),
+    };
+    (name, text.replace("role", &variable.name).replace("codec", &codec))
 }

@@ -4,11 +4,12 @@
 
 use super::WINDOW;
 use super::access::{RAW, access, codec};
+use super::blocks;
 use super::hook::{Hook, Part, hooks};
 use super::spec::{Address, KernelSpec};
 use crate::group::DriverScalars;
-use crate::model::{Body, Code, OPERANDS, RuleKey, Weight};
-use crate::num::Format;
+use crate::model::{Body, Code, OPERANDS, RuleKey, Spec, Weight};
+use crate::num::{BlockCode, Format};
 use crate::plan::{PARAM, Width};
 use crate::rule::{ALL, MAX_SLOTS};
 
@@ -81,6 +82,15 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
         text.file("format/raw.wgsl", RAW);
     }
     text.lines(&numbers(kernel));
+    if spec.in_blocks() {
+        text.lines(&blocks::numbers(kernel));
+    }
+    if encodes(spec) {
+        join!(text, "block/tables.wgsl");
+        for code in spec.state.blocks() {
+            code_of_blocks(&mut text, kernel, code);
+        }
+    }
     for variable in kernel.variables() {
         let width = match OPERANDS[variable.operand].column() {
             Some(crate::plan::GRAD) => kernel.width,
@@ -88,7 +98,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
             _ if kernel.width == Width::Loose => Width::Vec4,
             _ => kernel.width,
         };
-        let (name, access) = access(&variable, width);
+        let (name, access) = access(&variable, width, spec.body);
         text.file(&format!("{name} for {}", variable.name), &access);
     }
     if spec.grads == crate::model::Grads::Joined {
@@ -96,7 +106,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
     }
     text.lines(&places(kernel));
     let hooks = hooks(spec);
-    if spec.is_step() && spec.weight == Weight::Stochastic {
+    if spec.is_step() && (spec.weight == Weight::Stochastic || spec.dithers) {
         join!(text, "noise.wgsl");
     }
     for hook in &hooks {
@@ -121,7 +131,10 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
 /// Joins the files that only steps have.
 fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
     let Some(rule) = &kernel.spec.rule else { return };
-    text.lines(&state(rule, kernel.spec.body != Body::Blend));
+    text.lines(&state(&kernel.spec, rule));
+    if encodes(&kernel.spec) {
+        text.lines(&blocks::state(kernel, rule));
+    }
     text.lines(&beside(hooks));
     match kernel.address {
         Address::Direct => join!(text, "scalars/direct.wgsl"),
@@ -144,7 +157,13 @@ fn step(text: &mut Text, kernel: &KernelSpec, hooks: &[&Hook]) {
             text.lines(&[format!("const blended_slot = {slot}u;")]);
             join!(text, "kernel/blend.wgsl");
         }
-        _ => join!(text, "kernel/update.wgsl"),
+        _ => {
+            join!(text, "kernel/moved.wgsl");
+            match encodes(&kernel.spec) {
+                true => join!(text, "kernel/update_blocks.wgsl"),
+                false => join!(text, "kernel/update.wgsl"),
+            }
+        }
     }
 }
 
@@ -166,6 +185,9 @@ fn numbers(kernel: &KernelSpec) -> Vec<String> {
         }
         Body::Update | Body::Stream | Body::Blend | Body::Accumulate => {
             lines.push(constant("sums_binding", kernel.extra(0)));
+            if encodes(&kernel.spec) {
+                lines.push(constant("tables_binding", kernel.extra(1)));
+            }
             lines.push(constant("window", WINDOW));
         }
     }
@@ -185,27 +207,66 @@ fn places(kernel: &KernelSpec) -> Vec<String> {
     rows.collect()
 }
 
-/// The lines that load a rule's slots, and store them if the kernel `stores` them.
-fn state(rule: &RuleKey, stores: bool) -> Vec<String> {
+/// Whether a kernel encodes slots in blocks.
+fn encodes(spec: &Spec) -> bool {
+    spec.body == Body::Update && spec.in_blocks()
+}
+
+/// Joins the files of a code of blocks.
+fn code_of_blocks(text: &mut Text, kernel: &KernelSpec, code: BlockCode) {
+    let mut file = |name: &str, wgsl: &str| {
+        let name = format!("{name} for {}", code.name());
+        text.file(&name, &wgsl.replace("codec", &code.name()));
+    };
+    match kernel.spec.dithers {
+        true => file("block/random.wgsl", include_str!("../../shaders/block/random.wgsl")),
+        false => file("block/nearest.wgsl", include_str!("../../shaders/block/nearest.wgsl")),
+    }
+    match kernel.width {
+        Width::Scalar => file("block/scalar.wgsl", include_str!("../../shaders/block/scalar.wgsl")),
+        _ => file("block/quad.wgsl", include_str!("../../shaders/block/quad.wgsl")),
+    }
+}
+
+/// A slot's number, which at the first step is the slot's start in place of the `loaded` number.
+pub(super) fn started(rule: &RuleKey, slot: usize, loaded: &str) -> String {
+    match slot {
+        _ if rule.starts_at_zero(slot) => loaded.to_owned(),
+        _ if rule.starts_at_param(slot) => format!("select({loaded}, p, step.first > 0.0)"),
+        _ => format!("select({loaded}, real(step.start_{slot}), step.first > 0.0)"),
+    }
+}
+
+/// The lines that load a rule's slots, and store them if the kernel does. Slots in blocks are fetched, and decoded
+/// later.
+fn state(spec: &Spec, rule: &RuleKey) -> Vec<String> {
+    let in_blocks =
+        |slot: usize| matches!(spec.state.get(slot), Code::Blocks(_)) && spec.body != Body::Stream;
     let load = |slot: usize| match slot {
-        _ if slot >= rule.slots() => "real()".to_owned(),
-        _ if rule.starts_at_zero(slot) => format!("load_slot_{slot}(i)"),
-        _ if rule.starts_at_param(slot) => {
-            format!("select(load_slot_{slot}(i), p, step.first > 0.0)")
-        }
-        _ => format!("select(load_slot_{slot}(i), real(step.start_{slot}), step.first > 0.0)"),
+        _ if slot >= rule.slots() || in_blocks(slot) => "real()".to_owned(),
+        _ => started(rule, slot, &format!("load_slot_{slot}(i)")),
     };
     let loads: Vec<String> = (0..MAX_SLOTS).map(load).collect();
     let mut lines = vec!["fn load_state(i: u32, p: real, step: Scalars) {".to_owned()];
     if rule.slots() > 0 {
         lines.push(format!("    state = State({});", loads.join(", ")));
     }
+    if encodes(spec) {
+        let fetched = (0..rule.slots()).filter(|slot| in_blocks(*slot));
+        lines.extend(fetched.map(|k| format!("    fetch_slot_{k}(i);")));
+    }
     lines.push("}".to_owned());
-    if !stores {
+    if spec.body == Body::Blend {
         return lines;
     }
-    lines.push("fn store_state(i: u32) {".to_owned());
-    lines.extend((0..rule.slots()).map(|k| format!("    store_slot_{k}(i, state[{k}]);")));
+    lines.push(match encodes(spec) {
+        true => "fn store_state(i: u32, lane: u32) {".to_owned(),
+        false => "fn store_state(i: u32) {".to_owned(),
+    });
+    lines.extend((0..rule.slots()).map(|k| match in_blocks(k) {
+        true => format!("    store_slot_{k}(i, lane);"),
+        false => format!("    store_slot_{k}(i, state[{k}]);"),
+    }));
     lines.push("}".to_owned());
     lines
 }

@@ -60,7 +60,8 @@ impl Layouts {
             entries.push(entry(kernel.extra(0), WRITE, false));
             entries.push(entry(kernel.extra(1), READ, false));
         }
-        entries.extend(sums_binding(kernel).map(|binding| entry(binding, UNIFORM, false)));
+        let uniforms = [sums_binding(kernel), tables_binding(kernel)];
+        entries.extend(uniforms.into_iter().flatten().map(|at| entry(at, UNIFORM, false)));
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("wgpu-optim operands"),
             entries: &entries,
@@ -101,6 +102,12 @@ pub(crate) fn sums_binding(kernel: &KernelSpec) -> Option<u32> {
         Body::Update if kernel.spec.summed => Some(kernel.extra(0)),
         _ => None,
     }
+}
+
+/// The binding of the uniform that has the tables of codes, in kernels that encode blocks.
+pub(crate) fn tables_binding(kernel: &KernelSpec) -> Option<u32> {
+    let encodes = kernel.spec.body == Body::Update && kernel.spec.in_blocks();
+    encodes.then(|| kernel.extra(1))
 }
 
 pub(crate) fn entry(

@@ -4,8 +4,8 @@ use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
 use super::spec::{Address, KernelSpec};
 use super::{Body, WINDOW};
 use crate::group::{Group, all_groups};
-use crate::model::{Grads, RuleKey, Spec, Weight, options};
-use crate::num::{Format, Master};
+use crate::model::{Grads, RuleKey, SlotCodes, Spec, Weight, options};
+use crate::num::{BlockCode, Format, Master, StateFormat, StateFormats};
 use crate::plan::Width;
 
 /// A kernel as text.
@@ -41,8 +41,12 @@ pub struct Facts {
     pub starts: bool,
     /// The number of the rule's scalars.
     pub hyper: usize,
-    /// The formats of parameters, gradients and state.
+    /// The formats of parameters, gradients and state; f32 for state in blocks or in several formats.
     pub formats: [Format; 3],
+    /// Whether some slot is in blocks.
+    pub in_blocks: bool,
+    /// Whether codes of slots in blocks are chosen at random.
+    pub dithers: bool,
     /// Whether parameters are rounded at random.
     pub stochastic: bool,
     /// The master that completes parameters of 16 bits.
@@ -73,6 +77,8 @@ pub struct OperandFact {
     pub bits: u32,
     /// The format of an element; `None` if its bits are no number by themselves.
     pub format: Option<Format>,
+    /// The code of an element, if it is in blocks.
+    pub blocks: Option<BlockCode>,
     /// Whether the kernel loads the operand.
     pub loads: bool,
     /// Whether the kernel stores the operand.
@@ -95,7 +101,11 @@ impl KernelSpec {
             bits: variable.code.bits(),
             format: match variable.code {
                 crate::model::Code::Plain(format) => Some(format),
-                crate::model::Code::Bits(_) => None,
+                _ => None,
+            },
+            blocks: match variable.code {
+                crate::model::Code::Blocks(code) => Some(code),
+                _ => None,
             },
             loads: variable.loads(),
             stores: variable.stores(),
@@ -113,7 +123,9 @@ impl KernelSpec {
             slots: rule.map(RuleKey::slot_names).unwrap_or_default(),
             starts: rule.is_some_and(|key| (0..key.slots()).any(|k| !key.starts_at_zero(k))),
             hyper: rule.map_or(0, RuleKey::hyper),
-            formats: [spec.param, spec.grad, spec.state],
+            formats: [spec.param, spec.grad, spec.state.plain().unwrap_or_default()],
+            in_blocks: spec.in_blocks(),
+            dithers: spec.dithers,
             stochastic: spec.is_step() && spec.weight == Weight::Stochastic,
             master: spec.master(),
             clip_value: spec.clip_value,
@@ -174,7 +186,10 @@ pub(crate) fn all_formats() -> impl Iterator<Item = [Format; 3]> {
 
 fn in_formats(kernel: &KernelSpec) -> Vec<KernelSpec> {
     let stored = |[param, grad, state]: [Format; 3]| {
-        of_spec(kernel, |spec| (spec.param, spec.grad, spec.state) = (param, grad, state))
+        of_spec(kernel, |spec| {
+            (spec.param, spec.grad) = (param, grad);
+            spec.state = SlotCodes::all(state);
+        })
     };
     all_formats().map(stored).collect()
 }
@@ -231,9 +246,10 @@ fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
                 all.push(of_spec(one, |spec| (spec.param, spec.weight) = (param, weight)));
             }
         }
-        all.push(of_spec(one, |spec| spec.state = Format::Bf16));
+        all.push(of_spec(one, |spec| spec.state = SlotCodes::all(Format::Bf16)));
         all.push(of_spec(one, |spec| spec.copy = Some(Format::F16)));
     }
+    let f32s = SlotCodes::all(Format::F32);
     let plainest = |one: &&KernelSpec| {
         one.address != Address::Moving
             && (one.address == Address::Table || one.width != Width::Loose)
@@ -246,18 +262,59 @@ fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
                 if weight == Weight::Plain || alike {
                     all.push(weighed.clone());
                 }
-                if alike && weighed.spec.state == Format::F32 {
+                if alike && weighed.spec.state == f32s {
                     all.push(of_spec(&weighed, |spec| spec.kept = options()));
                 }
             }
-            if formats.spec.param == Format::F32 && formats.spec.state == Format::F32 {
+            if formats.spec.param == Format::F32 && formats.spec.state == f32s {
                 all.push(of_spec(&formats, |spec| spec.clear = true));
             }
         }
     }
+    all.extend(in_blocks(rule));
     all.retain(KernelSpec::can_be);
     let mut seen = std::collections::HashSet::new();
     all.retain(|kernel| seen.insert(kernel.clone()));
+    all
+}
+
+/// The kernels of a rule with slots in blocks: every choice in f32, and the formats of parameters with their masters.
+fn in_blocks(rule: &RuleKey) -> Vec<KernelSpec> {
+    let mut all = Vec::new();
+    for format in [StateFormat::Block8, StateFormat::Block4] {
+        let state = SlotCodes::of(&rule.declared_slots(), &format.into());
+        if state.blocks().is_empty() {
+            return all;
+        }
+        for one in plain(Body::Update, Some(rule.clone())) {
+            let one = of_spec(&one, |spec| spec.state = state);
+            let mut with = |change: &dyn Fn(&mut Spec)| all.push(of_spec(&one, change));
+            with(&|_| {});
+            with(&|spec| spec.body = Body::Stream);
+            with(&|spec| spec.dithers = true);
+            if format != StateFormat::Block8 || one.address == Address::Moving {
+                continue;
+            }
+            with(&|spec| spec.clip_value = true);
+            with(&|spec| spec.clear = true);
+            with(&|spec| spec.summed = true);
+            with(&|spec| spec.grads = Grads::Joined);
+            with(&|spec| (spec.kept, spec.copy) = (options(), Some(Format::Bf16)));
+            for weight in WEIGHTS {
+                with(&|spec| {
+                    (spec.param, spec.grad, spec.weight) = (Format::Bf16, Format::Bf16, weight)
+                });
+            }
+        }
+    }
+    // Slots in several formats.
+    let names = rule.slot_names();
+    if let [first, second, ..] = names[..] {
+        let formats = [(first, StateFormat::Block4), (second, StateFormat::Block8)];
+        let state = SlotCodes::of(&rule.declared_slots(), &StateFormats::from(formats));
+        let mixed = plain(Body::Update, Some(rule.clone()));
+        all.extend(mixed.iter().map(|one| of_spec(one, |spec| spec.state = state)));
+    }
     all
 }
 

@@ -5,12 +5,14 @@
 
 mod access;
 mod assemble;
+mod blocks;
 mod hook;
 mod layout;
 mod listed;
 mod pipelines;
 mod spec;
 
+pub(crate) use blocks::block_memory;
 #[cfg(feature = "verify")]
 pub(crate) use listed::all_formats;
 pub use listed::{

@@ -4,13 +4,15 @@ use futures_util::FutureExt;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use wgpu::util::DeviceExt;
+
 use super::EACH;
 use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
-use super::layout::{Layouts, READ, WRITE, entry, sums_binding};
+use super::layout::{Layouts, READ, WRITE, entry, sums_binding, tables_binding};
 use super::spec::{Address, KernelSpec};
 use crate::error::Error;
-use crate::model::{Body, Grads, RuleKey, Spec, Variable, options};
-use crate::num::Format;
+use crate::model::{Body, Grads, RuleKey, SlotCodes, Spec, Variable, options};
+use crate::num::{Format, StateFormat};
 use crate::plan::{Bounds, Width};
 
 /// The layouts and pipelines of one device.
@@ -34,6 +36,8 @@ pub(crate) struct Pipeline {
     pub(crate) variables: Arc<[Variable]>,
     /// The binding of the uniform that says which sums were made.
     pub(crate) sums: Option<u32>,
+    /// The binding of the uniform that has the tables of codes, and its buffer.
+    pub(crate) tables: Option<(u32, wgpu::Buffer)>,
 }
 
 impl Kernels {
@@ -138,7 +142,19 @@ impl Kernels {
         let groups = layouts.of(kernel, &layout);
         let pipeline = self.pipeline(&label, &module, kernel.entry_point(), &groups, constants);
         let (variables, sums) = (kernel.variables().into(), sums_binding(kernel));
-        Pipeline { pipeline, layout, variables, sums }
+        let tables = tables_binding(kernel).map(|at| (at, self.tables(&kernel.spec)));
+        Pipeline { pipeline, layout, variables, sums, tables }
+    }
+
+    /// The numbers of the codes that a kernel has, one table after the other.
+    fn tables(&self, spec: &Spec) -> wgpu::Buffer {
+        let codes = spec.state.blocks();
+        let numbers: Vec<f32> = codes.iter().flat_map(|code| code.numbers()).copied().collect();
+        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("wgpu-optim tables of codes"),
+            contents: bytemuck::cast_slice(&numbers),
+            usage: wgpu::BufferUsages::UNIFORM,
+        })
     }
 
     /// The pipeline of `prepare`, which decides on a step.
@@ -180,7 +196,7 @@ impl Kernels {
         }
         let groups = [&layout, step];
         let pipeline = self.create(&label, &module, name, &groups, &constants);
-        Pipeline { pipeline, layout, variables: [].into(), sums: None }
+        Pipeline { pipeline, layout, variables: [].into(), sums: None, tables: None }
     }
 
     /// Makes a pipeline with the workgroup size of this device.
@@ -231,10 +247,20 @@ pub(super) fn telling(rule: &RuleKey) -> Vec<KernelSpec> {
     use crate::num::Master;
     let plain = Spec::new(Body::Update, Some(rule.clone()));
     let (bf16, f16) = (Format::Bf16, Format::F16);
+    let blocks = |format: StateFormat| SlotCodes::of(&rule.declared_slots(), &format.into());
+    let dithers = !blocks(StateFormat::Block4).blocks().is_empty();
     let specs = [
         plain.clone(),
         Spec { clip_value: true, cautious: true, grads: Grads::Shared, ..plain.clone() },
-        Spec { grad: bf16, state: f16, clear: true, kept: options(), ..plain.clone() },
+        Spec { state: blocks(StateFormat::Block8), ..plain.clone() },
+        Spec { state: blocks(StateFormat::Block4), dithers, ..plain.clone() },
+        Spec {
+            grad: bf16,
+            state: SlotCodes::all(f16),
+            clear: true,
+            kept: options(),
+            ..plain.clone()
+        },
         Spec { copy: Some(bf16), grad: f16, ..plain.clone() },
         Spec { param: bf16, weight: Stochastic, ..plain.clone() },
         Spec { param: bf16, weight: Mastered(Master::Remainder), ..plain.clone() },

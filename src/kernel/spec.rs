@@ -134,10 +134,17 @@ impl KernelSpec {
         for operand in OPERANDS.iter().filter(|operand| keeps(spec, operand.name)) {
             add(operand.name, true);
         }
-        let formats = [spec.param, spec.grad, spec.state];
+        let state = spec.state.plain();
+        let formats = [spec.param, spec.grad, state.unwrap_or_default()];
         match spec.body {
             Body::Update | Body::Stream | Body::Blend => {
-                formats.iter().for_each(|f| add(f.name(), formats != [Format::F32; 3]));
+                let shown = if state.is_some() { 3 } else { 2 };
+                let plainest = state.is_some() && formats == [Format::F32; 3];
+                formats[..shown].iter().for_each(|f| add(f.name(), !plainest));
+                let slots = spec.slots();
+                let codes: Vec<String> = (0..slots).map(|k| spec.state.get(k).name()).collect();
+                add(&codes.join("_"), state.is_none());
+                add("random_codes", spec.dithers);
             }
             _ => add(spec.grad.name(), true),
         }
@@ -177,6 +184,7 @@ impl KernelSpec {
             (Weight::Mastered(Master::None), _) => false,
         };
         weighed
+            && (!self.spec.dithers || (self.spec.body == Body::Update && self.spec.in_blocks()))
             && !(joined && (loose || *param != self.spec.grad))
             && !(self.address == Address::Moving && self.spec.grads != Grads::Own)
             && !(self.spec.summed && (self.spec.clear || self.spec.grads != Grads::Own))

@@ -16,9 +16,9 @@ pub(crate) use operand::{
 };
 pub(crate) use param::{Grad, GroupKind, GroupState, Param, Spot};
 pub(crate) use ranges::{Part, Ranges, overlapping};
-pub(crate) use slab::{Slabs, at_home, element_bytes, next_in_phase};
+pub(crate) use slab::{Slabs, at_home, largest_bytes, next_place};
 pub use spec::Body;
-pub(crate) use spec::{Grads, RuleKey, Spec, Weight};
+pub(crate) use spec::{Grads, RuleKey, SlotCodes, Spec, Weight};
 pub(crate) use tracked::Tracked;
 
 use crate::control::{Control, LossScale};
@@ -99,7 +99,9 @@ impl Model {
     /// The part of a kernel's key that a parameter and its options decide.
     pub(crate) fn spec(&self, index: usize) -> Spec {
         let param = &self.params[index];
-        let GroupKind { rule, state, kept, stochastic, cautious } = self.kinds[param.group].clone();
+        let kind = &self.kinds[param.group];
+        let state = kind.state_of(param.view.len);
+        let GroupKind { rule, kept, stochastic, cautious, dithers, .. } = kind.clone();
         let body = if self.streams { Body::Stream } else { Body::Update };
         let in_16_bits = param.view.format != Format::F32;
         let weight = match param.master {
@@ -112,6 +114,7 @@ impl Model {
             param: param.view.format,
             grad: self.grad_format(index),
             state,
+            dithers: dithers && !state.blocks().is_empty(),
             weight,
             copy: param.copy.as_ref().map(|copy| copy.format),
             kept,

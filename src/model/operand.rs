@@ -2,8 +2,10 @@
 //! element, and a row of [`OPERANDS`]. Bindings, layouts, allocation, limits, checks for overlaps, the text of
 //! accesses and the labels are loops over this table.
 
+use std::ops::Range;
+
 use crate::group::Group;
-use crate::num::{Format, Master};
+use crate::num::{BlockCode, Format, Master, WORD};
 use crate::plan::{GRAD, PARAM, STATE};
 
 use super::spec::{Body, Grads, Spec};
@@ -18,7 +20,8 @@ pub(crate) struct Operand {
     pub(crate) each: fn(&Spec) -> usize,
     home: Home,
     place: Place,
-    pub(crate) code: fn(&Spec) -> Code,
+    /// The code of each of these operands.
+    pub(crate) code: fn(&Spec, usize) -> Code,
     access: fn(&Spec) -> Access,
 }
 
@@ -70,13 +73,42 @@ pub(crate) enum Code {
     Plain(Format),
     /// As 16 or 32 bits that are no number by themselves.
     Bits(u32),
+    /// In blocks, each with a scale.
+    Blocks(BlockCode),
 }
 
 impl Code {
+    /// The name of the format.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Plain(format) => format.name().to_owned(),
+            Self::Bits(bits) => format!("{bits}_bits"),
+            Self::Blocks(code) => code.name(),
+        }
+    }
+
+    /// The bits of an element, without its part of a scale.
     pub(crate) fn bits(self) -> u32 {
         match self {
             Self::Plain(format) => 8 * format.bytes() as u32,
             Self::Bits(bits) => bits,
+            Self::Blocks(code) => code.bits(),
+        }
+    }
+
+    /// The bytes of `elements` elements, from the start of a buffer on. Blocks are whole.
+    pub(crate) fn bytes(self, elements: u64) -> u64 {
+        match self {
+            Self::Blocks(code) => code.blocks.bytes(elements),
+            code => elements * u64::from(code.bits()) / 8,
+        }
+    }
+
+    /// The element that begins at a byte, where one does.
+    pub(crate) fn element_at(self, byte: u64) -> u64 {
+        match self {
+            Self::Blocks(code) => byte / code.blocks.bytes(1) * code.block(),
+            code => byte * 8 / u64::from(code.bits()),
         }
     }
 
@@ -85,7 +117,19 @@ impl Code {
         match self {
             Self::Plain(format) => format,
             Self::Bits(16) => Format::Bf16,
-            Self::Bits(_) => Format::F32,
+            // Blocks are seen as words.
+            Self::Bits(_) | Self::Blocks(_) => Format::F32,
+        }
+    }
+
+    /// The elements of a view of `elements` elements.
+    pub(crate) fn viewed(self, elements: Range<u64>) -> Range<u64> {
+        match self {
+            Self::Blocks(code) => {
+                let word = |element| code.blocks.bytes(element) / WORD;
+                word(elements.start)..word(elements.end)
+            }
+            _ => elements,
         }
     }
 }
@@ -106,7 +150,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: |spec| usize::from(spec.is_step()),
         home: Home::Caller,
         place: Place::Column(PARAM),
-        code: |spec| match spec.master() {
+        code: |spec, _| match spec.master() {
             Master::Remainder => Code::Bits(16),
             _ => Code::Plain(spec.param),
         },
@@ -118,7 +162,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: |spec| usize::from(spec.body != Body::Blend),
         home: Home::Caller,
         place: Place::Column(GRAD),
-        code: |spec| Code::Plain(spec.grad),
+        code: |spec, _| Code::Plain(spec.grad),
         access: |spec| if spec.clear { Access::ReadWrite } else { Access::Read },
     },
     Operand {
@@ -127,7 +171,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: Spec::slots,
         home: Home::Slab,
         place: Place::Column(STATE),
-        code: |spec| Code::Plain(spec.state),
+        code: |spec, slot| spec.state.get(slot),
         access: |spec| match spec.body {
             Body::Blend => Access::Read,
             _ => Access::ReadWrite,
@@ -140,7 +184,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: |spec| usize::from(spec.master() != Master::None),
         home: Home::Slab,
         place: Place::With(STATE),
-        code: |spec| Code::Bits(if spec.master() == Master::Remainder { 16 } else { 32 }),
+        code: |spec, _| Code::Bits(if spec.master() == Master::Remainder { 16 } else { 32 }),
         access: |_| Access::ReadWrite,
     },
     // An average of the parameter.
@@ -150,7 +194,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: |spec| usize::from(keeps(spec, "ema")),
         home: Home::Slab,
         place: Place::With(STATE),
-        code: |_| Code::Plain(Format::F32),
+        code: |_, _| Code::Plain(Format::F32),
         access: |_| Access::ReadWrite,
     },
     // A copy of the parameter, in fewer bits.
@@ -160,7 +204,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: |spec| usize::from(spec.is_step() && spec.copy.is_some()),
         home: Home::Caller,
         place: Place::With(PARAM),
-        code: |spec| Code::Plain(spec.copy.unwrap_or_default()),
+        code: |spec, _| Code::Plain(spec.copy.unwrap_or_default()),
         access: |_| Access::Write,
     },
     // The sum of the gradients of several backward passes.
@@ -170,7 +214,7 @@ pub(crate) const OPERANDS: &[Operand] = &[
         each: |spec| usize::from(spec.body == Body::Accumulate),
         home: Home::Slab,
         place: Place::With(STATE),
-        code: |_| Code::Plain(Format::F32),
+        code: |_, _| Code::Plain(Format::F32),
         access: |_| Access::ReadWrite,
     },
 ];
@@ -236,11 +280,16 @@ pub(crate) fn variables(spec: &Spec) -> Vec<Variable> {
     let mut all: Vec<Variable> = Vec::new();
     for (row, operand) in OPERANDS.iter().enumerate() {
         let each = (operand.each)(spec);
-        let (code, access) = ((operand.code)(spec), (operand.access)(spec));
+        let access = (operand.access)(spec);
         // Parameters and gradients that are joined have one binding.
         let joined = row == GRAD && spec.grads == Grads::Joined;
         let shared = row == GRAD && spec.grads == Grads::Shared;
         for index in 0..if joined { 0 } else { each } {
+            let code = (operand.code)(spec, index);
+            // A move to an average reads no slot in blocks: no average lies on the line to one.
+            if spec.body == Body::Blend && matches!(code, Code::Blocks(_)) {
+                continue;
+            }
             let name = match operand.name {
                 "slot" => format!("slot_{index}"),
                 name => name.to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::operand::asked;
-use super::spec::RuleKey;
+use super::spec::{RuleKey, SlotCodes};
 use crate::group::Group;
 use crate::num::{Format, Master};
 use crate::rule::{self, Declared, Memory, Past};
@@ -78,7 +78,10 @@ fn scheduled(group: &Group) -> Option<Arc<str>> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GroupKind {
     pub(crate) rule: RuleKey,
-    pub(crate) state: Format,
+    pub(crate) state: SlotCodes,
+    /// Parameters with fewer elements have no blocks.
+    pub(crate) block_min_size: u64,
+    pub(crate) dithers: bool,
     /// The rows of the operand table that the group asks for, one bit each.
     pub(crate) kept: u16,
     pub(crate) stochastic: bool,
@@ -92,13 +95,21 @@ impl GroupKind {
 
     /// The options of a group whose rule has these declarations.
     pub(crate) fn with(group: &Group, rule: RuleKey) -> Self {
+        let state = SlotCodes::of(&rule.declared_slots(), &group.state_format);
         Self {
             rule,
-            state: group.state_format,
+            state,
+            block_min_size: group.block_min_size,
+            dithers: group.stochastic_state.is_some(),
             kept: asked(group),
             stochastic: group.stochastic_rounding.is_some(),
             cautious: group.cautious_weight_decay,
         }
+    }
+
+    /// The codes of the slots of a parameter of `len` elements.
+    pub(crate) fn state_of(&self, len: u64) -> SlotCodes {
+        if len < self.block_min_size { self.state.without_blocks() } else { self.state }
     }
 }
 

@@ -7,6 +7,7 @@ use super::operand::{OPERANDS, Variable, variables};
 use super::param::Spot;
 use super::spec::{RuleKey, Spec};
 use crate::num::WORD;
+use crate::num::blocks::LONGEST;
 use crate::plan::QUAD;
 use crate::view::View;
 
@@ -103,9 +104,9 @@ pub(crate) fn at_home(spec: &Spec) -> impl Iterator<Item = Variable> {
     variables(spec).into_iter().filter(|variable| OPERANDS[variable.operand].is_ours())
 }
 
-/// The bytes of one element in the largest operand that belongs into slabs.
-pub(crate) fn element_bytes(spec: &Spec) -> u64 {
-    at_home(spec).map(|variable| u64::from(variable.code.bits()) / 8).max().unwrap_or(0)
+/// The bytes of `elements` elements in the largest operand that belongs into slabs.
+pub(crate) fn largest_bytes(spec: &Spec, elements: u64) -> u64 {
+    at_home(spec).map(|variable| variable.code.bytes(elements)).max().unwrap_or(0)
 }
 
 impl StateSlab {
@@ -123,10 +124,9 @@ impl StateSlab {
                 Some(name) if variable.operand == crate::plan::STATE => name,
                 _ => variable.name.as_str(),
             };
-            let bytes = u64::from(variable.code.bits()) / 8;
             let buffer = device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(&format!("wgpu-optim {name}")),
-                size: (self.elements * bytes).next_multiple_of(WORD),
+                size: variable.code.bytes(self.elements).next_multiple_of(WORD),
                 usage: wgpu::BufferUsages::STORAGE
                     | wgpu::BufferUsages::COPY_SRC
                     | wgpu::BufferUsages::COPY_DST,
@@ -146,11 +146,16 @@ impl StateSlab {
     fn view(&self, operand: usize, index: usize, elements: Range<u64>) -> Option<View> {
         let buffer = self.buffer(operand, index)?;
         let (variable, _) = self.buffers.iter().find(|(_, own)| own == buffer)?;
+        let elements = variable.code.viewed(elements);
         Some(View::whole(buffer, variable.code.format()).range(elements))
     }
 }
 
-/// The first element from `end` on that has this place in its quad.
-pub(crate) fn next_in_phase(end: u64, phase: u64) -> u64 {
+/// The first element from `end` on at which the state of a parameter may begin: a block, or the parameter's place in
+/// its quad, so that both can be read in quads.
+pub(crate) fn next_place(spec: &Spec, end: u64, phase: u64) -> u64 {
+    if spec.in_blocks() {
+        return end.next_multiple_of(LONGEST);
+    }
     end + (phase + QUAD - end % QUAD) % QUAD
 }

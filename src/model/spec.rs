@@ -3,8 +3,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::num::{Format, Master};
-use crate::rule::{self, Rule, Start, Variant};
+use super::operand::Code;
+use crate::num::{BlockCode, Format, Master, StateFormats, Stored};
+use crate::rule::{self, MAX_SLOTS, Rule, Sign, Slot, Start, Variant};
 
 /// The declarations of a rule. The library asks for them once, so that a rule that answers differently later changes
 /// nothing.
@@ -17,6 +18,8 @@ struct Said {
     wgsl: &'static str,
     switches: Vec<(&'static str, bool)>,
     slots: Vec<(&'static str, Begins)>,
+    /// For each slot, the signs of its numbers if it may be in blocks.
+    signs: Vec<Option<Sign>>,
     hyper: usize,
     decays_after: bool,
     /// The slot on whose line the rule's average lies.
@@ -45,6 +48,7 @@ impl RuleKey {
         };
         let slots: Vec<_> =
             rule.slots().iter().map(|slot| (slot.name, begins(&slot.start))).collect();
+        let signs = rule.slots().iter().map(|slot| slot.blocks).collect();
         let (name, wgsl, switches) = (rule.name(), rule.wgsl(), rule.switches());
         let hyper = rule.hyper().len();
         let same = |ours: &Variant| {
@@ -57,7 +61,17 @@ impl RuleKey {
         let ours = rule::ALL.iter().any(|entry| (entry.variants)().iter().any(same));
         let decays_after = rule.decays_after();
         let averaged = rule.average().map(|average| average.slot).filter(|at| *at < slots.len());
-        Self(Arc::new(Said { name, wgsl, switches, slots, hyper, decays_after, averaged, ours }))
+        Self(Arc::new(Said {
+            name,
+            wgsl,
+            switches,
+            slots,
+            signs,
+            hyper,
+            decays_after,
+            averaged,
+            ours,
+        }))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -110,6 +124,12 @@ impl RuleKey {
 
     pub(crate) fn slot_names(&self) -> Vec<&'static str> {
         self.0.slots.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The slots as the rule declares them, but for their starts.
+    pub(crate) fn declared_slots(&self) -> Vec<Slot> {
+        let slots = self.0.slots.iter().zip(&self.0.signs);
+        slots.map(|((name, _), blocks)| Slot { blocks: *blocks, ..Slot::zero(name) }).collect()
     }
 
     /// Whether the rule's text is this crate's own, so that it can be compiled without bounds checks.
@@ -170,6 +190,70 @@ pub(crate) enum Grads {
     Joined,
 }
 
+/// The way in which each slot of a rule is stored. Places without a slot are in f32.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct SlotCodes([Code; MAX_SLOTS]);
+
+impl SlotCodes {
+    /// All slots in one format.
+    pub(crate) fn all(format: Format) -> Self {
+        Self([Code::Plain(format); MAX_SLOTS])
+    }
+
+    /// The slots of a rule, in the formats that a group wants.
+    pub(crate) fn of(slots: &[Slot], formats: &StateFormats) -> Self {
+        let mut codes = [Code::Plain(Format::F32); MAX_SLOTS];
+        if let StateFormats::All(format) = formats
+            && let Stored::Plain(format) = format.stored()
+        {
+            return Self::all(format);
+        }
+        for (code, slot) in codes.iter_mut().zip(slots) {
+            *code = match (slot.format(formats).stored(), slot.blocks) {
+                (Stored::Plain(format), _) => Code::Plain(format),
+                (Stored::Blocks(blocks), sign) => {
+                    Code::Blocks(blocks.code(sign == Some(Sign::Signed)))
+                }
+            };
+        }
+        Self(codes)
+    }
+
+    /// The code of a slot.
+    pub(crate) fn get(&self, slot: usize) -> Code {
+        self.0.get(slot).copied().unwrap_or(Code::Plain(Format::F32))
+    }
+
+    /// The format of all slots, if they have one and none is in blocks.
+    pub(crate) fn plain(&self) -> Option<Format> {
+        match self.0[0] {
+            Code::Plain(format) if self.0 == [self.0[0]; MAX_SLOTS] => Some(format),
+            _ => None,
+        }
+    }
+
+    /// The same with f32 in place of blocks.
+    pub(crate) fn without_blocks(self) -> Self {
+        Self(self.0.map(|code| match code {
+            Code::Blocks(_) => Code::Plain(Format::F32),
+            code => code,
+        }))
+    }
+
+    /// The codes of the slots in blocks, each once, in order.
+    pub(crate) fn blocks(&self) -> Vec<BlockCode> {
+        let mut all = Vec::new();
+        for code in self.0 {
+            if let Code::Blocks(code) = code
+                && !all.contains(&code)
+            {
+                all.push(code);
+            }
+        }
+        all
+    }
+}
+
 /// The choices that parameters and options make. A plan adds the width and the addressing.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Spec {
@@ -178,7 +262,10 @@ pub(crate) struct Spec {
     pub(crate) rule: Option<RuleKey>,
     pub(crate) param: Format,
     pub(crate) grad: Format,
-    pub(crate) state: Format,
+    /// The codes of the slots.
+    pub(crate) state: SlotCodes,
+    /// Whether codes of state in blocks are chosen at random.
+    pub(crate) dithers: bool,
     pub(crate) weight: Weight,
     /// The format of copies, if there are any.
     pub(crate) copy: Option<Format>,
@@ -203,7 +290,8 @@ impl Spec {
             rule,
             param: Format::F32,
             grad: Format::F32,
-            state: Format::F32,
+            state: SlotCodes::all(Format::F32),
+            dithers: false,
             weight: Weight::Plain,
             copy: None,
             kept: 0,
@@ -222,6 +310,11 @@ impl Spec {
 
     pub(crate) fn slots(&self) -> usize {
         self.rule.as_ref().filter(|_| self.is_step()).map_or(0, RuleKey::slots)
+    }
+
+    /// Whether a slot of the step is in blocks.
+    pub(crate) fn in_blocks(&self) -> bool {
+        matches!(self.body, Body::Update | Body::Stream) && !self.state.blocks().is_empty()
     }
 
     /// The master that completes the parameters.

@@ -6,6 +6,12 @@ pub(crate) fn key(seed: u64, step: u64) -> [u32; 2] {
     [key & 0xff_ffff, key >> 24 & 0xff_ffff].map(|half| half as u32)
 }
 
+/// The number that the kernel gets of seed and step for codes of state.
+pub(crate) fn state_key(seed: u64, step: u64) -> u32 {
+    // Other bits than those that round parameters, should both have one seed.
+    (mixed(!seed ^ mixed(step)) & 0xff_ffff) as u32
+}
+
 /// 32 random bits for an element.
 pub(crate) fn noise(element: u32, key: [u32; 2]) -> u32 {
     permuted(permuted(element.wrapping_add(key[0].wrapping_mul(0x9e37_79b9))) ^ key[1] << 8)

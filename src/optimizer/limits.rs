@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::kernel::{BLOCK, LAUNCH_WORDS, WINDOW};
-use crate::model::{Body, GroupKind, Spec, Weight, element_bytes, variables};
+use crate::model::{Body, GroupKind, Spec, Weight, largest_bytes, variables};
+use crate::num::blocks::GRAIN;
 use crate::num::{Format, Master};
 use crate::plan::{Bounds, QUAD};
 use crate::program::{CLOCK_WORDS, ControllerWords, ROW_WORDS, partials_of};
@@ -24,11 +25,11 @@ const CONTROL_BINDING: u64 = 1 << 20;
 /// Cohorts, at most, so that their clocks on the GPU stay small: 512 KiB.
 const MOST_COHORTS: u64 = 1 << 16;
 
-/// Uniform buffers of a kernel: the launch, the scalars, and a note of the sums that were made.
-const UNIFORM_BUFFERS: u32 = 3;
+/// Uniform buffers of a kernel: the launch, the scalars, a note of the sums that were made, and tables of codes.
+const UNIFORM_BUFFERS: u32 = 4;
 
-/// Bindings of a kernel's group 0 that are no operands: the launch, its chunks and the note of sums.
-const BESIDE_OPERANDS: u32 = 3;
+/// Bindings of a kernel's group 0 that are no operands: the launch, its chunks, the note of sums and the tables.
+const BESIDE_OPERANDS: u32 = 4;
 
 /// Bytes of `Launch`.
 const LAUNCH_BYTES: u32 = 4 * LAUNCH_WORDS as u32;
@@ -87,9 +88,13 @@ pub(super) fn check(
     let copied = copied && master == Master::None;
     let operands = variables(&spec(kind, master, copied)).len() as u32;
     // A binding may have to start one alignment early, and must then still hold as much again.
-    let binding = 2 * u64::from(limits.min_storage_buffer_offset_alignment).max(BLOCK);
     let window = u64::from(WINDOW) * BLOCK;
     let wide = |limit: u32| u64::from(limit);
+    // A workgroup that encodes blocks holds whole blocks.
+    let in_blocks = !kind.state.blocks().is_empty();
+    let invocations = if in_blocks { u64::from(INVOCATIONS) } else { 1 };
+    let alignment = u64::from(limits.min_storage_buffer_offset_alignment).max(BLOCK);
+    let binding = 2 * if in_blocks { GRAIN * Format::F32.bytes() } else { alignment };
     let all = [
         (
             "max_storage_buffers_per_shader_stage",
@@ -118,9 +123,14 @@ pub(super) fn check(
         (
             "max_compute_invocations_per_workgroup",
             wide(limits.max_compute_invocations_per_workgroup),
-            1,
+            invocations,
         ),
-        ("max_compute_workgroup_size_x", wide(limits.max_compute_workgroup_size_x), 1),
+        ("max_compute_workgroup_size_x", wide(limits.max_compute_workgroup_size_x), invocations),
+        (
+            "max_compute_workgroup_storage_size",
+            wide(limits.max_compute_workgroup_storage_size),
+            crate::kernel::block_memory(&kind.state),
+        ),
         (
             "max_compute_workgroups_per_dimension",
             wide(limits.max_compute_workgroups_per_dimension),
@@ -173,12 +183,14 @@ pub(super) fn check_state(
 ) -> Result<(), Error> {
     // The state starts at the parameter's place in a quad.
     let elements = param.at() % QUAD + param.len;
-    let needs = elements * element_bytes(&spec(kind, master, false));
+    let kind = &GroupKind { state: kind.state_of(param.len), ..kind.clone() };
+    let needs = largest_bytes(&spec(kind, master, false), elements);
     if needs <= limits.max_buffer_size {
         return Ok(());
     }
     let (limit, has) = ("max_buffer_size", limits.max_buffer_size);
-    let what = format!("a slot of `{name}` in {}", kind.state.name());
+    let format = kind.state.plain().map_or("the formats of its group", Format::name);
+    let what = format!("a slot of `{name}` in {format}");
     Err(Error::Limit { limit, has, what, needs })
 }
 

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 
 use super::{Optimizer, ParamId};
 use crate::error::Error;
-use crate::model::{Body, Spec, Spot, next_in_phase, operand};
+use crate::model::{Body, Spec, Spot, next_place, operand};
 use crate::num::WORD;
 use crate::plan::QUAD;
 
@@ -81,8 +81,7 @@ impl Optimizer {
     fn new_spot(&mut self, device: &wgpu::Device, index: usize) -> Result<Spot, Error> {
         let model = &mut self.model;
         let view = &model.params[index].view;
-        // At the parameter's phase of a quad, as all state is.
-        let at = next_in_phase(0, view.at() % QUAD);
+        let at = next_place(&model.spec(index), 0, view.at() % QUAD);
         let sums = model.sums.made.is_some().then(|| Spec::new(Body::Accumulate, None));
         let kept: Vec<Spec> = [model.spec(index)].into_iter().chain(sums).collect();
         let (slab, elements) = (model.slabs.len(), at + view.len);

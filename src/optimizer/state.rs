@@ -4,8 +4,9 @@ use super::{Optimizer, ParamId, check};
 use crate::buckets::Buckets;
 use crate::error::Error;
 use crate::model::{
-    Body, Param, Spec, Spot, at_home, element_bytes, next_in_phase, operand, variables,
+    Body, Code, Param, Spec, Spot, at_home, largest_bytes, next_place, operand, variables,
 };
+use crate::num::BlockError;
 use crate::plan::{QUAD, STATE};
 use crate::view::View;
 
@@ -16,19 +17,75 @@ impl Optimizer {
     /// number than 0 gets it at the parameter's first step.
     ///
     /// # Errors
-    /// If the id is another optimizer's, the rule keeps no such slot, or the state has no memory yet, which
-    /// [`Optimizer::prepare`] or a step gives it.
+    /// If the id is another optimizer's, the rule keeps no such slot, the slot is stored in blocks
+    /// ([`Optimizer::state_blocks`]), or the state has no memory yet, which [`Optimizer::prepare`] or a step gives it.
     pub fn state(&self, param: ParamId, slot: &str) -> Result<View, Error> {
+        let (view, code) = self.slot(param, slot)?;
+        match code {
+            Code::Blocks(code) => {
+                let (name, slot, format) = self.named(param, slot, code.blocks.name)?;
+                Err(BlockError::InBlocks { name, slot, format }.into())
+            }
+            _ => Ok(view),
+        }
+    }
+
+    /// Where a parameter's state is, for a slot that is stored in blocks ([`StateFormat`](crate::StateFormat)): the
+    /// words of its blocks, in a buffer as [`Optimizer::state`]'s. [`BlockCode::unpack`](crate::BlockCode::unpack)
+    /// makes codes and scales of their bytes.
+    ///
+    /// # Errors
+    /// As [`Optimizer::state`], and if the slot is stored as numbers.
+    pub fn state_blocks(
+        &self,
+        param: ParamId,
+        slot: &str,
+    ) -> Result<(View, crate::BlockCode), Error> {
+        let (view, code) = self.slot(param, slot)?;
+        match code {
+            Code::Blocks(code) => Ok((view, code)),
+            code => {
+                let (name, slot, format) = self.named(param, slot, code.format().name())?;
+                Err(BlockError::NotInBlocks { name, slot, format }.into())
+            }
+        }
+    }
+
+    /// The number of elements in a parameter and in each slot of its state.
+    ///
+    /// # Errors
+    /// If the id is another optimizer's.
+    pub fn state_len(&self, param: ParamId) -> Result<u64, Error> {
+        Ok(self.model.params[self.index_of(param)?].view.len)
+    }
+
+    /// A parameter's name beside a slot and a format, for an error.
+    fn named(
+        &self,
+        param: ParamId,
+        slot: &str,
+        format: &'static str,
+    ) -> Result<(String, String, &'static str), Error> {
+        let name = self.model.params[self.index_of(param)?].name.clone();
+        Ok((name, slot.to_owned(), format))
+    }
+
+    /// The view and the code of a slot.
+    fn slot(&self, param: ParamId, slot: &str) -> Result<(View, Code), Error> {
         let index = self.placed(param)?;
         let rule = &self.model.kinds[self.model.params[index].group].rule;
         let at = rule.slot_names().iter().position(|known| *known == slot);
-        let view = at.and_then(|at| self.model.operand_view(index, STATE, at));
-        view.ok_or_else(|| Error::UnknownSlot {
-            name: self.model.params[index].name.clone(),
-            rule: rule.name(),
-            slot: slot.to_owned(),
-            known: check::quoted(&rule.slot_names()),
-        })
+        let view =
+            at.and_then(|at| self.model.operand_view(index, STATE, at).map(|view| (view, at)));
+        match view {
+            Some((view, at)) => Ok((view, self.model.spec(index).state.get(at))),
+            None => Err(Error::UnknownSlot {
+                name: self.model.params[index].name.clone(),
+                rule: rule.name(),
+                slot: slot.to_owned(),
+                known: check::quoted(&rule.slot_names()),
+            }),
+        }
     }
 
     /// The low-order part of a 16-bit parameter's f32 master ([`Group::master`]), for a checkpoint: as many
@@ -94,9 +151,9 @@ impl Optimizer {
             let spec = self.model.spec(index);
             let step = variables(&spec).into_iter().map(|variable| {
                 let times = u64::from(variable.loads()) + u64::from(variable.stores());
-                times * u64::from(variable.code.bits()) / 8
+                times * variable.code.bytes(param.view.len)
             });
-            param.view.len * (step.sum::<u64>() + norm * spec.grad.bytes())
+            step.sum::<u64>() + norm * param.view.len * spec.grad.bytes()
         };
         self.model.params.iter().enumerate().map(of).sum()
     }
@@ -125,20 +182,20 @@ impl Optimizer {
         for (spec, mut members) in together.into_buckets() {
             let sums = with_sums.then(|| Spec::new(Body::Accumulate, None));
             // Sums take 4 bytes, as most else does.
-            let largest = element_bytes(&spec).max(4);
+            let largest = |elements: u64| largest_bytes(&spec, elements).max(4 * elements);
             // In the parameters' order and with at most their gaps: no longer than their buffer, unless
             // the state takes more bytes than they do.
             members.sort_by_key(|&i| params[i].view.offset);
-            let kept: Vec<Spec> = [spec].into_iter().chain(sums).collect();
+            let kept: Vec<Spec> = [spec.clone()].into_iter().chain(sums).collect();
             let mut end = 0;
             for i in members {
                 let len = params[i].view.len;
                 // At the parameter's phase of a quad, so that both can be read in quads.
                 let phase = params[i].view.at() % QUAD;
-                let mut start = next_in_phase(end, phase);
-                if (start + len) * largest > most && end > 0 {
+                let mut start = next_place(&spec, end, phase);
+                if largest(start + len) > most && end > 0 {
                     slabs.add(&device, &kept, end);
-                    start = phase;
+                    start = next_place(&spec, 0, phase);
                 }
                 params[i].spot = Some(Spot { slab: slabs.len(), at: start });
                 end = start + len;

@@ -8,6 +8,8 @@ mod window;
 
 use std::ops::Range;
 
+use crate::num::blocks::LONGEST;
+
 pub(crate) use window::launches;
 
 /// Elements of a `vec4<f32>`.
@@ -85,6 +87,8 @@ pub(crate) struct Shape {
     pub(crate) unit: Option<u64>,
     /// Whether a launch of one piece also has a table.
     pub(crate) tables: bool,
+    /// Whether some operand is in blocks, which begin with the piece. Then a workgroup works on whole blocks.
+    pub(crate) in_blocks: bool,
 }
 
 /// The owner of a piece that may be merged with others.
@@ -122,6 +126,14 @@ impl Piece {
         let grad_in_phase = self.at[GRAD] % QUAD == phase;
         let in_phase = |operand: usize| operand == GRAD || self.at[operand] % QUAD == phase;
         let (head, body, width) = match shape.unit {
+            None if shape.in_blocks => {
+                let width = if grad_in_phase { Width::Vec4 } else { Width::Loose };
+                let quads =
+                    phase == 0 && (0..MOST).all(in_phase) && (grad_in_phase || !shape.joined);
+                // Elements after the last whole quad are with their block.
+                let whole = if self.len.is_multiple_of(QUAD) { 1 } else { LONGEST };
+                (0, if quads { self.len / whole * whole } else { 0 }, width)
+            }
             Some(_) => {
                 let width = if phase == 0 { Width::Vec4 } else { Width::Loose };
                 (0, self.len / QUAD * QUAD, width)
@@ -149,6 +161,8 @@ pub(crate) struct Launch {
     pub(crate) width: Width,
     /// The bytes to bind of each operand.
     pub(crate) bindings: Each<Range<u64>>,
+    /// The elements of the state's column that are bound, from which the bytes of blocks follow.
+    pub(crate) state: Range<u64>,
     /// For each operand, its index minus the index of the operand that it follows, wrapping.
     pub(crate) distances: Each<u32>,
     /// The element of the parameters' buffer at which their binding starts.

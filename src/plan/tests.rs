@@ -38,7 +38,15 @@ struct Layout {
 /// The shape of operands of these sizes, of which none shares a buffer with another.
 fn shape(sizes: Each<u64>) -> Shape {
     let follows = std::array::from_fn(|operand| operand);
-    Shape { sizes, follows, joined: false, apart: Vec::new(), unit: None, tables: false }
+    Shape {
+        sizes,
+        follows,
+        joined: false,
+        apart: Vec::new(),
+        unit: None,
+        tables: false,
+        in_blocks: false,
+    }
 }
 
 /// A piece that is anyone's.

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Bounds, Chunk, Each, GRAD, Launch, PARAM, Piece, QUAD, Shape, WORD, Width};
+use super::{Bounds, Chunk, Each, GRAD, Launch, PARAM, Piece, QUAD, STATE, Shape, WORD, Width};
+use crate::num::blocks::{GRAIN, LONGEST};
 
 /// Makes the launches that cover `pieces`. All pieces lie in the same buffers and have the same distances.
 pub(crate) fn launches(mut pieces: Vec<Piece>, shape: &Shape, bounds: Bounds) -> Vec<Launch> {
@@ -63,12 +64,12 @@ impl Windows<'_> {
     fn cut(self, piece: Piece) -> impl Iterator<Item = Piece> {
         let bounds = self.bounds;
         let largest = self.shape.sizes.into_iter().max().unwrap_or(WORD);
-        let unit = self.shape.unit.unwrap_or(QUAD);
+        let unit = self.shape.unit.unwrap_or(if self.shape.in_blocks { LONGEST } else { QUAD });
         // A binding starts up to one alignment before its piece. A joined binding also spans the elements between
         // parameter and gradient; the caller joins them only if one binding holds both.
         let bound = match self.shape.joined {
             true => u64::MAX,
-            false => (bounds.binding - bounds.alignment) / largest / QUAD * QUAD,
+            false => (bounds.binding - self.early(STATE)) / largest / QUAD * QUAD,
         };
         let workgroups = if self.shape.tables { self.max_chunks() } else { self.max_grid() };
         let most = bound.min(workgroups.saturating_mul(self.chunk(0)));
@@ -77,6 +78,16 @@ impl Windows<'_> {
             let from = i * most;
             piece.part(from, most.min(piece.len - from))
         })
+    }
+
+    /// The bytes by which the binding of an operand may have to start early.
+    fn early(self, operand: usize) -> u64 {
+        let Self { shape, bounds, .. } = self;
+        match shape.in_blocks && shape.follows[operand] == STATE {
+            // All slots start at one element, at which blocks of every format are aligned.
+            true => GRAIN * shape.sizes[operand],
+            false => bounds.alignment,
+        }
     }
 
     /// The most chunks of a table.
@@ -152,7 +163,8 @@ impl Windows<'_> {
             (chunks, Some(shift), workgroups)
         };
         let grid = grid(workgroups, bounds);
-        Launch { width, bindings, distances, first: starts[PARAM], chunks, shift, grid }
+        let state = starts[STATE]..span.0[STATE].1;
+        Launch { width, bindings, state, distances, first: starts[PARAM], chunks, shift, grid }
     }
 }
 
@@ -178,7 +190,8 @@ impl Span {
     }
 
     /// The ranges to bind, in bytes; they end at whole words.
-    fn bindings(mut self, Windows { shape, bounds, .. }: Windows<'_>) -> Each<Range<u64>> {
+    fn bindings(mut self, windows: Windows<'_>) -> Each<Range<u64>> {
+        let shape = windows.shape;
         if shape.joined {
             let ([(a, b), (c, d)], rest) = ([self.0[PARAM], self.0[GRAD]], &mut self.0);
             let both = (a.min(c), b.max(d));
@@ -187,7 +200,8 @@ impl Span {
         std::array::from_fn(|operand| {
             let (first, end) = self.0[operand];
             let first = first * shape.sizes[operand];
-            first - first % bounds.alignment..(end * shape.sizes[operand]).next_multiple_of(WORD)
+            first - first % windows.early(operand)
+                ..(end * shape.sizes[operand]).next_multiple_of(WORD)
         })
     }
 

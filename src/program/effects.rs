@@ -12,41 +12,33 @@ use crate::plan::{GRAD, QUAD, Width};
 struct Effect {
     spec: Spec,
     block: u32,
-    /// For each variable, the buffer and the first byte.
+    /// For each variable, the buffer and the first element.
     places: Vec<(wgpu::Buffer, u64)>,
     elements: u64,
 }
 
 impl Effect {
     /// Whether `next` begins where these elements end.
-    fn adjoins(&self, next: &Self, bytes: &[u64]) -> bool {
-        let places = self.places.iter().zip(&next.places).zip(bytes);
+    fn adjoins(&self, next: &Self) -> bool {
+        let mut places = self.places.iter().zip(&next.places);
         (&self.spec, self.block) == (&next.spec, next.block)
-            && places
-                .into_iter()
-                .all(|((one, two), bytes)| one.0 == two.0 && one.1 + self.elements * bytes == two.1)
+            && places.all(|(one, two)| one.0 == two.0 && one.1 + self.elements == two.1)
     }
 }
 
 /// The effects of a pass.
 fn of(pass: &Pass) -> Vec<Effect> {
-    let mut all: Vec<(Effect, Vec<u64>)> = Vec::new();
-    for launch in pass.launches.iter().filter(|launch| launch.is_ready()) {
-        let variables = launch.kernel.variables();
-        let bytes: Vec<u64> =
-            variables.iter().map(|variable| u64::from(variable.code.bits()) / 8).collect();
-        all.extend(chunks(launch).into_iter().map(|effect| (effect, bytes.clone())));
-    }
-    all.sort_by_key(|(effect, _)| effect.places.first().map(|(_, at)| *at));
-    let mut merged: Vec<(Effect, Vec<u64>)> = Vec::new();
-    for (effect, bytes) in all {
-        let before = merged.iter_mut().rev().find(|(one, bytes)| one.adjoins(&effect, bytes));
-        match before {
-            Some((one, _)) => one.elements += effect.elements,
-            None => merged.push((effect, bytes)),
+    let launches = pass.launches.iter().filter(|launch| launch.is_ready());
+    let mut all: Vec<Effect> = launches.flat_map(chunks).collect();
+    all.sort_by_key(|effect| effect.places.first().map(|(_, at)| *at));
+    let mut merged: Vec<Effect> = Vec::new();
+    for effect in all {
+        match merged.iter_mut().rev().find(|one| one.adjoins(&effect)) {
+            Some(one) => one.elements += effect.elements,
+            None => merged.push(effect),
         }
     }
-    merged.into_iter().map(|(effect, _)| effect).collect()
+    merged
 }
 
 /// Whether two passes have the same effects, in any order.
@@ -90,13 +82,13 @@ fn chunks(launch: &Recordable) -> Vec<Effect> {
             };
             let loose = row == GRAD && width == Width::Loose;
             let each = if width == Width::Scalar || loose { 1 } else { QUAD };
-            let bytes = u64::from(index) * each * u64::from(variable.code.bits()) / 8;
+            let elements = u64::from(index) * each;
             let moving = launch.moving.as_ref().filter(|_| row == GRAD);
             Some(match moving {
-                Some(moving) => (moving.buffer()?.clone(), bytes),
+                Some(moving) => (moving.buffer()?.clone(), elements),
                 None => {
                     let (_, buffer, range) = bound.next()?;
-                    (buffer.clone(), range.start + bytes)
+                    (buffer.clone(), variable.code.element_at(range.start) + elements)
                 }
             })
         });

@@ -83,6 +83,7 @@ pub(super) fn plan(
             apart: Vec::new(),
             unit: Some(span(bounds)),
             tables: moves,
+            in_blocks: false,
         };
         for mut launch in plan::launches(pieces, &shape, bounds) {
             number(&mut launch, model, partials, bounds);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::moving::Moving;
 use super::tables::{TablePlace, Words, entry, upload};
 use crate::kernel::{Address, BLOCK, KernelSpec, Kernels, Pipeline, WINDOW};
-use crate::model::Model;
+use crate::model::{Code, Model};
 use crate::plan::{GRAD, Launch};
 
 /// A planned launch with its buffers.
@@ -224,12 +224,19 @@ fn bound(
     for (variable, buffer) in pipeline.variables.iter().zip(&planned.buffers) {
         let alone = variable.operand == GRAD && planned.kernel.address == Address::Moving;
         if !alone {
-            let bytes = planned.launch.bindings[variable.operand].clone();
+            let bytes = match variable.code {
+                Code::Blocks(_) => {
+                    let Range { start, end } = planned.launch.state;
+                    variable.code.bytes(start)..variable.code.bytes(end)
+                }
+                _ => planned.launch.bindings[variable.operand].clone(),
+            };
             bound.push((variable.binding, buffer.clone(), bytes));
         }
     }
     let sums = pipeline.sums.zip(model.sums.made.clone());
-    for (binding, buffer) in planned.extra.iter().cloned().chain(sums) {
+    let uniforms = sums.into_iter().chain(pipeline.tables.clone());
+    for (binding, buffer) in planned.extra.iter().cloned().chain(uniforms) {
         let size = buffer.size();
         bound.push((binding, buffer, 0..size));
     }

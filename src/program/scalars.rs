@@ -54,6 +54,9 @@ pub(super) fn block(
     if let Some(seed) = group.stochastic_rounding {
         own.noise = noise::key(seed, t).map(f64::from);
     }
+    if let Some(seed) = group.stochastic_state {
+        own.state_noise = noise::state_key(seed, t).into();
+    }
     driver.copy_from_slice(&own.words());
     group.rule.scalars(group.at(t, past), &mut hyper[..declared.scalars]);
     scalars.map(|scalar| (scalar as f32).to_bits())

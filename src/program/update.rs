@@ -10,6 +10,7 @@ use crate::model::{
     Body, Grads, Model, OPERANDS, Operand, Param, Spec, Variable, Weight, operand, variables,
 };
 use crate::num::Format;
+use crate::num::blocks::LONGEST;
 use crate::plan::{self, Bounds, GRAD, MOST, PARAM, Piece, STATE, Shape, can_be_apart};
 use crate::view::View;
 
@@ -101,7 +102,8 @@ pub(super) fn plan(model: &Model, kernels: &mut Kernels, movable: u32, blends: b
             _ => view.at(),
         };
         at[copy_row] = param.copy.as_ref().map_or(view.at(), View::at);
-        let owner = owner(index, moves);
+        // Blocks belong to one parameter.
+        let owner = owner(index, moves || spec.in_blocks());
         let piece = Piece { at, len: view.len, block: cohort, owner, from: 0 };
         // A launch over moving gradients sees the scalars of all cohorts; any other launch sees a window of them.
         let window = if moves { 0 } else { cohort / WINDOW };
@@ -213,7 +215,8 @@ fn shape(spec: &Spec, param: &Param, grad: Option<&View>, moves: bool) -> Shape 
     let mut follows: [usize; MOST] =
         std::array::from_fn(|row| OPERANDS.get(row).and_then(Operand::follows).unwrap_or(row));
     for variable in variables(spec) {
-        sizes[variable.operand] = u64::from(variable.code.bits()) / 8;
+        let size = variable.code.bytes(LONGEST).div_ceil(LONGEST);
+        sizes[variable.operand] = sizes[variable.operand].max(size);
     }
     if sizes[PARAM] == 0 {
         // Sums stand at the place of the state.
@@ -251,7 +254,8 @@ fn shape(spec: &Spec, param: &Param, grad: Option<&View>, moves: bool) -> Shape 
             }
         }
     }
-    Shape { sizes, follows, joined, apart, unit: None, tables: moves }
+    let in_blocks = spec.in_blocks();
+    Shape { sizes, follows, joined, apart, unit: None, tables: moves, in_blocks }
 }
 
 /// The buffer of a variable of a parameter.

@@ -89,7 +89,7 @@ impl Rule for AdaBelief {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        ["exp_avg", "exp_avg_var"].map(Slot::zero).into()
+        vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_avg_var").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

@@ -75,7 +75,7 @@ impl Rule for Adadelta {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("square_avg"), Slot::zero("acc_delta")]
+        ["square_avg", "acc_delta"].map(|name| Slot::zero(name).unsigned()).into()
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

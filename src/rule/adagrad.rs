@@ -90,7 +90,7 @@ impl Rule for Adagrad {
             0.0 => Start::Zero,
             initial => Start::Number(initial),
         };
-        vec![Slot::starting("sum", start)]
+        vec![Slot::starting("sum", start).unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

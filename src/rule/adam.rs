@@ -152,9 +152,9 @@ impl Rule for Adam {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let mut slots = vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")];
+        let mut slots = vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_avg_sq").unsigned()];
         let keeps_largest = self.amsgrad || self.amsgrad_corrected;
-        slots.extend(keeps_largest.then(|| Slot::zero("max_exp_avg_sq")));
+        slots.extend(keeps_largest.then(|| Slot::zero("max_exp_avg_sq").unsigned()));
         slots
     }
 

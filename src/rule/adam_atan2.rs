@@ -77,7 +77,7 @@ impl Rule for AdamAtan2 {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")]
+        vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_avg_sq").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

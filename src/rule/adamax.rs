@@ -91,7 +91,7 @@ impl Rule for Adamax {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_inf")]
+        vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_inf").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

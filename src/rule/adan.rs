@@ -108,7 +108,12 @@ impl Rule for Adan {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        ["exp_avg", "exp_avg_diff", "exp_avg_sq", "prev_grad"].map(Slot::zero).into()
+        vec![
+            Slot::zero("exp_avg").signed(),
+            Slot::zero("exp_avg_diff").signed(),
+            Slot::zero("exp_avg_sq").unsigned(),
+            Slot::zero("prev_grad"),
+        ]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

@@ -112,7 +112,11 @@ impl Rule for AdEMAMix {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        ["exp_avg", "exp_avg_slow", "exp_avg_sq"].map(Slot::zero).into()
+        vec![
+            Slot::zero("exp_avg").signed(),
+            Slot::zero("exp_avg_slow").signed(),
+            Slot::zero("exp_avg_sq").unsigned(),
+        ]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

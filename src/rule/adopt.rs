@@ -84,7 +84,7 @@ impl Rule for Adopt {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")]
+        vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_avg_sq").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

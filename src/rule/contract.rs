@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::formula::{AHEAD, At, Past};
 use super::oracle::Oracle;
 use crate::error::Error;
-use crate::num::{Number, OneStep, Trajectory};
+use crate::num::{Number, OneStep, StateFormat, StateFormats, Stored, Trajectory};
 use crate::schedule::Target;
 
 /// The most scalars a rule can have: with the driver's 16, and at least one word of padding, a group's
@@ -54,17 +54,47 @@ pub struct Slot {
     pub name: &'static str,
     /// The start of the slot.
     pub start: Start,
+    /// The numbers of the slot, if it may be stored in blocks ([`StateFormat`](crate::StateFormat)).
+    pub blocks: Option<Sign>,
+}
+
+/// The signs of the numbers in a slot that may be stored in blocks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sign {
+    /// Numbers of 0 and more.
+    Unsigned,
+    /// Numbers of either sign.
+    Signed,
 }
 
 impl Slot {
-    /// A slot that starts at 0.
+    /// A slot that starts at 0 and is never stored in blocks.
     pub const fn zero(name: &'static str) -> Self {
-        Self { name, start: Start::Zero }
+        Self::starting(name, Start::Zero)
     }
 
-    /// A slot that starts elsewhere.
+    /// A slot that starts elsewhere and is never stored in blocks.
     pub const fn starting(name: &'static str, start: Start) -> Self {
-        Self { name, start }
+        Self { name, start, blocks: None }
+    }
+
+    /// The format of the slot among those that a group wants. A slot that may not be in blocks is in f32 instead.
+    pub(crate) fn format(&self, formats: &StateFormats) -> StateFormat {
+        let format = formats.of(self.name);
+        match (format.stored(), self.blocks) {
+            (Stored::Blocks(_), None) => StateFormat::F32,
+            _ => format,
+        }
+    }
+
+    /// The same slot, which is a running value of either sign and may be stored in blocks.
+    pub const fn signed(self) -> Self {
+        Self { blocks: Some(Sign::Signed), ..self }
+    }
+
+    /// The same slot, which is a running value of 0 and more and may be stored in blocks.
+    pub const fn unsigned(self) -> Self {
+        Self { blocks: Some(Sign::Unsigned), ..self }
     }
 }
 

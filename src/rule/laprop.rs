@@ -110,8 +110,8 @@ impl Rule for LaProp {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        let mut slots = vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")];
-        slots.extend(self.centered.then(|| Slot::zero("grad_avg")));
+        let mut slots = vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_avg_sq").unsigned()];
+        slots.extend(self.centered.then(|| Slot::zero("grad_avg").signed()));
         slots
     }
 

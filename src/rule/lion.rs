@@ -74,7 +74,7 @@ impl Rule for Lion {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg")]
+        vec![Slot::zero("exp_avg").signed()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

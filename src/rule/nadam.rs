@@ -107,7 +107,7 @@ impl Rule for NAdam {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")]
+        vec![Slot::zero("exp_avg").signed(), Slot::zero("exp_avg_sq").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

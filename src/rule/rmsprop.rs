@@ -144,9 +144,9 @@ impl Rule for RmsProp {
             0.0 => Start::Zero,
             initial => Start::Number(initial),
         };
-        let mut slots = vec![Slot::starting("square_avg", start)];
-        slots.extend(self.centered.then(|| Slot::zero("grad_avg")));
-        slots.extend((self.momentum != 0.0).then(|| Slot::zero("momentum_buffer")));
+        let mut slots = vec![Slot::starting("square_avg", start).unsigned()];
+        slots.extend(self.centered.then(|| Slot::zero("grad_avg").signed()));
+        slots.extend((self.momentum != 0.0).then(|| Slot::zero("momentum_buffer").signed()));
         slots
     }
 

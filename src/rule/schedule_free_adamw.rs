@@ -114,7 +114,7 @@ impl Rule for ScheduleFreeAdamw {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        vec![Slot::starting("z", Start::Param), Slot::zero("exp_avg_sq")]
+        vec![Slot::starting("z", Start::Param), Slot::zero("exp_avg_sq").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

@@ -59,7 +59,7 @@ impl Rule for Signum {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        if self.momentum == 0.0 { Vec::new() } else { vec![Slot::zero("momentum_buffer")] }
+        if self.momentum == 0.0 { Vec::new() } else { vec![Slot::zero("momentum_buffer").signed()] }
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

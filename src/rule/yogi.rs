@@ -81,7 +81,8 @@ impl Rule for Yogi {
             0.0 => Start::Zero,
             initial => Start::Number(initial),
         };
-        ["exp_avg", "exp_avg_sq"].map(|name| Slot::starting(name, start)).into()
+        let slot = |name| Slot::starting(name, start);
+        vec![slot("exp_avg").signed(), slot("exp_avg_sq").unsigned()]
     }
 
     fn switches(&self) -> Vec<(&'static str, bool)> {

@@ -4,7 +4,7 @@ use super::groups;
 use crate::control::{Control, LossScale, Norm};
 use crate::group::Group;
 use crate::kernel::all_formats;
-use crate::num::{Format, Master};
+use crate::num::{Format, Master, StateFormats};
 use crate::rule::slot_names;
 use crate::schedule::{Schedule, Target};
 
@@ -36,11 +36,14 @@ impl Case {
     fn is_plain(&self) -> bool {
         let Self { group, copy, control, accumulate, .. } = self;
         let alone = group.ema.is_none() && copy.is_none() && *accumulate == 0;
-        alone && self.formats() == [Format::F32; 3] && *control == Control::default()
+        alone
+            && self.formats().iter().all(|format| *format == StateFormats::default())
+            && *control == Control::default()
     }
 
-    fn formats(&self) -> [Format; 3] {
-        [self.param, self.grad, self.group.state_format]
+    /// The formats of parameters, gradients and state.
+    fn formats(&self) -> [StateFormats; 3] {
+        [self.param.into(), self.grad.into(), self.group.state_format.clone()]
     }
 
     /// The master from which parameters are rounded.
@@ -91,7 +94,9 @@ impl Case {
         add("l2-decay", group.weight_decay != 0.0 && !group.decoupled);
         add("maximize", group.maximize);
         let formats = self.formats();
-        formats.iter().for_each(|format| add(format.name(), formats != [Format::F32; 3]));
+        let plain = formats.iter().all(|format| *format == StateFormats::default());
+        formats.iter().for_each(|format| add(&format.to_string(), !plain));
+        add("random-codes", group.stochastic_state.is_some());
         add("remainder", self.master() == Master::Remainder);
         add("master", self.master() == Master::F32);
         add("stochastic", group.stochastic_rounding.is_some());

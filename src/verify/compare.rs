@@ -120,7 +120,7 @@ impl Step<'_> {
                 }
             }
             for (number, slot) in state.iter().zip(&after.slots) {
-                let expected = number.stored(group.state_format);
+                let expected = number.stored(Format::F32);
                 hold(ratio(expected, slot[i]), slot[i], &expected);
             }
             if let (Some(old), Some(new)) = (&before.ema, &after.ema) {

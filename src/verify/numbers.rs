@@ -1,7 +1,7 @@
 //! This module makes numbers that are hard on a kernel, the same in every run.
 
 use super::Case;
-use crate::num::Format;
+use crate::num::{Format, StateFormat, StateFormats};
 
 /// A stream of such numbers (splitmix64).
 pub(super) struct Numbers {
@@ -13,11 +13,12 @@ pub(super) struct Numbers {
 impl Numbers {
     /// The numbers for gradients and state in the formats of a case.
     pub(super) fn new(case: &Case) -> Self {
-        let ceiling = match [case.param, case.grad, case.group.state_format] {
+        let is_f16 = case.group.state_format == StateFormats::All(StateFormat::F16);
+        let ceiling = match [case.param, case.grad] {
             // Sums of squares over all steps stay in the range of the format.
-            [_, _, Format::F16] => 4.0,
+            _ if is_f16 => 4.0,
             // So do parameters that a rule moves by multiples of gradients.
-            [Format::F16, ..] | [_, Format::F16, _] => 15.0,
+            [Format::F16, _] | [_, Format::F16] => 15.0,
             _ => 36.0,
         };
         Self { seed: 0x5eed, ceiling }

@@ -68,8 +68,9 @@ impl Optimizer {
         for (index, at) in &pairs {
             let of = (*index, saved.params[*at].name.as_str());
             let needed = self.needed(of, has_params, has_sums);
-            for (operand, _, name) in &needed {
-                self.check_tensor(*index, *operand, name, entries.get(name), &mut wrong);
+            for (operand, number, name) in &needed {
+                let of = (*index, *operand, *number);
+                self.check_tensor(of, name, entries.get(name), &mut wrong);
             }
             tensors.push(needed);
         }
@@ -250,8 +251,7 @@ impl Optimizer {
 
     fn check_tensor(
         &self,
-        index: usize,
-        row: usize,
+        (index, row, number): (usize, usize, usize),
         name: &str,
         entry: Option<&Entry>,
         wrong: &mut Vec<String>,
@@ -270,7 +270,7 @@ impl Optimizer {
         }
         let expected = match OPERANDS[row].name {
             "param" => dtype(param.view.format),
-            "slot" => dtype(self.model.kinds[param.group].state),
+            "slot" => dtype(self.model.spec(index).state.get(number).format()),
             _ => Dtype::F32,
         };
         if entry.dtype != expected {

@@ -1,0 +1,28 @@
+// Blocks have tables of numbers, in a uniform. Each workgroup copies them, because its invocations look up different
+// numbers at once.
+
+const LANES = 256u;
+const SMALLEST_NORMAL = 0x00800000u; // the bits of the smallest normal f32
+const INFINITE = 0x7f800000u;
+
+@group(0) @binding(tables_binding) var<uniform> tables: array<vec4<f32>, tables_length>;
+
+fn table_number(i: u32) -> f32 {
+    return tables[i / 4u][i % 4u];
+}
+
+// Whether a block of this scale has codes of its own. Otherwise all its codes are that of 0.
+fn is_encoded(scale: f32) -> bool {
+    return bitcast<u32>(scale) - SMALLEST_NORMAL <= INFINITE - SMALLEST_NORMAL;
+}
+
+// Returns the factor that keeps products with a small scale from becoming subnormal, which some devices take for 0.
+fn raise_of(scale: f32) -> f32 {
+    return select(1.0, 18446744073709551616.0, scale < 5.421010862427522e-20); // 2⁶⁴, 2⁻⁶⁴
+}
+
+// Returns a number as codes are found for it: raised, and 0 if it is subnormal.
+fn comparable(x: real, raise: f32) -> real {
+    let magnitude = bitcast<real_bits>(x) & real_bits(0x7fffffffu);
+    return raise * select(x, real(), magnitude < real_bits(SMALLEST_NORMAL));
+}

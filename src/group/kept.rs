@@ -1,0 +1,63 @@
+//! The formats of the state that a group keeps.
+
+use super::Group;
+use crate::error::Error;
+use crate::num::{BlockError, Master, StateFormats};
+use crate::rule;
+
+impl Group {
+    /// The same with state stored in this format, rounded to nearest at every step; or with a format for each slot
+    /// that is named. Every rule says which of its slots may be in blocks ([`Slot::blocks`]); the others are in f32
+    /// then.
+    ///
+    /// [`Slot::blocks`]: crate::Slot
+    #[must_use]
+    pub fn state_format(self, state_format: impl Into<StateFormats>) -> Self {
+        Self { state_format: state_format.into(), ..self }
+    }
+
+    /// The same with state in f32 in place of blocks for parameters with fewer elements.
+    #[must_use]
+    pub fn block_min_size(self, block_min_size: u64) -> Self {
+        Self { block_min_size, ..self }
+    }
+
+    /// The same with codes of state in blocks chosen at random, a function of this seed, the parameter's recorded
+    /// step, the slot and the element's place in its buffer ([`BlockCode::encode_at_random`]); with `None`, the
+    /// nearest.
+    ///
+    /// [`BlockCode::encode_at_random`]: crate::BlockCode::encode_at_random
+    #[must_use]
+    pub fn stochastic_state(self, seed: impl Into<Option<u64>>) -> Self {
+        Self { stochastic_state: seed.into(), ..self }
+    }
+
+    /// A description of all that is kept beside each parameter, in words.
+    pub(crate) fn keeps(&self, in_16_bits: bool) -> String {
+        // Parameters in f32 need no master.
+        let master = match if in_16_bits { self.master } else { Master::None } {
+            Master::None => "",
+            Master::Remainder => " with remainders",
+            Master::F32 => " with masters",
+        };
+        let ema = if self.ema.is_some() { " with averages" } else { "" };
+        let small = match self.block_min_size {
+            0 => String::new(),
+            least => format!(" from {least} elements on"),
+        };
+        format!("{}{small}{master}{ema}", self.state_format)
+    }
+
+    /// Whether the rule has every slot whose format is named.
+    pub(super) fn check_slots(&self) -> Result<(), Error> {
+        let StateFormats::Each(named) = &self.state_format else { return Ok(()) };
+        let slots = rule::slot_names(&*self.rule);
+        match named.iter().find(|(name, _)| !slots.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((slot, _)) => {
+                let (rule, slot, known) = (self.rule.name(), slot.clone(), slots.join(", "));
+                Err(BlockError::NamedSlot { rule, slot, known }.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! This module has the text of kernels for slots in blocks: tables of codes, and the lines that run over the slots.
+
+use super::spec::KernelSpec;
+use crate::model::{Code, RuleKey, SlotCodes};
+use crate::num::{BlockCode, WORD};
+use crate::plan::Width;
+use crate::rule::MAX_SLOTS;
+
+/// The invocations of a workgroup that encodes blocks: `LANES` in `shaders/block/tables.wgsl`.
+const LANES: u64 = 256;
+
+/// The bytes of workgroup memory that a kernel with these slots needs.
+pub(crate) fn block_memory(codes: &SlotCodes) -> u64 {
+    let slots = (0..MAX_SLOTS).filter(|slot| is_in_blocks(codes, *slot)).count() as u64;
+    // Each code has its numbers and the middles between them, and each slot two words for each invocation.
+    let tables = codes.blocks().into_iter().map(|code| 2 * code.numbers().len() as u64);
+    (tables.sum::<u64>() + slots * 2 * LANES) * WORD
+}
+
+fn is_in_blocks(codes: &SlotCodes, slot: usize) -> bool {
+    matches!(codes.get(slot), Code::Blocks(_))
+}
+
+/// The constants of a code, for a kernel of some width.
+fn constants(code: BlockCode, width: Width, first: usize) -> Vec<String> {
+    let name = code.name();
+    let reals = code.block() / width.elements();
+    let stride = u64::from(code.bits()) * width.elements();
+    // Two rounds find the largest of a block. They take about as many looks each.
+    let parts = 1 << (reals.ilog2() / 2);
+    [
+        ("bits", u64::from(code.bits())),
+        ("entries", code.numbers().len() as u64),
+        ("first", first as u64),
+        ("zero", code.zero().into()),
+        ("reals", reals),
+        ("record", code.blocks.record()),
+        ("stride", stride),
+        ("share", 32 / stride),
+        ("parts", parts),
+    ]
+    .map(|(what, number)| format!("const {name}_{what} = {number}u;"))
+    .into()
+}
+
+/// The lines with the numbers of all codes of a kernel.
+pub(super) fn numbers(kernel: &KernelSpec) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut first = 0;
+    for code in kernel.spec.state.blocks() {
+        lines.extend(constants(code, kernel.width, first));
+        first += code.numbers().len();
+    }
+    lines.push(format!("const tables_length = {}u;", first / 4));
+    lines
+}
+
+/// The lines that run over the slots in blocks.
+pub(super) fn state(kernel: &KernelSpec, rule: &RuleKey) -> Vec<String> {
+    let spec = &kernel.spec;
+    let slots: Vec<usize> =
+        (0..rule.slots()).filter(|slot| is_in_blocks(&spec.state, *slot)).collect();
+    let mut lines = Vec::new();
+    let mut function = |head: &str, body: Vec<String>| {
+        lines.push(format!("fn {head} {{"));
+        lines.extend(body.into_iter().map(|line| format!("    {line}")));
+        lines.push("}".to_owned());
+    };
+    let each = |line: &dyn Fn(usize) -> String| slots.iter().map(|slot| line(*slot)).collect();
+    let codes = spec.state.blocks();
+    function(
+        "fill_tables(lane: u32)",
+        codes.iter().map(|code| format!("fill_{}(lane);", code.name())).collect(),
+    );
+    function(
+        "decode_state(p: real, step: Scalars)",
+        each(&|k| {
+            let decoded = format!("load_slot_{k}()");
+            format!("state[{k}] = {};", super::assemble::started(rule, k, &decoded))
+        }),
+    );
+    function("measure_state(lane: u32)", each(&|k| format!("measure_slot_{k}(lane, state[{k}]);")));
+    function("gather_state(lane: u32)", each(&|k| format!("gather_slot_{k}(lane);")));
+    let random = |k: usize| match spec.dithers {
+        true => format!("noise(elements(at.param) + launch.first, vec2(step.state_noise, {k}.0))"),
+        false => "real_bits()".to_owned(),
+    };
+    function(
+        "encode_state(lane: u32, at: Place, step: Scalars)",
+        each(&|k| format!("encode_slot_{k}(lane, state[{k}], {});", random(k))),
+    );
+    // Codes of several invocations share a word.
+    let shares = codes
+        .iter()
+        .any(|code| u64::from(code.bits()) * kernel.width.elements() < 32)
+        .then(|| "workgroupBarrier();".to_owned());
+    function("share_state()", shares.into_iter().collect());
+    lines
+}
