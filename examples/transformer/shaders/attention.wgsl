@@ -13,9 +13,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let here = place_of(id.x);
     var query: Part;
     var sum: Part;
-    let from = part(here.token, QUERY, here.head);
+    let start = part(here.token, QUERY, here.head);
     for (var i = 0u; i < HEAD_QUADS; i++) {
-        query[i] = SCALE * qkv[from + i];
+        query[i] = SCALE * qkv[start + i];
         sum[i] = vec4(0.0);
     }
     var top = -1e30;

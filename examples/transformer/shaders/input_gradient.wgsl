@@ -22,12 +22,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var c = vec4(0.0);
     var d = vec4(0.0);
     for (var n = 0u; n < step; n++) {
-        let from = WEIGHTS / 4u + 4u * quad * step + n;
+        let start = WEIGHTS / 4u + 4u * quad * step + n;
         let weights = mat4x4(
-            params[from],
-            params[from + step],
-            params[from + 2u * step],
-            params[from + 3u * step],
+            params[start],
+            params[start + step],
+            params[start + 2u * step],
+            params[start + 3u * step],
         );
         a += output_gradient[row + n] * weights;
         b += output_gradient[row + step + n] * weights;

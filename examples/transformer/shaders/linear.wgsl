@@ -25,12 +25,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var c = vec4(0.0);
     var d = vec4(0.0);
     for (var k = 0u; k < step; k++) {
-        let from = WEIGHTS / 4u + 4u * k * quads + quad;
+        let start = WEIGHTS / 4u + 4u * k * quads + quad;
         let weights = mat4x4(
-            params[from],
-            params[from + quads],
-            params[from + 2u * quads],
-            params[from + 3u * quads],
+            params[start],
+            params[start + quads],
+            params[start + 2u * quads],
+            params[start + 3u * quads],
         );
         a += weights * input(row + k);
         b += weights * input(row + step + k);

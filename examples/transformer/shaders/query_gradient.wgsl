@@ -17,14 +17,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let here = place_of(id.x);
-    let from = part(here.token, QUERY, here.head);
+    let start = part(here.token, QUERY, here.head);
     let row = own(here.token, here.head);
     var query: Part;
     var gradient: Part;
     var sum: Part;
     var inner = 0.0;
     for (var i = 0u; i < HEAD_QUADS; i++) {
-        query[i] = SCALE * qkv[from + i];
+        query[i] = SCALE * qkv[start + i];
         gradient[i] = attended_gradient[row + i];
         sum[i] = vec4(0.0);
         inner += dot(gradient[i], attended[row + i]);
@@ -45,7 +45,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
     for (var i = 0u; i < HEAD_QUADS; i++) {
-        qkv_gradient[from + i] = sum[i];
+        qkv_gradient[start + i] = sum[i];
     }
     inners[id.x] = inner;
 }
