@@ -22,8 +22,8 @@ type AtRate = fn(f64) -> Group;
 
 /// The optimizers by name, each with the learning rate that it has if none is given.
 const OPTIMIZERS: [(&str, f64, AtRate); 4] = [
-    ("adamw", 3e-3, Group::adamw),
-    ("adam", 3e-3, Group::adam),
+    ("adamw", 8e-3, Group::adamw),
+    ("adam", 8e-3, Group::adam),
     ("rmsprop", 1e-3, Group::rmsprop),
     ("lion", 5e-4, |lr| Group::new(lr, rule::Lion::default())),
 ];

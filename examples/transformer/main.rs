@@ -1,13 +1,13 @@
-//! Trains a small transformer to predict the next character of a text, forward and backward in WGSL, with the optimizer's
-//! step recorded behind the backward pass.
+//! Trains a small transformer to predict the next character of a text, forward and backward in WGSL, with the
+//! optimizer's step recorded behind the backward pass.
 //!
 //! ```text
 //! cargo run --release --example transformer
 //! cargo run --release --example transformer -- --compare
 //! ```
 //!
-//! With `--compare`, it trains with the optimizer's state in several formats, over several seeds. How the library is used
-//! is all in `train.rs`, and `formats.rs` has the formats.
+//! With `--compare`, it trains with the optimizer's state in several formats, over several seeds. How the library is
+//! used is all in `train.rs`, and `formats.rs` has the formats.
 
 mod compare;
 mod formats;

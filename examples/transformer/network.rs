@@ -140,8 +140,8 @@ impl Network {
         Ok(Self { shape, batches, parameters, params, grads, logits, scores, forward, backward })
     }
 
-    /// Each parameter by name, with its gradient, as an optimizer is given them. All of them lie in one buffer and their
-    /// gradients in another, so a step takes two dispatches at most.
+    /// Each parameter by name, with its gradient, as an optimizer is given them. All of them lie in one buffer and
+    /// their gradients in another, so a step takes two dispatches at most.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, View, View)> {
         self.parameters.iter().map(|Parameter { name, range, .. }| {
             let part = |buffer| View::f32(buffer).range(range.start as u64..range.end as u64);

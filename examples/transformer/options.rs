@@ -12,10 +12,10 @@ usage: transformer [--steps N] [--seed N] [--optimizer NAME] [--lr RATE] [--stat
        transformer --compare [--seeds N] [--out FILE] [--steps N] [--seed N] [--optimizer NAME] [--lr RATE]
                    [--json FILE]
 
-  --steps N              steps of a training; 300 if not given
+  --steps N              steps of a training; 600 if not given
   --seed N               of the first parameters and of the order of the text; 1 if not given
   --optimizer NAME       adamw, adam, rmsprop or lion; adamw if not given
-  --lr RATE              the highest learning rate; 3e-3 if not given, for rmsprop 1e-3, for lion 5e-4
+  --lr RATE              the highest learning rate; 8e-3 if not given, for rmsprop 1e-3, for lion 5e-4
   --state-format FORMAT  how the optimizer's state is stored: f32, f16 or bf16; f32 if not given
   --compare              train with every format and several seeds
   --seeds N              how many, from --seed on; 5 if not given
@@ -41,7 +41,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            steps: 300,
+            steps: 600,
             seed: 1,
             optimizer: "adamw".into(),
             lr: None,

@@ -10,8 +10,8 @@ use super::text::{Schedule, character, number};
 /// The exponent of the probabilities from which characters are drawn: above 1, likely ones are drawn more often.
 const SHARPNESS: f64 = 1.5;
 
-/// Goes on with `prompt` for so many characters. The first window of the first batch in the uploaded text is
-/// overwritten, so the network must not be trained afterwards.
+/// Goes on with `prompt` for so many characters. They overwrite the first window of the first batch in the uploaded
+/// text, so the network must not be trained afterwards.
 pub(crate) fn sample(
     gpu: &Gpu,
     network: &Network,
@@ -32,7 +32,7 @@ pub(crate) fn sample(
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         network.record_score(&mut encoder.begin_compute_pass(&Default::default()), 0);
         gpu.queue.submit([encoder.finish()]);
-        // What stands behind the last character changes nothing before it.
+        // The characters behind the last one change nothing before it.
         numbers.push(draw(&network.logits(gpu, last)?, &mut random));
     }
     Ok(numbers.into_iter().map(character).collect())

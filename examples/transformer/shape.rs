@@ -43,7 +43,7 @@ impl Shape {
     /// The network that the example trains.
     pub(crate) const EXAMPLE: Self = Self {
         vocabulary: super::text::CHARACTERS,
-        context: 64,
+        context: 32,
         width: 64,
         heads: 4,
         layers: 2,
@@ -70,7 +70,7 @@ impl Shape {
             at += elements;
         };
         push("token".into(), vocabulary * width, Start::Normal(0.5));
-        push("position".into(), context * width, Start::Normal(0.1));
+        push("position".into(), context * width, Start::Normal(0.2));
         for layer in 0..layers {
             push(format!("{layer}.norm1"), width, Start::Ones);
             push(format!("{layer}.qkv"), width * 3 * width, normal(width));

@@ -79,7 +79,7 @@ pub(crate) struct Batch {
 pub(crate) struct Schedule {
     /// Where windows begin in the text.
     pub(crate) starts: Vec<u32>,
-    /// Those of all steps, then those of one evaluation.
+    /// The batches of all steps, then those of one evaluation.
     pub(crate) batches: Vec<Batch>,
     pub(crate) steps: usize,
 }

@@ -29,7 +29,7 @@ pub(crate) struct Evaluation {
     pub(crate) validation: f64,
 }
 
-/// What came of a training.
+/// The outcome of a training.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) seed: u64,

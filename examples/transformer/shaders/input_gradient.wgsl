@@ -3,7 +3,7 @@
 
 @group(1) @binding(0) var<storage, read> output_gradient: array<vec4<f32>>;
 @group(1) @binding(1) var<storage, read> params: array<vec4<f32>>;
-// What the way forward has stored at the same place.
+// The numbers that the way forward has stored at the same place.
 @group(1) @binding(2) var<storage, read> forward: array<vec4<f32>>;
 @group(1) @binding(3) var<storage, read_write> outputs: array<vec4<f32>>;
 

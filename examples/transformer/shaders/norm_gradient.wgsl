@@ -1,5 +1,5 @@
-// Backward: with d = gain · ∂loss/∂scaled, the stream's gradient is factor · (d − normed · mean(d · normed)). It comes on
-// top of what reaches the stream past the layer, if ADDS; one invocation for each token.
+// Backward: with d = gain · ∂loss/∂scaled, the stream's gradient is factor · (d − normed · mean(d · normed)). It comes
+// on top of what reaches the stream past the layer, if ADDS; one invocation for each token.
 
 @group(1) @binding(0) var<storage, read> scaled_gradient: array<vec4<f32>>;
 @group(1) @binding(1) var<storage, read> normed: array<vec4<f32>>;

@@ -9,7 +9,7 @@ const VALUE = 2u * WIDTH / 4u;
 
 alias Part = array<vec4<f32>, HEAD_QUADS>;
 
-// What a dispatch works on: a token and a head.
+// An invocation works on a token and a head.
 struct Place {
     token: u32,
     head: u32,
