@@ -33,12 +33,12 @@ fn measure_role(lane: u32, x: real) {
     role_lanes[lane] = highest(bitcast<real_bits>(x) & real_bits(0x7fffffffu));
 }
 
-// Finds the largest magnitude of every `codec_parts`th invocation of a block. Bits of magnitudes have the order of the
-// magnitudes, and those of a NaN are above all others.
+// Finds the largest magnitude of some neighbouring invocations. Bits of magnitudes have the order of the magnitudes, and
+// those of a NaN are above all others.
 fn gather_role(lane: u32) {
-    let first = lane / codec_reals * codec_reals + lane % codec_parts;
+    let first = lane / codec_reals * codec_reals + lane % codec_parts * (codec_reals / codec_parts);
     var most = 0u;
-    for (var i = 0u; i < codec_reals; i += codec_parts) {
+    for (var i = 0u; i < codec_reals / codec_parts; i++) {
         most = max(most, role_lanes[first + i]);
     }
     role_parts[lane] = most;

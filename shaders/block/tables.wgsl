@@ -1,15 +1,11 @@
-// Blocks have tables of numbers, in a uniform. Each workgroup copies them, because its invocations look up different
-// numbers at once.
+// Blocks have tables, in a uniform: for each code of slots its numbers, then pairs of limits. Each workgroup copies
+// them, because its invocations look up different numbers at once.
 
 const LANES = 256u;
 const SMALLEST_NORMAL = 0x00800000u; // the bits of the smallest normal f32
 const INFINITE = 0x7f800000u;
 
 @group(0) @binding(tables_binding) var<uniform> tables: array<vec4<f32>, tables_length>;
-
-fn table_number(i: u32) -> f32 {
-    return tables[i / 4u][i % 4u];
-}
 
 // Whether a block of this scale has codes of its own. Otherwise all its codes are that of 0.
 fn is_encoded(scale: f32) -> bool {
@@ -19,6 +15,11 @@ fn is_encoded(scale: f32) -> bool {
 // Returns the factor that keeps products with a small scale from becoming subnormal, which some devices take for 0.
 fn raise_of(scale: f32) -> f32 {
     return select(1.0, 18446744073709551616.0, scale < 5.421010862427522e-20); // 2⁶⁴, 2⁻⁶⁴
+}
+
+// Whether the reciprocal of a scale may be subnormal, so that it gives no guess.
+fn is_too_large(scale: f32) -> bool {
+    return scale > 1.2676506002282294e30; // 2¹⁰⁰
 }
 
 // Returns a number as codes are found for it: raised, and 0 if it is subnormal.

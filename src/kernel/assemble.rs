@@ -218,6 +218,7 @@ fn code_of_blocks(text: &mut Text, kernel: &KernelSpec, code: BlockCode) {
         let name = format!("{name} for {}", code.name());
         text.file(&name, &wgsl.replace("codec", &code.name()));
     };
+    file("block/code.wgsl", include_str!("../../shaders/block/code.wgsl"));
     match kernel.spec.dithers {
         true => file("block/random.wgsl", include_str!("../../shaders/block/random.wgsl")),
         false => file("block/nearest.wgsl", include_str!("../../shaders/block/nearest.wgsl")),

@@ -12,8 +12,8 @@ const LANES: u64 = 256;
 /// The bytes of workgroup memory that a kernel with these slots needs.
 pub(crate) fn block_memory(codes: &SlotCodes) -> u64 {
     let slots = (0..MAX_SLOTS).filter(|slot| is_in_blocks(codes, *slot)).count() as u64;
-    // Each code has its numbers and the middles between them, and each slot two words for each invocation.
-    let tables = codes.blocks().into_iter().map(|code| 2 * code.numbers().len() as u64);
+    // Each code has its numbers and limits, and each slot two words for each invocation.
+    let tables = codes.blocks().into_iter().map(|code| code.words(false).len() as u64);
     (tables.sum::<u64>() + slots * 2 * LANES) * WORD
 }
 
@@ -40,7 +40,16 @@ fn constants(code: BlockCode, width: Width, first: usize) -> Vec<String> {
         ("parts", parts),
     ]
     .map(|(what, number)| format!("const {name}_{what} = {number}u;"))
-    .into()
+    .into_iter()
+    .chain([format!("const {name}_signed = {};", code.is_signed()), lowest(code)])
+    .collect()
+}
+
+/// The function that finds the lowest line of a code.
+fn lowest(code: BlockCode) -> String {
+    let lines = code.lines().into_iter().map(|[slope, start]| format!("{slope:?} * y + {start:?}"));
+    let lowest = lines.reduce(|all, line| format!("min({all}, {line})")).unwrap_or_default();
+    format!("fn lowest_{}(y: real) -> real {{ return {lowest}; }}", code.name())
 }
 
 /// The lines with the numbers of all codes of a kernel.
@@ -49,9 +58,9 @@ pub(super) fn numbers(kernel: &KernelSpec) -> Vec<String> {
     let mut first = 0;
     for code in kernel.spec.state.blocks() {
         lines.extend(constants(code, kernel.width, first));
-        first += code.numbers().len();
+        first += code.words(kernel.spec.dithers).len() / 4;
     }
-    lines.push(format!("const tables_length = {}u;", first / 4));
+    lines.push(format!("const tables_length = {first}u;"));
     lines
 }
 

@@ -146,10 +146,10 @@ impl Kernels {
         Pipeline { pipeline, layout, variables, sums, tables }
     }
 
-    /// The numbers of the codes that a kernel has, one table after the other.
+    /// The tables of the codes that a kernel has, one after the other.
     fn tables(&self, spec: &Spec) -> wgpu::Buffer {
         let codes = spec.state.blocks();
-        let numbers: Vec<f32> = codes.iter().flat_map(|code| code.numbers()).copied().collect();
+        let numbers: Vec<f32> = codes.iter().flat_map(|code| code.words(spec.dithers)).collect();
         self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim tables of codes"),
             contents: bytemuck::cast_slice(&numbers),

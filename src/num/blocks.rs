@@ -30,13 +30,18 @@ pub(crate) struct Blocks {
     pub(crate) len: u64,
     /// The numbers that codes stand for, in ascending order, for signed or unsigned numbers.
     numbers: fn(bool) -> Vec<f32>,
+    /// The lines whose lowest, at a magnitude relative to the scale, counts the codes from that of 0 on, almost.
+    lines: fn(bool) -> Vec<Line>,
     tables: [OnceLock<Table>; 2],
 }
 
+/// A line, by its slope and by its value at 0.
+pub(crate) type Line = [f32; 2];
+
 /// Every block format.
 pub(crate) static BLOCKS: [Blocks; 2] = [
-    Blocks::new("block8", 8, 256, block8::numbers),
-    Blocks::new("block4", 4, 128, block4::numbers),
+    Blocks::new("block8", 8, 256, (block8::numbers, block8::lines)),
+    Blocks::new("block4", 4, 128, (block4::numbers, block4::lines)),
 ];
 
 /// A multiple of the length of every block, in elements.
@@ -47,9 +52,14 @@ pub(crate) const LONGEST: u64 = 256;
 pub(crate) const GRAIN: u64 = 64 * LONGEST;
 
 impl Blocks {
-    const fn new(name: &'static str, bits: u32, len: u64, numbers: fn(bool) -> Vec<f32>) -> Self {
+    const fn new(
+        name: &'static str,
+        bits: u32,
+        len: u64,
+        (numbers, lines): (fn(bool) -> Vec<f32>, fn(bool) -> Vec<Line>),
+    ) -> Self {
         assert!(LONGEST.is_multiple_of(len), "blocks begin where the longest block does");
-        Self { name, bits, len, numbers, tables: [const { OnceLock::new() }; 2] }
+        Self { name, bits, len, numbers, lines, tables: [const { OnceLock::new() }; 2] }
     }
 
     /// The words of a block on the device: the codes, then the scale.
@@ -278,6 +288,24 @@ impl BlockCode {
             words.push(scale.to_bits());
         }
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// The lines for a first guess at a code. At the magnitude y of a number relative to the scale, the lowest line's
+    /// value v is concave, because decades become steeper towards 0. Then the code is floor(v) beyond the code of 0, or
+    /// before it for a number below 0, or it is next to that.
+    pub(crate) fn lines(self) -> Vec<Line> {
+        (self.blocks.lines)(self.signed)
+    }
+
+    /// The words of a kernel's tables: the numbers, then for each code the limits between which numbers get the code.
+    /// Beyond the first and the last limit there is nothing. At random, limits are the numbers themselves.
+    pub(crate) fn words(self, at_random: bool) -> Vec<f32> {
+        let Table { numbers, middles, .. } = self.table();
+        let limits = if at_random { &numbers[1..] } else { &middles[..] };
+        let lower = std::iter::once(-f32::MAX).chain(limits.iter().copied());
+        let upper = limits.iter().copied().chain([f32::MAX]);
+        let pairs = lower.zip(upper).flat_map(|(lower, upper)| [lower, upper]);
+        numbers.iter().copied().chain(pairs).collect()
     }
 
     /// The largest distance from a number around `x` to the code that rounding gives it, in a block of this scale:

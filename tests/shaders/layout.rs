@@ -99,7 +99,8 @@ fn expected(facts: &Facts) -> Vec<Bound> {
         let codes: BTreeSet<String> =
             facts.operands.iter().filter_map(|operand| Some(operand.blocks?.name())).collect();
         let entries = |name: &String| if name.starts_with("block8") { 256 } else { 16 };
-        let quads = codes.iter().map(entries).sum::<u32>() / 4;
+        // Each code has a number and two limits.
+        let quads = codes.iter().map(entries).sum::<u32>() * 3 / 4;
         let ty = format!("array<vec4<f32>, {quads}>");
         add(0, binding + 1, "tables", UNIFORM, &ty);
     }

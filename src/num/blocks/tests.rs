@@ -112,3 +112,34 @@ fn codes_of_one_step_are_not_those_of_another() {
     let first = at(1, 1, 0);
     assert!([at(2, 1, 0), at(1, 2, 0), at(1, 1, 1)].iter().all(|other| *other != first));
 }
+
+/// The guess of `guess_codec` in `shaders/block/code.wgsl`.
+fn guess(code: BlockCode, x: f32, shift: f32) -> u8 {
+    let y = if code.signed { x.abs() } else { x.max(0.0) };
+    let lines = code.lines().into_iter().map(|[slope, start]| slope * y + start);
+    let steps = (lines.fold(f32::MAX, f32::min) + shift).max(0.0) as u8;
+    let last = (code.numbers().len() - 1) as u8;
+    let zero = code.zero();
+    if x < 0.0 { zero - steps.min(zero) } else { zero.saturating_add(steps).min(last) }
+}
+
+#[test]
+fn guesses_are_next_to_the_code() {
+    for code in codes() {
+        let (numbers, middles) = (code.numbers(), code.middles());
+        let every = (0..=1_000_000).map(|i| i as f32 / 1e6);
+        let small = (0..30_000).map(|i| 2.0_f32.powf(-i as f32 / 1000.0));
+        let near = numbers
+            .iter()
+            .chain(middles)
+            .flat_map(|x| [-3e-7_f32, 0.0, 3e-7].map(|off| x * (1.0 + off)));
+        for x in every.chain(small).flat_map(|x| [x, -x]).chain(near) {
+            let x = x.clamp(-1.0, 1.0);
+            let nearest = code.encode(x, 1.0);
+            assert!(nearest.abs_diff(guess(code, x, 0.0)) <= 1, "{} {x:e}", code.name());
+            let below = numbers[1..].partition_point(|number| *number <= x) as u8;
+            let shift = if x < 0.0 { 0.5 } else { -0.5 };
+            assert!(below.abs_diff(guess(code, x, shift)) <= 1, "{} {x:e} at random", code.name());
+        }
+    }
+}
