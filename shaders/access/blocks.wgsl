@@ -9,7 +9,7 @@ var<private> role_scale: f32;
 // The largest magnitude of each invocation's numbers, later each invocation's codes.
 var<workgroup> role_lanes: array<u32, LANES>;
 // The largest magnitudes of several invocations.
-var<workgroup> role_parts: array<u32, LANES>;
+var<workgroup> role_parts: array<u32, LANES / codec_reals * codec_parts>;
 
 // Returns the first word of the record that holds the `i`th `real`.
 fn record_of_role(i: u32) -> u32 {
@@ -36,16 +36,19 @@ fn measure_role(lane: u32, x: real) {
 // Finds the largest magnitude of some neighbouring invocations. Bits of magnitudes have the order of the magnitudes, and
 // those of a NaN are above all others.
 fn gather_role(lane: u32) {
-    let first = lane / codec_reals * codec_reals + lane % codec_parts * (codec_reals / codec_parts);
-    var most = 0u;
-    for (var i = 0u; i < codec_reals / codec_parts; i++) {
-        most = max(most, role_lanes[first + i]);
+    const each = codec_reals / codec_parts;
+    // An invocation a part is enough.
+    if lane < LANES / each {
+        var most = 0u;
+        for (var i = 0u; i < each; i++) {
+            most = max(most, role_lanes[lane * each + i]);
+        }
+        role_parts[lane] = most;
     }
-    role_parts[lane] = most;
 }
 
 fn encode_role(lane: u32, x: real, random: real_bits) {
-    let first = lane / codec_reals * codec_reals;
+    let first = lane / codec_reals * codec_parts;
     var most = 0u;
     for (var i = 0u; i < codec_parts; i++) {
         most = max(most, role_parts[first + i]);

@@ -6,11 +6,11 @@ fn shift_codec(x: real) -> real {
 }
 
 fn chosen_codec(code: u32, x: f32, scale: f32, random: u32) -> u32 {
-    let number = codec_numbers[code];
+    let number = codec_table[code];
     let upper = min(code + 1u, codec_entries - 1u);
     // A width of 11 bits times a share of 13 bits is exact, so that it does not matter whether a device fuses the
     // product and the sum.
-    let width = bitcast<f32>(bitcast<u32>(codec_numbers[upper] - number) & 0xffffe000u);
+    let width = bitcast<f32>(bitcast<u32>(codec_table[upper] - number) & 0xffffe000u);
     let share = f32(2u * (random >> 20u) + 1u) / 8192.0;
     return select(code, upper, (number + width * share) * scale <= x);
 }

@@ -86,6 +86,7 @@ pub(crate) fn wgsl(kernel: &KernelSpec) -> String {
         text.lines(&blocks::numbers(kernel));
     }
     if encodes(spec) {
+        text.lines(&[blocks::declared(kernel)]);
         join!(text, "block/tables.wgsl");
         for code in spec.state.blocks() {
             code_of_blocks(&mut text, kernel, code);

@@ -1,5 +1,6 @@
 //! This module has the text of kernels for slots in blocks: tables of codes, and the lines that run over the slots.
 
+use super::layout::tables_are_storage;
 use super::spec::KernelSpec;
 use crate::model::{Code, RuleKey, SlotCodes};
 use crate::num::{BlockCode, WORD};
@@ -12,9 +13,9 @@ const LANES: u64 = 256;
 /// The bytes of workgroup memory that a kernel with these slots needs.
 pub(crate) fn block_memory(codes: &SlotCodes) -> u64 {
     let slots = (0..MAX_SLOTS).filter(|slot| is_in_blocks(codes, *slot)).count() as u64;
-    // Each code has its numbers and limits, and each slot two words for each invocation.
+    // Each code has its numbers and limits, and each slot a word for each invocation and for each part of a block.
     let tables = codes.blocks().into_iter().map(|code| code.words(false).len() as u64);
-    (tables.sum::<u64>() + slots * 2 * LANES) * WORD
+    (tables.sum::<u64>() + slots * (LANES + LANES / 4)) * WORD
 }
 
 fn is_in_blocks(codes: &SlotCodes, slot: usize) -> bool {
@@ -31,6 +32,7 @@ fn constants(code: BlockCode, width: Width, first: usize) -> Vec<String> {
     [
         ("bits", u64::from(code.bits())),
         ("entries", code.numbers().len() as u64),
+        ("words", code.words(false).len() as u64),
         ("first", first as u64),
         ("zero", code.zero().into()),
         ("reals", reals),
@@ -62,6 +64,14 @@ pub(super) fn numbers(kernel: &KernelSpec) -> Vec<String> {
     }
     lines.push(format!("const tables_length = {first}u;"));
     lines
+}
+
+/// The line that declares the tables.
+pub(super) fn declared(kernel: &KernelSpec) -> String {
+    let space = if tables_are_storage(kernel) { "storage, read" } else { "uniform" };
+    format!(
+        "@group(0) @binding(tables_binding) var<{space}> tables: array<vec4<f32>, tables_length>;"
+    )
 }
 
 /// The lines that run over the slots in blocks.

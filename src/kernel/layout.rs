@@ -60,8 +60,9 @@ impl Layouts {
             entries.push(entry(kernel.extra(0), WRITE, false));
             entries.push(entry(kernel.extra(1), READ, false));
         }
-        let uniforms = [sums_binding(kernel), tables_binding(kernel)];
-        entries.extend(uniforms.into_iter().flatten().map(|at| entry(at, UNIFORM, false)));
+        entries.extend(sums_binding(kernel).map(|at| entry(at, UNIFORM, false)));
+        let of_tables = if tables_are_storage(kernel) { READ } else { UNIFORM };
+        entries.extend(tables_binding(kernel).map(|at| entry(at, of_tables, false)));
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("wgpu-optim operands"),
             entries: &entries,
@@ -104,7 +105,16 @@ pub(crate) fn sums_binding(kernel: &KernelSpec) -> Option<u32> {
     }
 }
 
-/// The binding of the uniform that has the tables of codes, in kernels that encode blocks.
+/// Whether the tables of codes are in storage. Different invocations read different parts of them, for which uniforms
+/// are slow on some devices: an H200 takes 2.4 times as long. A kernel with as many operands as the default limits allow
+/// has them in a uniform.
+pub(crate) fn tables_are_storage(kernel: &KernelSpec) -> bool {
+    // The chunks are storage, too.
+    let buffers = kernel.variables().len() as u32 + 2;
+    buffers <= wgpu::Limits::default().max_storage_buffers_per_shader_stage
+}
+
+/// The binding of the tables of codes, in kernels that encode blocks.
 pub(crate) fn tables_binding(kernel: &KernelSpec) -> Option<u32> {
     let encodes = kernel.spec.body == Body::Update && kernel.spec.in_blocks();
     encodes.then(|| kernel.extra(1))

@@ -153,7 +153,7 @@ impl Kernels {
         self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("wgpu-optim tables of codes"),
             contents: bytemuck::cast_slice(&numbers),
-            usage: wgpu::BufferUsages::UNIFORM,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
         })
     }
 

@@ -297,15 +297,13 @@ impl BlockCode {
         (self.blocks.lines)(self.signed)
     }
 
-    /// The words of a kernel's tables: the numbers, then for each code the limits between which numbers get the code.
-    /// Beyond the first and the last limit there is nothing. At random, limits are the numbers themselves.
+    /// The words of a kernel's tables, in fours: the numbers, then the limits between which numbers get a code, from
+    /// that below the first code to that above the last. At random, limits are the numbers themselves.
     pub(crate) fn words(self, at_random: bool) -> Vec<f32> {
         let Table { numbers, middles, .. } = self.table();
         let limits = if at_random { &numbers[1..] } else { &middles[..] };
-        let lower = std::iter::once(-f32::MAX).chain(limits.iter().copied());
-        let upper = limits.iter().copied().chain([f32::MAX]);
-        let pairs = lower.zip(upper).flat_map(|(lower, upper)| [lower, upper]);
-        numbers.iter().copied().chain(pairs).collect()
+        let limits = std::iter::once(-f32::MAX).chain(limits.iter().copied()).chain([f32::MAX; 4]);
+        numbers.iter().copied().chain(limits).collect()
     }
 
     /// The largest distance from a number around `x` to the code that rounding gives it, in a block of this scale:

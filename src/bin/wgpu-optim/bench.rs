@@ -242,6 +242,14 @@ fn measure(
     Ok(timed.iter().map(row).collect())
 }
 
+/// A gradient of either sign and of several magnitudes, which no two neighbours share: codes of state in blocks then
+/// differ from element to element, as in a training.
+fn number(element: u32) -> f32 {
+    let bits = element.wrapping_mul(0x9e37_79b9) ^ element.wrapping_mul(element) >> 7;
+    let uniform = f64::from(bits) / f64::from(u32::MAX) * 2.0 - 1.0;
+    (1e-3 * uniform.powi(3)) as f32
+}
+
 /// `optimizer` over one parameter of its own, and the buffers that this keeps alive.
 fn optimizer(
     gpu: &Gpu,
@@ -249,7 +257,8 @@ fn optimizer(
     group: &Group,
     elements: u64,
 ) -> Result<(Optimizer, [View; 2]), Failure> {
-    let (param, grad) = (gpu.zeros("param", elements)?, gpu.zeros("grad", elements)?);
+    let numbers: Vec<f32> = (0..elements as u32).map(number).collect();
+    let (param, grad) = (gpu.zeros("param", elements)?, gpu.upload("grad", &numbers)?);
     let views = [View::f32(&param), View::f32(&grad)];
     let id = optimizer.add_group(group.clone())?;
     optimizer.add_param(id, "w", views[0].clone(), views[1].clone())?;
