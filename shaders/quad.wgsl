@@ -1,6 +1,7 @@
 // One invocation works on four neighbouring elements.
 alias real = vec4<f32>;
 alias real_bits = vec4<u32>;
+alias real_integers = vec4<i32>;
 
 // Returns the indices of the elements that the `i`th `real` holds.
 fn elements(i: u32) -> real_bits {

@@ -2,6 +2,7 @@
 // boundary.
 alias real = f32;
 alias real_bits = u32;
+alias real_integers = i32;
 
 // The step from one index of a gradient to the next.
 const GRAD_STRIDE = 1u;

@@ -13,7 +13,8 @@ var<workgroup> role_parts: array<u32, LANES / codec_reals * codec_parts>;
 
 // Returns the first word of the record that holds the `i`th `real`.
 fn record_of_role(i: u32) -> u32 {
-    return i / codec_reals * codec_record;
+    let block = i / codec_reals;
+    return block * (codec_record - 1u) + block;
 }
 
 fn word_of_role(i: u32) -> u32 {

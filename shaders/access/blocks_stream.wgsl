@@ -4,7 +4,8 @@
 var<private> role_bits: u32;
 
 fn record_of_role(i: u32) -> u32 {
-    return i / codec_reals * codec_record;
+    let block = i / codec_reals;
+    return block * (codec_record - 1u) + block;
 }
 
 fn word_of_role(i: u32) -> u32 {

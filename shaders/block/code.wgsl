@@ -13,11 +13,13 @@ fn fill_codec(lane: u32) {
 
 // Returns codes that are right or next to right. The lowest line counts the codes from that of 0 on.
 fn guess_codec(x: real, scale: f32) -> real_bits {
-    let y = select(max(x, real()), abs(x), codec_signed) * (1.0 / scale);
-    let steps = real_bits(max(lowest_codec(y) + shift_codec(x), real()));
-    let below = codec_zero - min(steps, real_bits(codec_zero));
-    let above = min(codec_zero + steps, real_bits(codec_entries - 1u));
-    return select(above, below, x < real());
+    let y = x * (1.0 / scale);
+    if codec_signed {
+        let steps = min(aimed_codec(lowest_codec(abs(y)), x), real(codec_most));
+        let signed_steps = bitcast<real>(bitcast<real_bits>(steps) | (bitcast<real_bits>(x) & real_bits(0x80000000u)));
+        return codec_zero + bitcast<real_bits>(real_integers(signed_steps));
+    }
+    return real_bits(max(min(aimed_codec(lowest_codec(y), x), real(codec_most)), real()));
 }
 
 // Returns the code from one that is right or next to right. Products are compared, because a quotient is not exact.

@@ -1,8 +1,8 @@
 // A number gets one of the two codes around it: the upper one as often as the number is near to it. Limits are the
 // numbers of codes, so that the code found is the last one up to x.
 
-fn shift_codec(x: real) -> real {
-    return select(real(-0.5), real(0.5), x < real());
+fn aimed_codec(steps: real, x: real) -> real {
+    return steps + select(real(-0.5), real(0.5), x < real());
 }
 
 fn chosen_codec(code: u32, x: f32, scale: f32, random: u32) -> u32 {

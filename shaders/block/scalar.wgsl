@@ -4,20 +4,18 @@ fn decode_codec(bits: u32, scale: f32) -> real {
     return scale * codec_table[(bits & (codec_entries - 1u)) ^ codec_zero];
 }
 
-fn found_codec(x: real, scale: f32) -> real_bits {
-    return settled_codec(guess_codec(x, scale), x, scale);
-}
-
 fn encode_codec(x: real, scale: f32, random: real_bits) -> u32 {
-    if !is_encoded(scale) {
-        return 0u;
+    if !is_ordinary(scale) {
+        // Only infinite numbers have a code other than that of 0.
+        let is_last = bitcast<u32>(scale) == INFINITE && x > LARGEST;
+        return select(0u, (codec_entries - 1u) ^ codec_zero, is_last);
     }
-    let raise = raise_of(scale);
-    let most = raise * scale;
-    let y = comparable(x, raise);
-    var code = chosen_codec(found_codec(y, most), y, most, random);
-    if is_infinite(scale) {
-        code = select(codec_zero, codec_entries - 1u, x > LARGEST);
+    var y = x;
+    var most = scale;
+    if is_extreme(scale) {
+        let raise = select(SMALL, LARGE, scale < SMALL);
+        y = raised(x, raise);
+        most = raise * scale;
     }
-    return code ^ codec_zero;
+    return chosen_codec(settled_codec(guess_codec(y, most), y, most), y, most, random) ^ codec_zero;
 }

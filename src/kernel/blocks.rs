@@ -35,6 +35,8 @@ fn constants(code: BlockCode, width: Width, first: usize) -> Vec<String> {
         ("words", code.words(false).len() as u64),
         ("first", first as u64),
         ("zero", code.zero().into()),
+        // As many codes of 0 as a `real` has.
+        ("zeros", u64::from(code.zeros()) & (u64::MAX >> (64 - stride))),
         ("reals", reals),
         ("record", code.blocks.record()),
         ("stride", stride),
@@ -43,7 +45,12 @@ fn constants(code: BlockCode, width: Width, first: usize) -> Vec<String> {
     ]
     .map(|(what, number)| format!("const {name}_{what} = {number}u;"))
     .into_iter()
-    .chain([format!("const {name}_signed = {};", code.is_signed()), lowest(code)])
+    .chain([
+        format!("const {name}_signed = {};", code.is_signed()),
+        // Fewer steps than lead beyond the first code or the last, so that all codes lie in the table.
+        format!("const {name}_most = {:?};", code.most_steps()),
+        lowest(code),
+    ])
     .collect()
 }
 

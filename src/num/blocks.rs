@@ -246,7 +246,7 @@ impl BlockCode {
 
     /// The word of a record that has the code of each element 0: a device keeps the differences to it, so that a
     /// buffer of zeros is a state of zeros.
-    fn zeros(self) -> u32 {
+    pub(crate) fn zeros(self) -> u32 {
         let each = |i: u32| u32::from(self.zero()) << (i * self.blocks.bits);
         (0..32 / self.blocks.bits).map(each).sum()
     }
@@ -295,6 +295,13 @@ impl BlockCode {
     /// before it for a number below 0, or it is next to that.
     pub(crate) fn lines(self) -> Vec<Line> {
         (self.blocks.lines)(self.signed)
+    }
+
+    /// A number of steps from the code of 0, in kernels, that leads to no code outside of the table. The last code is at
+    /// most one step further.
+    pub(crate) fn most_steps(self) -> f32 {
+        let steps = if self.signed { self.zero() } else { (self.numbers().len() - 2) as u8 };
+        f32::from(steps) + 0.9
     }
 
     /// The words of a kernel's tables, in fours: the numbers, then the limits between which numbers get a code, from

@@ -117,10 +117,8 @@ fn codes_of_one_step_are_not_those_of_another() {
 fn guess(code: BlockCode, x: f32, shift: f32) -> u8 {
     let y = if code.signed { x.abs() } else { x.max(0.0) };
     let lines = code.lines().into_iter().map(|[slope, start]| slope * y + start);
-    let steps = (lines.fold(f32::MAX, f32::min) + shift).max(0.0) as u8;
-    let last = (code.numbers().len() - 1) as u8;
-    let zero = code.zero();
-    if x < 0.0 { zero - steps.min(zero) } else { zero.saturating_add(steps).min(last) }
+    let steps = (lines.fold(f32::MAX, f32::min) + shift).min(code.most_steps()).max(0.0) as u8;
+    if x < 0.0 && code.signed { code.zero() - steps } else { code.zero() + steps }
 }
 
 #[test]
