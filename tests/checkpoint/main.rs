@@ -1,5 +1,6 @@
 //! Checkpoints: a resumed run has the bits of one that never stopped, and a wrong file changes nothing.
 
+mod blocks;
 mod crash;
 mod exact;
 mod file;

@@ -3,6 +3,7 @@
 use serde_json::json;
 use wgpu_optim::{Accumulation, Control, LossScale, Norm};
 
+use super::blocks::InBlocks;
 use super::{CONFIG, Contents, Param, Tensor};
 
 /// A text in which nothing but letters and signs reaches the terminal: all else is escaped.
@@ -62,6 +63,20 @@ fn control(contents: &Contents) -> Vec<String> {
     all
 }
 
+/// The codes and scales of a slot in a line.
+fn in_blocks(blocks: &InBlocks) -> String {
+    let InBlocks { block, codes: [low, high], zero_scales, nonfinite_scales, .. } = blocks;
+    let scales = match blocks.finite_scales {
+        Some([low, high]) => format!("{low:e} to {high:e}"),
+        None => "none finite".to_owned(),
+    };
+    format!(
+        "{:21}codes {low} to {high}; scales of {block} elements: {scales}, zero {zero_scales}, \
+         non-finite {nonfinite_scales}\n",
+        ""
+    )
+}
+
 /// A checkpoint for people to read.
 pub(super) fn text(contents: &Contents) -> String {
     let Contents { steps, steps_taken, steps_skipped, bytes, added, .. } = contents;
@@ -105,11 +120,13 @@ pub(super) fn text(contents: &Contents) -> String {
             all += &format!(
                 "  {name} {shape:?}: step {step}, {skipped} skipped, {bytes} bytes{frozen}\n"
             );
-            for Tensor { slot, dtype, norm, largest, nonfinite, .. } in &param.tensors {
+            for Tensor { slot, dtype, norm, largest, nonfinite, blocks, .. } in &param.tensors {
                 let slot = printable(slot);
+                let dtype = blocks.as_ref().map_or(dtype, |blocks| &blocks.format);
                 all += &format!(
                     "    {slot:<16} {dtype:<4} norm {norm:<12.6e} largest {largest:<12.6e} non-finite {nonfinite}\n"
                 );
+                all.extend(blocks.as_ref().map(in_blocks));
             }
         }
     }
