@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use support::{Case, ok};
 use wgpu_optim::checkpoint::{Container, SaveOptions, Saved};
-use wgpu_optim::{Control, Format, Group, LossScale, Master, Schedule, StateFormat, Target, rule};
+use wgpu_optim::{
+    Control, Format, Group, LossScale, Master, Schedule, StateFormat, Target, config, rule,
+};
 
 use crate::scene::{LAYOUTS, Scene};
 

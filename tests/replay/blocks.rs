@@ -3,7 +3,7 @@
 use safetensors::SafeTensors;
 use support::{encoded, gpu, numbers, ok};
 use wgpu_optim::checkpoint::{Container, SaveOptions};
-use wgpu_optim::{Format, Group, Optimizer, StateFormat};
+use wgpu_optim::{Adam, Format, Group, Optimizer, StateFormat};
 
 use crate::command::{run, text};
 use crate::files::Files;
@@ -13,7 +13,9 @@ use crate::trace;
 fn save(path: &str) {
     let gpu = gpu();
     let formats = [("exp_avg", StateFormat::Block4), ("exp_avg_sq", StateFormat::Block8)];
-    let group = Group::adam(1e-2).state_format(formats).block_min_size(100).stochastic_state(4);
+    let rule = Adam { eps: 1e-8, eps_root: 0.0, ..Adam::default() }; // PyTorch's
+    let group =
+        Group::new(1e-2, rule).state_format(formats).block_min_size(100).stochastic_state(4);
     let mut optimizer = Optimizer::new(&gpu.device);
     let group = ok(optimizer.add_group(group));
     for (name, len) in [("w", 300), ("b", 20)] {
@@ -75,15 +77,16 @@ fn an_inspection_shows_codes_and_scales() {
         );
         let range = [codes.iter().min(), codes.iter().max()].map(|code| code.copied().unwrap_or(0));
         assert_eq!(blocks["codes"], serde_json::json!(range));
-        let [low, high] = [f32::min, f32::max].map(|f| scales.iter().copied().fold(scales[0], f));
+        let scales: Vec<f64> = scales.into_iter().map(f64::from).collect();
+        let [low, high] = [f64::min, f64::max].map(|f| scales.iter().copied().fold(scales[0], f));
         assert_eq!(blocks["finite_scales"], serde_json::json!([low, high]));
         assert_eq!((&blocks["zero_scales"], &blocks["nonfinite_scales"]), (&0.into(), &0.into()));
-        assert_eq!(tensor["largest"], serde_json::json!(f64::from(high)));
+        assert_eq!(tensor["largest"], serde_json::json!(high));
         let squares: f64 = numbers.iter().map(|x| f64::from(*x).powi(2)).sum();
         let norm = tensor["norm"].as_f64().unwrap_or_default();
         assert!((norm / squares.sqrt() - 1.0).abs() < 1e-12, "{norm} {squares}");
         let line = format!(
-            "codes {} to {}; scales of {} elements: {low:e} to {high:e}, zero 0, non-finite 0",
+            "codes {} to {}; scales of {} elements: {low:.6e} to {high:.6e}, zero 0, non-finite 0",
             range[0],
             range[1],
             if signed { 128 } else { 256 }

@@ -22,7 +22,7 @@ pub(super) struct InBlocks {
     /// The smallest and the largest code.
     pub(super) codes: [u8; 2],
     /// The smallest and the largest scale that is finite, if there are such.
-    pub(super) finite_scales: Option<[f32; 2]>,
+    pub(super) finite_scales: Option<[f64; 2]>,
     /// The number of scales that are 0.
     pub(super) zero_scales: u64,
     /// The number of scales that are Inf or NaN.
@@ -64,8 +64,9 @@ pub(super) fn tensor(
             all.zero_scales += u64::from(*scale == 0.0);
             all.nonfinite_scales += u64::from(!scale.is_finite());
             if scale.is_finite() {
-                let [low, high] = all.finite_scales.unwrap_or([*scale; 2]);
-                all.finite_scales = Some([low.min(*scale), high.max(*scale)]);
+                let scale = f64::from(*scale);
+                let [low, high] = all.finite_scales.unwrap_or([scale; 2]);
+                all.finite_scales = Some([low.min(scale), high.max(scale)]);
             }
         }
         Ok(())
@@ -74,7 +75,7 @@ pub(super) fn tensor(
     let scales_entry = file.entry(&scales).map_or(0, |entry| entry.bytes());
     if !blocks.is_known {
         // A scale is its block's largest magnitude, whatever the signs.
-        figures.largest = all.finite_scales.map_or(0.0, |[_, high]| high.into());
+        figures.largest = all.finite_scales.map_or(0.0, |[_, high]| high);
         figures.forget_norm();
     }
     Ok(Tensor {

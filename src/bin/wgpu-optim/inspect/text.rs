@@ -67,7 +67,7 @@ fn control(contents: &Contents) -> Vec<String> {
 fn in_blocks(blocks: &InBlocks) -> String {
     let InBlocks { block, codes: [low, high], zero_scales, nonfinite_scales, .. } = blocks;
     let scales = match blocks.finite_scales {
-        Some([low, high]) => format!("{low:e} to {high:e}"),
+        Some([low, high]) => format!("{low:.6e} to {high:.6e}"),
         None => "none finite".to_owned(),
     };
     format!(
