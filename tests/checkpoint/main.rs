@@ -8,6 +8,7 @@ mod files;
 mod forever;
 mod fuzz;
 mod hostile;
+mod own;
 mod partial;
 mod scene;
 mod small;

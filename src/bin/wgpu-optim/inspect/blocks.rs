@@ -29,6 +29,21 @@ pub(super) struct InBlocks {
     pub(super) nonfinite_scales: u64,
 }
 
+impl InBlocks {
+    /// The codes and the scales in a line.
+    pub(super) fn line(&self) -> String {
+        let Self { block, codes: [low, high], zero_scales, nonfinite_scales, .. } = self;
+        let scales = match self.finite_scales {
+            Some([low, high]) => format!("{low:.6e} to {high:.6e}"),
+            None => "none finite".to_owned(),
+        };
+        format!(
+            "codes {low} to {high}; scales of {block} elements: {scales}, zero {zero_scales}, non-finite \
+             {nonfinite_scales}"
+        )
+    }
+}
+
 /// Reads the codes of a slot, and the scales beside them.
 pub(super) fn tensor(
     file: &mut Container<File>,

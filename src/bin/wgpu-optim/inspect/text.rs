@@ -3,7 +3,6 @@
 use serde_json::json;
 use wgpu_optim::{Accumulation, Control, LossScale, Norm};
 
-use super::blocks::InBlocks;
 use super::{CONFIG, Contents, Param, Tensor};
 
 /// A text in which nothing but letters and signs reaches the terminal: all else is escaped.
@@ -63,20 +62,6 @@ fn control(contents: &Contents) -> Vec<String> {
     all
 }
 
-/// The codes and scales of a slot in a line.
-fn in_blocks(blocks: &InBlocks) -> String {
-    let InBlocks { block, codes: [low, high], zero_scales, nonfinite_scales, .. } = blocks;
-    let scales = match blocks.finite_scales {
-        Some([low, high]) => format!("{low:.6e} to {high:.6e}"),
-        None => "none finite".to_owned(),
-    };
-    format!(
-        "{:21}codes {low} to {high}; scales of {block} elements: {scales}, zero {zero_scales}, \
-         non-finite {nonfinite_scales}\n",
-        ""
-    )
-}
-
 /// A checkpoint for people to read.
 pub(super) fn text(contents: &Contents) -> String {
     let Contents { steps, steps_taken, steps_skipped, bytes, added, .. } = contents;
@@ -126,7 +111,7 @@ pub(super) fn text(contents: &Contents) -> String {
                 all += &format!(
                     "    {slot:<16} {dtype:<4} norm {norm:<12.6e} largest {largest:<12.6e} non-finite {nonfinite}\n"
                 );
-                all.extend(blocks.as_ref().map(in_blocks));
+                all.extend(blocks.as_ref().map(|blocks| format!("{:21}{}\n", "", blocks.line())));
             }
         }
     }
