@@ -2,7 +2,7 @@
 
 use safetensors::SafeTensors;
 use support::{encoded, gpu, numbers, ok};
-use wgpu_optim::checkpoint::{Container, SaveOptions};
+use wgpu_optim::checkpoint::{Container, SaveOptions, Saved, Writer};
 use wgpu_optim::{Adam, Format, Group, Optimizer, StateFormat};
 
 use crate::command::{run, text};
@@ -128,4 +128,30 @@ fn blocks_are_decoded_for_pytorch() {
         let few = ok(tensors.tensor(&format!("optimizer.state.1.{name}")));
         assert_eq!(few.data(), bytes(&path, &format!("state.b.{name}")), "{name}");
     }
+}
+
+/// Nothing in a file tells the signs of a rule from outside this crate.
+#[test]
+fn an_inspection_shows_blocks_of_unknown_signs() {
+    let files = Files::new(&trace(), r#"{"optimizer": "adam"}"#);
+    let path = files.path("blocks.safetensors");
+    save(&path);
+    let mut file = ok(Container::open(ok(std::fs::File::open(&path))));
+    let mut saved = Saved::of(&file).unwrap_or_else(|e| panic!("{e:?}"));
+    let group = &mut saved.groups[0];
+    group.foreign = Some("Own".to_owned());
+    group.options.insert("optimizer".to_owned(), "own".into());
+    let metadata = [(wgpu_optim::checkpoint::KEY.to_owned(), ok(saved.to_json()))].into();
+    let entries = file.entries();
+    let mut writer = ok(Writer::new(Vec::new(), &metadata, &entries));
+    for entry in &entries {
+        ok(file.pieces(&entry.name, |_, bytes| writer.write(bytes)));
+    }
+    files.write("blocks.safetensors", &ok(writer.finish()));
+    let done = run(&["inspect", &path, "--json"], b"", None);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let json: serde_json::Value = ok(serde_json::from_str(&text(&done.stdout)));
+    let tensor = &json["groups"][0]["params"][0]["tensors"][1];
+    assert_eq!((&tensor["norm"], &tensor["blocks"]["format"]), (&"NaN".into(), &"block4".into()));
+    assert_eq!(tensor["largest"], tensor["blocks"]["finite_scales"][1]);
 }
