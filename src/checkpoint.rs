@@ -10,6 +10,7 @@ mod error;
 mod options;
 mod saved;
 mod snapshot;
+mod source;
 
 pub use atomic::write_file;
 pub use container::{Container, Entry, Writer, read_header, sort_entries};
@@ -17,4 +18,5 @@ pub use error::Error;
 pub use options::{LoadOptions, SaveOptions, StateDict};
 pub use saved::{KEY, Saved, SavedController, SavedGroup, SavedParam, VERSION};
 pub use snapshot::Snapshot;
-pub(crate) use snapshot::{CohortWords, Source, Words, dtype};
+pub(crate) use snapshot::{CohortWords, Words};
+pub(crate) use source::{Form, Source, dtype};

@@ -121,7 +121,8 @@ impl LoadOptions {
 #[non_exhaustive]
 pub struct StateDict {
     /// The views on the device by the names that a file has: `param.<name>`, `state.<name>.<slot>`, `ema.<name>`,
-    /// `sum.<name>`, and `low_bits.<name>` for the low-order part of a master.
+    /// `sum.<name>`; and, where a file has the whole number, `low_bits.<name>` for the low-order part of a master, and
+    /// `blocks.<name>.<slot>` for the words of a slot in blocks.
     pub views: BTreeMap<String, View>,
     /// The numbers on the host: `recorded`, `groups.<index>.recorded`, `groups.<index>.lr`, `steps.<name>`, `added`.
     /// Steps are those recorded; [`Optimizer::stats`](crate::Optimizer::stats) has those that the GPU skipped.

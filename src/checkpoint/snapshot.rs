@@ -5,45 +5,20 @@ use std::io::Write;
 use std::path::Path;
 
 use futures_channel::oneshot;
-use safetensors::Dtype;
 
 use super::atomic::write_file;
 use super::container::{Entry, Writer, sort_entries};
 use super::error::Error;
 use super::saved::{KEY, Saved, SavedController};
-use crate::num::{Format, Master, WORD};
+use super::source::Source;
+use crate::num::WORD;
 use crate::program::{CLOCK_WORDS, ControllerWords, NONE};
-use crate::view::View;
 
 /// The least bytes of a chunk.
 const SMALLEST: u64 = 64 << 10;
 
 /// The most bytes of a chunk: enough for a device, and little enough that the file begins to grow at once.
 const LARGEST: u64 = 16 << 20;
-
-/// A tensor of a checkpoint, and the place of its numbers on the device.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    pub(crate) entry: Entry,
-    pub(crate) view: View,
-    /// The low bits that make an f32 of a 16-bit number.
-    pub(crate) rest: Option<(Master, View)>,
-}
-
-impl Source {
-    fn views(&self) -> impl Iterator<Item = &View> {
-        std::iter::once(&self.view).chain(self.rest.as_ref().map(|(_, rest)| rest))
-    }
-}
-
-/// The type in the file of numbers in a format.
-pub(crate) fn dtype(format: Format) -> Dtype {
-    match format {
-        Format::F32 => Dtype::F32,
-        Format::F16 => Dtype::F16,
-        Format::Bf16 => Dtype::BF16,
-    }
-}
 
 /// The numbers on the GPU that the file has in its metadata, on their way to the host.
 #[derive(Debug)]
@@ -100,6 +75,8 @@ impl std::fmt::Debug for Snapshot {
 /// A part of a tensor in a staging buffer: for each of its views, the first byte and the bytes.
 struct Piece {
     source: usize,
+    /// The first element of the views.
+    from: u64,
     parts: Vec<(u64, u64)>,
 }
 
@@ -242,10 +219,11 @@ impl Snapshot {
         let (mut pieces, mut used) = (Vec::new(), 0);
         while let Some(source) = self.sources.get(cursor.source) {
             let left = source.view.len - cursor.element;
-            let each: u64 = source.views().map(|view| view.format.bytes()).sum();
+            let grain = source.grain();
+            let each = grain * source.views().map(|view| view.format.bytes()).sum::<u64>();
             // A part may begin and end within a word.
             let room = (staging.size() - used).saturating_sub(2 * 2 * WORD);
-            let elements = (room / each).min(left);
+            let elements = (room / each * grain).min(left);
             if elements == 0 {
                 break;
             }
@@ -259,7 +237,7 @@ impl Snapshot {
                 parts.push((used + begin - from, end - begin));
                 used += to - from;
             }
-            pieces.push(Piece { source: cursor.source, parts });
+            pieces.push(Piece { source: cursor.source, from: cursor.element, parts });
             cursor.element += elements;
             if elements == left {
                 *cursor = Cursor { source: cursor.source + 1, element: 0 };
@@ -282,27 +260,8 @@ impl Snapshot {
         writer: &mut Writer<W>,
     ) -> std::io::Result<u64> {
         let bytes = |&(at, len): &(u64, u64)| &staging[at as usize..][..len as usize];
-        let source = &self.sources[piece.source];
-        let mut parts = piece.parts.iter().map(bytes);
-        let (Some(stored), rest) = (parts.next(), parts.next()) else { return Ok(0) };
-        let Some((master, view)) = &source.rest else {
-            writer.write(stored)?;
-            return Ok(stored.len() as u64);
-        };
-        // Some kilobytes at a time, so that the memory stays within its bound.
-        let [stored_format, rest_format] = [source.view.format, view.format];
-        let some = |format: Format| 4096 * format.bytes() as usize;
-        let rest = rest.unwrap_or_default().chunks(some(rest_format));
-        let mut written = 0;
-        for (stored, rest) in stored.chunks(some(stored_format)).zip(rest) {
-            let pairs =
-                stored_format.decode_all(stored).into_iter().zip(rest_format.decode_all(rest));
-            let whole: Vec<u8> =
-                pairs.flat_map(|(stored, rest)| master.whole(stored, rest).to_le_bytes()).collect();
-            writer.write(&whole)?;
-            written += whole.len() as u64;
-        }
-        Ok(written)
+        let parts: Vec<&[u8]> = piece.parts.iter().map(bytes).collect();
+        self.sources[piece.source].write(piece.from, &parts, writer)
     }
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {

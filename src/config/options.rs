@@ -274,7 +274,7 @@ impl Given {
 }
 
 /// The formats of state that a checked value names.
-fn state_formats(value: &Value) -> StateFormats {
+pub(super) fn state_formats(value: &Value) -> StateFormats {
     let named = |value: &Value| value.as_str().and_then(StateFormat::named).unwrap_or_default();
     match value {
         Value::Object(slots) => {

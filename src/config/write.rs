@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::keys::MASTERS;
-use super::options::{Given, Origin};
+use super::keys::{MASTERS, wrong};
+use super::options::{Given, Origin, state_formats};
 use super::words::kind;
 use crate::group::Group;
-use crate::num::{Master, StateFormats};
+use crate::num::{Master, StateFormat, StateFormats};
 use crate::rule::{self, Rule};
 use crate::schedule::{Schedule, Target};
 
@@ -98,8 +98,13 @@ pub(crate) fn with_rule(given: Map<String, Value>, rule: Arc<dyn Rule>) -> Resul
     // Every rule has the general options, so that one of this crate's stands for the other while they are read.
     let mut given = given;
     given.insert("optimizer".to_owned(), crate::Sgd::default().name().into());
+    // The names of slots are the rule's own.
+    let formats = given.remove("state_format").unwrap_or_else(|| StateFormat::F32.name().into());
+    if let Some(must) = wrong("state_format", &Value::Null, &formats) {
+        return Err(format!("`state_format` is {formats}; it must be {must}"));
+    }
     let plain = group(Value::Object(given))?;
-    let made = Group { rule, ..plain };
+    let made = Group { rule, state_format: state_formats(&formats), ..plain };
     made.check().map_err(|e| e.to_string())?;
     Ok(made)
 }

@@ -2,8 +2,8 @@
 
 use super::Group;
 use crate::error::Error;
-use crate::num::{BlockError, Master, StateFormats};
-use crate::rule;
+use crate::num::{BlockError, Master, StateFormat, StateFormats};
+use crate::rule::{self, Slot};
 
 impl Group {
     /// The same with state stored in this format, rounded to nearest at every step; or with a format for each slot
@@ -32,8 +32,8 @@ impl Group {
         Self { stochastic_state: seed.into(), ..self }
     }
 
-    /// A description of all that is kept beside each parameter, in words.
-    pub(crate) fn keeps(&self, in_16_bits: bool) -> String {
+    /// A description of all that is kept beside each parameter, in words. `slots` are the rule's.
+    pub(crate) fn keeps(&self, slots: &[Slot], in_16_bits: bool) -> String {
         // Parameters in f32 need no master.
         let master = match if in_16_bits { self.master } else { Master::None } {
             Master::None => "",
@@ -41,11 +41,23 @@ impl Group {
             Master::F32 => " with masters",
         };
         let ema = if self.ema.is_some() { " with averages" } else { "" };
+        // Slots by themselves, because groups can name the same formats in several ways.
+        let formats = slots.iter().map(|slot| slot.format(&self.state_format));
+        let formats: Vec<StateFormat> = formats.collect();
+        let in_blocks = formats.iter().any(|format| format.plain().is_none());
         let small = match self.block_min_size {
-            0 => String::new(),
-            least => format!(" from {least} elements on"),
+            least if in_blocks && least > 0 => format!(" from {least} elements on"),
+            _ => String::new(),
         };
-        format!("{}{small}{master}{ema}", self.state_format)
+        let state = match formats.first() {
+            None => self.state_format.clone(),
+            Some(first) if formats.iter().all(|format| format == first) => (*first).into(),
+            Some(_) => {
+                let named = slots.iter().map(|slot| slot.name.to_owned()).zip(formats);
+                named.collect::<Vec<_>>().into()
+            }
+        };
+        format!("{state}{small}{master}{ema}")
     }
 
     /// Whether the rule has every slot whose format is named.

@@ -1,5 +1,6 @@
 //! Saving and loading, as the caller sees them.
 
+mod blocks;
 mod compare;
 mod restore;
 mod sources;

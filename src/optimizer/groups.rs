@@ -107,8 +107,10 @@ impl Optimizer {
         let used = params().next().is_some();
         // Parameters in f32 have no master, whatever the group says of masters.
         let in_16_bits = params().any(|param| param.view.format != crate::num::Format::F32);
-        if used && old.keeps(in_16_bits) != group.keeps(in_16_bits) {
-            let (old, new) = (old.keeps(in_16_bits), group.keeps(in_16_bits));
+        let keeps =
+            |group: &Group, kind: &GroupKind| group.keeps(&kind.rule.declared_slots(), in_16_bits);
+        let (old, new) = (keeps(old, old_kind), keeps(&group, &kind));
+        if used && old != new {
             return Err(Error::OtherStateFormat { group: id.index, old, new });
         }
         let copied = params().any(|param| param.copy.is_some());

@@ -8,12 +8,17 @@ use crate::scene::{LAYOUTS, Scene};
 
 /// Runs a case, saves in its middle, loads into another layout, and runs both on.
 fn resume(case: &Case, index: usize) {
+    resume_in(case, index, |layout| Scene::new(case, LAYOUTS[layout]));
+}
+
+/// The same with scenes of another kind, by the number of their layout.
+pub(crate) fn resume_in(case: &Case, index: usize, scene: impl Fn(usize) -> Scene) {
     let what = format!("{index}: {case:?}");
-    let mut unbroken = Scene::new(case, LAYOUTS[index % 3]);
+    let mut unbroken = scene(index % 3);
     let middle = 5 + index as u64 % 3;
     unbroken.run(0..middle);
     let bytes = unbroken.bytes();
-    let mut resumed = Scene::new(case, LAYOUTS[(index + 1 + index / 3 % 2) % 3]);
+    let mut resumed = scene((index + 1 + index / 3 % 2) % 3);
     if index.is_multiple_of(2) {
         resumed.run(0..2); // whatever was there is replaced
     }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use support::{Case, ok};
 use wgpu_optim::checkpoint::{Container, SaveOptions, Saved};
-use wgpu_optim::{Control, Format, Group, LossScale, Master, Schedule, Target, rule};
+use wgpu_optim::{
+    Control, Format, Group, LossScale, Master, Schedule, StateFormat, Target, config, rule,
+};
 
 use crate::scene::{LAYOUTS, Scene};
 
@@ -42,15 +44,27 @@ fn scene() -> Scene {
     scene
 }
 
-fn path(version: u32) -> PathBuf {
+/// The file of a version. `kind` begins with `_`, if there are more of the version.
+fn path(version: u32, kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("tests/checkpoint/version_{version}.safetensors"))
+        .join(format!("tests/checkpoint/version_{version}{kind}.safetensors"))
 }
 
 fn saved(bytes: &[u8]) -> Saved {
     let mut file = ok(Container::open(std::io::Cursor::new(bytes)));
     ok(file.verify());
     Saved::of(&file).unwrap_or_else(|all| panic!("{all:?}"))
+}
+
+/// The host's part of an older file, with the options that this version adds at their defaults.
+fn completed(bytes: &[u8]) -> Saved {
+    let mut all = saved(bytes);
+    for group in &mut all.groups {
+        let read = config::group(group.options.clone().into());
+        let read = read.and_then(|group| config::options(&group));
+        group.options = read.unwrap_or_else(|e| panic!("{e}"));
+    }
+    all
 }
 
 /// To write the file of a new version, run this test with WGPU_OPTIM_WRITE_CHECKPOINT=1. The old files stay.
@@ -60,9 +74,9 @@ fn the_file_of_version_1_loads() {
         let mut scene = scene();
         scene.run(0..9);
         let bytes = scene.bytes_with(&SaveOptions::default().note("place", "gradient 9"));
-        ok(std::fs::write(path(wgpu_optim::checkpoint::VERSION), bytes));
+        ok(std::fs::write(path(wgpu_optim::checkpoint::VERSION, ""), bytes));
     }
-    let bytes = ok(std::fs::read(path(1)));
+    let bytes = ok(std::fs::read(path(1, "")));
     let mut scene = scene();
     scene.load(&bytes);
     let tensors = ok(SafeTensors::deserialize(&bytes));
@@ -85,7 +99,7 @@ fn the_file_of_version_1_loads() {
     assert!(compared >= 25, "{compared}");
     // All that is no tensor, and the masters: they are in a file that is written now.
     let again = scene.bytes_with(&SaveOptions::default().note("place", "gradient 9"));
-    assert_eq!(saved(&again), saved(&bytes));
+    assert_eq!(saved(&again), completed(&bytes));
     let now = ok(SafeTensors::deserialize(&again));
     for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with("master.")) {
         assert_eq!(ok(now.tensor(name)).data(), tensor.data(), "{name}");
@@ -95,4 +109,37 @@ fn the_file_of_version_1_loads() {
     assert_eq!(of.controller.map(|of| of.skipped), Some(1));
     // It goes on.
     scene.run(9..12);
+}
+
+/// An optimizer with state in blocks of both formats, rounded at random.
+fn scene_in_blocks() -> Scene {
+    let formats = [("exp_avg", StateFormat::Block4), ("exp_avg_sq", StateFormat::Block8)];
+    let group = Group::adamw(1e-2).weight_decay(0.01).state_format(formats);
+    let group = group.stochastic_state(7).stochastic_rounding(8).block_min_size(128);
+    Scene::odd(&Case { param: Format::Bf16, grad: Format::Bf16, ..Case::new(group) }, 0)
+}
+
+/// As above, the test writes the file of a new version.
+#[test]
+fn the_file_of_version_1_with_blocks_loads() {
+    if std::env::var_os("WGPU_OPTIM_WRITE_CHECKPOINT").is_some() {
+        let mut scene = scene_in_blocks();
+        scene.run(0..4);
+        ok(std::fs::write(path(wgpu_optim::checkpoint::VERSION, "_blocks"), scene.bytes()));
+    }
+    let bytes = ok(std::fs::read(path(1, "_blocks")));
+    let mut scene = scene_in_blocks();
+    scene.load(&bytes);
+    let again = scene.bytes();
+    assert_eq!(saved(&again), completed(&bytes));
+    let [now, then] = [&again, &bytes].map(|bytes| ok(SafeTensors::deserialize(bytes)));
+    let mut compared = 0;
+    for (name, tensor) in then.iter().filter(|(name, _)| *name != "checksum") {
+        assert_eq!(ok(now.tensor(name)).data(), tensor.data(), "{name}");
+        compared += 1;
+    }
+    // Eight parameters with two slots, all but two of them in blocks: a tensor more for each slot.
+    assert_eq!(compared, 8 * 3 + 6 * 2);
+    // It goes on.
+    scene.run(4..6);
 }

@@ -19,15 +19,15 @@ fn case() -> Case {
 }
 
 /// An optimizer that is offered wrong files, and its twin, which sees none.
-struct Offered {
-    scene: Scene,
+pub(crate) struct Offered {
+    pub(crate) scene: Scene,
     twin: Scene,
-    good: Vec<u8>,
+    pub(crate) good: Vec<u8>,
     steps: u64,
 }
 
 impl Offered {
-    fn new(case: &Case) -> Self {
+    pub(crate) fn new(case: &Case) -> Self {
         let [mut scene, mut twin] = [0, 0].map(|layout| Scene::new(case, LAYOUTS[layout]));
         scene.run(0..4);
         twin.run(0..4);
@@ -37,7 +37,7 @@ impl Offered {
 
     /// Expects that a file is refused and changes nothing. Returns the words of the refusal.
     #[track_caller]
-    fn refuses(&mut self, bytes: &[u8], what: &str) -> String {
+    pub(crate) fn refuses(&mut self, bytes: &[u8], what: &str) -> String {
         let before = self.scene.bytes();
         let contents = self.scene.contents();
         let refused = self.scene.try_load(bytes, &LoadOptions::default());
@@ -59,7 +59,11 @@ impl Offered {
 
     /// Expects that the good file, once `edit` has changed it, is refused with these words among others.
     #[track_caller]
-    fn refuses_edited(&mut self, words: &[&str], edit: impl FnOnce(&mut Parts)) -> String {
+    pub(crate) fn refuses_edited(
+        &mut self,
+        words: &[&str],
+        edit: impl FnOnce(&mut Parts),
+    ) -> String {
         let mut parts = Parts::of(&self.good);
         edit(&mut parts);
         let text = self.refuses(&parts.bytes(), &format!("{words:?}"));
@@ -71,7 +75,7 @@ impl Offered {
 }
 
 /// The lines of an error that list differences.
-fn list(text: &str) -> Vec<&str> {
+pub(crate) fn list(text: &str) -> Vec<&str> {
     text.lines().skip(1).map(|line| line.trim_start_matches("  - ")).collect()
 }
 

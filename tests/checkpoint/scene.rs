@@ -14,27 +14,50 @@ pub(crate) const PARAMS: [(&str, usize, u64); 5] = [
     ("scale", 1, 1),
 ];
 
+/// Parameters of lengths around those of blocks.
+pub(crate) const ODD: [(&str, usize, u64); 8] = [
+    ("w1", 0, 1),
+    ("w127", 1, 127),
+    ("w128", 0, 128),
+    ("w129", 1, 129),
+    ("w255", 0, 255),
+    ("w256", 1, 256),
+    ("w257", 0, 257),
+    ("w1000", 1, 1000),
+];
+
 /// The order of adding, the gaps before each parameter, and the buffers of a layout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
-    order: [usize; 5],
-    gaps: [u64; 5],
+    order: &'static [usize],
+    gaps: &'static [u64],
     /// Whether each parameter has a buffer of its own.
     own: bool,
 }
 
 pub(crate) const LAYOUTS: [Layout; 3] = [
-    Layout { order: [0, 1, 2, 3, 4], gaps: [0, 0, 1, 2, 0], own: false },
-    Layout { order: [3, 4, 1, 0, 2], gaps: [3, 1, 0, 5, 1], own: false },
-    Layout { order: [2, 0, 4, 3, 1], gaps: [1, 0, 3, 0, 2], own: true },
+    Layout { order: &[0, 1, 2, 3, 4], gaps: &[0, 0, 1, 2, 0], own: false },
+    Layout { order: &[3, 4, 1, 0, 2], gaps: &[3, 1, 0, 5, 1], own: false },
+    Layout { order: &[2, 0, 4, 3, 1], gaps: &[1, 0, 3, 0, 2], own: true },
 ];
+
+/// The layouts of [`ODD`].
+pub(crate) const ODD_LAYOUTS: [Layout; 3] = [
+    Layout { order: &[0, 1, 2, 3, 4, 5, 6, 7], gaps: &[0; 8], own: false },
+    Layout { order: &[7, 2, 0, 5, 3, 6, 1, 4], gaps: &[3, 0, 1, 5, 0, 2, 1, 4], own: false },
+    Layout { order: &[4, 6, 1, 7, 0, 3, 5, 2], gaps: &[1, 0, 3, 0, 2, 0, 4, 0], own: true },
+];
+
+/// The name, the group and the length of each parameter.
+pub(crate) type Params = &'static [(&'static str, usize, u64)];
 
 /// An optimizer with its parameters, on a device.
 pub(crate) struct Scene {
     pub(crate) optimizer: Optimizer,
     pub(crate) gpu: Gpu,
-    /// The parameter, its gradient and its copy, by the number in [`PARAMS`].
+    /// The parameter, its gradient and its copy, by the number in `params`.
     views: Vec<(View, View, Option<View>)>,
+    params: Params,
     case: Case,
 }
 
@@ -50,7 +73,16 @@ impl Scene {
         Self::with(case, layout, groups(case))
     }
 
+    /// A scene of [`ODD`] in layout number `layout`.
+    pub(crate) fn odd(case: &Case, layout: usize) -> Self {
+        Self::of(case, (&ODD, ODD_LAYOUTS[layout % 3]), groups(case))
+    }
+
     pub(crate) fn with(case: &Case, layout: Layout, groups: [Group; 2]) -> Self {
+        Self::of(case, (&PARAMS, layout), groups)
+    }
+
+    fn of(case: &Case, (params, layout): (Params, Layout), groups: [Group; 2]) -> Self {
         let gpu = gpu().clone();
         let mut optimizer = Optimizer::new(&gpu.device);
         ok(optimizer.set_control(case.control));
@@ -58,10 +90,10 @@ impl Scene {
         let arena = |format: Format| encoded(&gpu, format, &numbers(4000, 7));
         let shared =
             [arena(case.param), arena(case.grad), arena(case.copy.unwrap_or(Format::Bf16))];
-        let mut views: Vec<Option<(View, View, Option<View>)>> = vec![None; PARAMS.len()];
+        let mut views: Vec<Option<(View, View, Option<View>)>> = vec![None; params.len()];
         let mut at = 0;
-        for (place, number) in layout.order.into_iter().enumerate() {
-            let (name, group, len) = PARAMS[number];
+        for (place, number) in layout.order.iter().copied().enumerate() {
+            let (name, group, len) = params[number];
             at += layout.gaps[place];
             let (buffers, begin) = match layout.own {
                 true => {
@@ -79,7 +111,7 @@ impl Scene {
             at += len;
         }
         let views = views.into_iter().flatten().collect();
-        Self { optimizer, gpu, views, case: case.clone() }
+        Self { optimizer, gpu, views, params, case: case.clone() }
     }
 
     /// Sets the gradients with this number; some have an Inf.
@@ -153,10 +185,10 @@ impl Scene {
     /// Everything that there is of each parameter, under the names of a file, as words.
     pub(crate) fn contents(&mut self) -> Vec<(String, Vec<f32>)> {
         let dict = ok(self.optimizer.state_dict());
-        let copies = PARAMS
-            .iter()
-            .zip(&self.views)
-            .filter_map(|((name, ..), (.., copy))| Some((format!("copy.{name}"), copy.clone()?)));
+        let copies =
+            self.params.iter().zip(&self.views).filter_map(|((name, ..), (.., copy))| {
+                Some((format!("copy.{name}"), copy.clone()?))
+            });
         let (names, views): (Vec<_>, Vec<_>) = dict.views.into_iter().chain(copies).unzip();
         let numbers = ok(self.gpu.download_all(&views));
         names.into_iter().zip(numbers).collect()

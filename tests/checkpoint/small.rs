@@ -3,9 +3,11 @@
 use support::{noop, ok};
 use wgpu_optim::checkpoint::{Error, LoadOptions, SaveOptions};
 use wgpu_optim::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Limits, PollType, Queue};
-use wgpu_optim::{Control, Format, Group, LossScale, Master, Optimizer, Schedule, Target, View};
+use wgpu_optim::{
+    Control, Format, Group, LossScale, Master, Optimizer, Schedule, StateFormat, Target, View,
+};
 
-/// Three parameters in two groups: one whose rule remembers rates, one with masters and averages.
+/// Three parameters in two groups: one whose rule remembers rates, one with masters, averages and blocks.
 pub(crate) struct Small {
     pub(crate) optimizer: Optimizer,
     pub(crate) device: Device,
@@ -27,6 +29,7 @@ impl Small {
         let one = Group::new(1e-2, wgpu_optim::NAdam::default())
             .schedule(Target::Lr, Schedule::warmup(3, 0.0, Schedule::cosine(1e-2, 1e-4, 9)));
         let two = Group::adamw(1e-3).master(Master::Remainder).ema(0.9);
+        let two = two.state_format([("exp_avg", StateFormat::Block4)]);
         let ids = [one, two].map(|group| ok(optimizer.add_group(group)));
         let params =
             [("a", 0, Format::F32, 5), ("b", 1, Format::Bf16, 6), ("c.c", 1, Format::Bf16, 3)];

@@ -1,5 +1,6 @@
 //! `wgpu-optim replay` from outside: what it writes, what it refuses, and whatever else it is fed.
 
+mod blocks;
 mod checkpoint;
 mod command;
 mod conventions;

@@ -1,5 +1,6 @@
 //! The contents of a checkpoint, by group and parameter.
 
+mod blocks;
 mod text;
 
 use std::fs::File;
@@ -83,6 +84,42 @@ struct Tensor {
     largest: f64,
     /// The number of Inf and NaN.
     nonfinite: u64,
+    /// The codes and scales, if the slot is in blocks. The figures above are those of the numbers that they stand for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<blocks::InBlocks>,
+}
+
+/// The figures of many numbers.
+#[derive(Default)]
+struct Figures {
+    largest: f64,
+    /// The sum of squares in units of the largest magnitude, so that no square is too large or too small.
+    squares: f64,
+    nonfinite: u64,
+}
+
+impl Figures {
+    fn take(&mut self, numbers: impl IntoIterator<Item = f64>) {
+        for x in numbers {
+            if !x.is_finite() {
+                self.nonfinite += 1;
+            } else if x.abs() > self.largest {
+                self.squares = self.squares * (self.largest / x.abs()).powi(2) + 1.0;
+                self.largest = x.abs();
+            } else if x != 0.0 {
+                self.squares += (x / self.largest).powi(2);
+            }
+        }
+    }
+
+    fn norm(&self) -> f64 {
+        self.largest * self.squares.sqrt()
+    }
+
+    /// Makes the norm NaN.
+    fn forget_norm(&mut self) {
+        self.squares = f64::NAN;
+    }
 }
 
 /// The config of `replay`, as far as it is not among the options.
@@ -166,14 +203,20 @@ fn contents(path: &Path) -> Result<Contents, Failure> {
     for param in &saved.params {
         let mut tensors = Vec::new();
         for entry in &entries {
-            if let Some(slot) = slot(&entry.name, &param.name) {
-                tensors.push(tensor(&mut file, entry, slot)?);
+            match slot(&entry.name, &param.name) {
+                Some(("code", slot)) => {
+                    let options = &groups[param.group].options;
+                    tensors.push(blocks::tensor(&mut file, entry, slot, options)?);
+                }
+                // They are shown beside the codes.
+                Some(("scale", _)) | None => {}
+                Some((_, slot)) => tensors.push(tensor(&mut file, entry, slot)?),
             }
         }
         // The parameter first, then its state, then all else.
         tensors.sort_by_key(|tensor: &Tensor| match tensor.name.split('.').next() {
             Some("param") => 0,
-            Some("state") => 1,
+            Some("state" | "code") => 1,
             _ => 2,
         });
         let bytes = tensors.iter().map(|tensor| tensor.bytes).sum();
@@ -209,13 +252,16 @@ fn contents(path: &Path) -> Result<Contents, Failure> {
     })
 }
 
-/// The part of a tensor's name that says what it is, if it belongs to a parameter.
-fn slot<'a>(tensor: &'a str, param: &str) -> Option<&'a str> {
+/// The kind of a tensor and the part of its name that says what it is, if it belongs to a parameter.
+fn slot<'a>(tensor: &'a str, param: &str) -> Option<(&'a str, &'a str)> {
     let (kind, rest) = tensor.split_once('.')?;
     let rest = rest.strip_prefix(param)?;
     match (kind, rest) {
-        ("state", slot) => slot.strip_prefix('.').filter(|slot| !slot.contains('.')),
-        (kind, "") => Some(kind),
+        ("state" | "code" | "scale", slot) => {
+            let slot = slot.strip_prefix('.').filter(|slot| !slot.contains('.'))?;
+            Some((kind, slot))
+        }
+        (kind, "") => Some((kind, kind)),
         _ => None,
     }
 }
@@ -223,19 +269,9 @@ fn slot<'a>(tensor: &'a str, param: &str) -> Option<&'a str> {
 fn tensor(file: &mut Container<File>, entry: &Entry, slot: &str) -> Result<Tensor, Failure> {
     let Entry { name, dtype, shape } = entry;
     let stored = Stored::of(*dtype).ok_or_else(|| format!("`{}` is {dtype:?}", printable(name)))?;
-    // The sum of squares in units of the largest magnitude, so that no square is too large or too small.
-    let (mut largest, mut squares, mut nonfinite) = (0.0_f64, 0.0_f64, 0);
+    let mut figures = Figures::default();
     file.pieces::<std::io::Error>(name, |_, bytes| {
-        for x in stored.numbers(bytes) {
-            if !x.is_finite() {
-                nonfinite += 1;
-            } else if x.abs() > largest {
-                squares = squares * (largest / x.abs()).powi(2) + 1.0;
-                largest = x.abs();
-            } else if x != 0.0 {
-                squares += (x / largest).powi(2);
-            }
-        }
+        figures.take(stored.numbers(bytes));
         Ok(())
     })?;
     Ok(Tensor {
@@ -244,8 +280,9 @@ fn tensor(file: &mut Container<File>, entry: &Entry, slot: &str) -> Result<Tenso
         dtype: dtype.to_string(),
         shape: shape.clone(),
         bytes: entry.bytes(),
-        norm: largest * squares.sqrt(),
-        largest,
-        nonfinite,
+        norm: figures.norm(),
+        largest: figures.largest,
+        nonfinite: figures.nonfinite,
+        blocks: None,
     })
 }

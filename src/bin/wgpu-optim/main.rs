@@ -4,6 +4,7 @@
 mod adapters;
 mod backend;
 mod bench;
+mod blocks;
 mod chart;
 mod convert;
 mod inspect;

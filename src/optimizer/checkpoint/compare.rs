@@ -7,12 +7,14 @@ use safetensors::Dtype;
 use serde_json::Value;
 
 use super::super::Optimizer;
-use super::sources::{kept, tensor_name};
+use super::blocks;
+use super::sources::{Kept, kept, tensor_name};
 use crate::checkpoint::{Container, Entry, LoadOptions, Saved, SavedGroup, SavedParam, dtype};
 use crate::config;
 use crate::group::Group;
-use crate::model::{OPERANDS, operand};
+use crate::model::{GroupKind, OPERANDS, operand};
 use crate::num::{Format, Master};
+use crate::plan::PARAM;
 use crate::rule::{self, slot_names};
 
 /// Everything that a load needs to know, once the file is known to fit.
@@ -25,8 +27,8 @@ pub(super) struct Plan {
     pub(super) groups: Vec<Option<Group>>,
     /// Whether all parameters of the optimizer are loaded, and so all else that lasts.
     pub(super) is_full: bool,
-    /// The tensors of each pair: the operand's row and number, and the tensor's name.
-    pub(super) tensors: Vec<Vec<(usize, usize, String)>>,
+    /// The tensors of each pair, the parameter's own among them.
+    pub(super) tensors: Vec<Vec<Kept>>,
     /// Whether the file has sums of gradients.
     pub(super) has_sums: bool,
 }
@@ -38,7 +40,7 @@ fn structure(group: &Group, in_16_bits: bool) -> String {
         0 => "no state".to_owned(),
         _ => slots.join(", "),
     };
-    format!("{slots} in {}", group.keeps(in_16_bits))
+    format!("{slots} in {}", group.keeps(&group.rule.slots(), in_16_bits))
 }
 
 impl Optimizer {
@@ -68,14 +70,16 @@ impl Optimizer {
         for (index, at) in &pairs {
             let of = (*index, saved.params[*at].name.as_str());
             let needed = self.needed(of, has_params, has_sums);
-            for (operand, number, name) in &needed {
-                let of = (*index, *operand, *number);
-                self.check_tensor(of, name, entries.get(name), &mut wrong);
+            for one in &needed {
+                self.check_tensors(*index, one, &entries, &mut wrong);
             }
             tensors.push(needed);
         }
         if wrong.is_empty() && has_params {
             self.check_masters(file, &pairs, saved, &mut wrong);
+        }
+        if wrong.is_empty() {
+            check_blocks(file, &tensors, &mut wrong);
         }
         let plan = Plan { pairs, sources, groups, is_full, tensors, has_sums };
         if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
@@ -236,45 +240,34 @@ impl Optimizer {
         (index, in_file): (usize, &str),
         has_params: bool,
         has_sums: bool,
-    ) -> Vec<(usize, usize, String)> {
-        let model = &self.model;
-        let slots = model.kinds[model.params[index].group].rule.slot_names();
-        let kept = kept(model, index, has_sums).into_iter().map(|one| {
-            let is_slot = one.operand == crate::plan::STATE;
-            let slot = if is_slot { slots.get(one.number).copied() } else { None };
-            let name = tensor_name(OPERANDS[one.operand].name, in_file, slot);
-            (one.operand, one.number, name)
-        });
-        let param = has_params.then(|| (crate::plan::PARAM, 0, format!("param.{in_file}")));
-        param.into_iter().chain(kept).collect()
+    ) -> Vec<Kept> {
+        let name = format!("param.{in_file}");
+        let param = has_params.then_some(Kept { operand: PARAM, number: 0, name, blocks: None });
+        param.into_iter().chain(kept(&self.model, index, in_file, has_sums)).collect()
     }
 
-    fn check_tensor(
+    /// Whether the file has tensors of the right types and sizes for an operand of a parameter.
+    fn check_tensors(
         &self,
-        (index, row, number): (usize, usize, usize),
-        name: &str,
-        entry: Option<&Entry>,
+        index: usize,
+        Kept { operand, number, name, blocks }: &Kept,
+        entries: &HashMap<String, Entry>,
         wrong: &mut Vec<String>,
     ) {
-        let Some(entry) = entry else {
-            wrong.push(format!("`{name}` is missing in the file"));
-            return;
-        };
         let param = &self.model.params[index];
-        let elements: u64 = entry.shape.iter().map(|&n| n as u64).product();
-        if elements != param.view.len {
-            let (shape, len) = (&entry.shape, param.view.len);
-            wrong.push(format!(
-                "`{name}` has shape {shape:?} in the file, the parameter {len} elements"
-            ));
-        }
-        let expected = match OPERANDS[row].name {
+        let len = param.view.len;
+        let dtype = match OPERANDS[*operand].name {
+            _ if blocks.is_some() => Dtype::U8,
             "param" => dtype(param.view.format),
-            "slot" => dtype(self.model.spec(index).state.get(number).format()),
+            "slot" => dtype(self.model.spec(index).state.get(*number).format()),
             _ => Dtype::F32,
         };
-        if entry.dtype != expected {
-            wrong.push(format!("`{name}` is {:?} in the file, {expected:?} here", entry.dtype));
+        let all = format!("the parameter {len} elements");
+        check_tensor(name, entries, (len, dtype), &all, wrong);
+        if let Some((scales, code)) = blocks {
+            let count = len.div_ceil(code.block());
+            let all = format!("the parameter {count} blocks of {} elements", code.block());
+            check_tensor(scales, entries, (count, Dtype::F32), &all, wrong);
         }
     }
 
@@ -323,31 +316,67 @@ impl Optimizer {
     }
 }
 
+/// Whether a file has a tensor of this size and type.
+fn check_tensor(
+    name: &str,
+    entries: &HashMap<String, Entry>,
+    (len, expected): (u64, Dtype),
+    all: &str,
+    wrong: &mut Vec<String>,
+) {
+    let Some(entry) = entries.get(name) else {
+        wrong.push(format!("`{name}` is missing in the file"));
+        return;
+    };
+    let elements: u64 = entry.shape.iter().map(|&n| n as u64).product();
+    if elements != len {
+        wrong.push(format!("`{name}` has shape {:?} in the file, {all}", entry.shape));
+    }
+    if entry.dtype != expected {
+        wrong.push(format!("`{name}` is {:?} in the file, {expected:?} here", entry.dtype));
+    }
+}
+
+/// Whether every code stands for a number, and every scale is one that a block can have.
+fn check_blocks<R: Read + Seek>(
+    file: &mut Container<R>,
+    tensors: &[Vec<Kept>],
+    wrong: &mut Vec<String>,
+) {
+    for Kept { name, blocks, .. } in tensors.iter().flatten() {
+        let Some((scales, code)) = blocks else { continue };
+        let read = blocks::read(file, (name, scales), *code, |_, _| Ok(()));
+        wrong.extend(read.err().map(|e| e.to_string()));
+    }
+}
+
 /// Whether every tensor of a file belongs to one of its parameters.
 fn check_names(entries: &HashMap<String, Entry>, saved: &Saved, wrong: &mut Vec<String>) {
+    let kinds = saved.groups.iter().map(|group| {
+        // Only its own optimizer knows the slots of a rule from outside this crate.
+        let parsed = group.foreign.is_none().then(|| Value::Object(group.options.clone()));
+        parsed.and_then(|options| config::group(options).ok()).map(|group| GroupKind::of(&group))
+    });
+    let kinds: Vec<Option<GroupKind>> = kinds.collect();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for param in &saved.params {
-        let group = saved.groups.get(param.group);
-        let parsed = group.filter(|group| group.foreign.is_none());
-        let parsed = parsed.map(|group| config::group(Value::Object(group.options.clone())));
-        match parsed {
-            Some(Ok(group)) => {
-                let slots = slot_names(&*group.rule);
-                let slots =
-                    slots.into_iter().map(|slot| tensor_name("slot", &param.name, Some(slot)));
-                known.extend(slots);
+        match kinds.get(param.group).and_then(Option::as_ref) {
+            Some(kind) => {
+                let codes = kind.state_of(param.elements);
+                for (i, slot) in kind.rule.slot_names().into_iter().enumerate() {
+                    known.extend(Kept::slot(i, (&param.name, slot), codes.get(i)).names());
+                }
             }
-            // Only its own optimizer knows the slots of such a rule.
-            _ => known.extend(
-                entries
-                    .keys()
-                    .filter(|key| key.starts_with(&format!("state.{}.", param.name)))
-                    .cloned(),
-            ),
+            None => {
+                let kinds =
+                    ["state", "code", "scale"].map(|kind| format!("{kind}.{}.", param.name));
+                let own = |key: &&String| kinds.iter().any(|kind| key.starts_with(kind));
+                known.extend(entries.keys().filter(own).cloned());
+            }
         }
         let kept =
             OPERANDS.iter().filter(|row| row.is_ours() && operand(row.name) != operand("slot"));
-        let kept = kept.map(|row| tensor_name(row.name, &param.name, None));
+        let kept = kept.map(|row| tensor_name(row.name, &param.name));
         known.extend(kept.chain([format!("param.{}", param.name)]));
     }
     let mut extra: Vec<&String> = entries.keys().filter(|name| !known.contains(*name)).collect();

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
+use safetensors::Dtype;
 
 use super::super::Optimizer;
 use crate::checkpoint::{
-    Entry, Error, SaveOptions, Saved, SavedGroup, SavedParam, Source, StateDict, VERSION, dtype,
+    Entry, Error, Form, SaveOptions, Saved, SavedGroup, SavedParam, Source, StateDict, VERSION,
+    dtype,
 };
 use crate::config;
-use crate::model::{Body, GroupState, Model, OPERANDS, Spec, at_home};
-use crate::num::WORD;
+use crate::model::{Body, Code, GroupState, Model, OPERANDS, Spec, at_home};
+use crate::num::{BlockCode, WORD};
 use crate::plan::STATE;
 use crate::rule;
 use crate::view::View;
@@ -19,31 +21,54 @@ use crate::view::View;
 pub(super) struct Kept {
     pub(super) operand: usize,
     pub(super) number: usize,
+    /// The name of the tensor; of the codes, if the operand is in blocks.
     pub(super) name: String,
+    /// The name of the scales, and the code, if the operand is in blocks.
+    pub(super) blocks: Option<(String, BlockCode)>,
 }
 
-/// The name in a file of what the library keeps for a parameter.
-pub(super) fn tensor_name(operand: &str, param: &str, slot: Option<&str>) -> String {
-    match (operand, slot) {
-        (_, Some(slot)) => format!("state.{param}.{slot}"),
-        // A file has the whole number, not its low bits alone.
-        ("low_bits", _) => format!("master.{param}"),
-        (operand, None) => format!("{operand}.{param}"),
+impl Kept {
+    /// A slot of the parameter of this name.
+    pub(super) fn slot(number: usize, (param, slot): (&str, &str), code: Code) -> Self {
+        let named = |kind: &str| format!("{kind}.{param}.{slot}");
+        let (name, blocks) = match code {
+            Code::Blocks(code) => (named("code"), Some((named("scale"), code))),
+            _ => (named("state"), None),
+        };
+        Self { operand: STATE, number, name, blocks }
+    }
+
+    /// The names of all tensors.
+    pub(super) fn names(self) -> impl Iterator<Item = String> {
+        std::iter::once(self.name).chain(self.blocks.map(|(scales, _)| scales))
     }
 }
 
-/// Everything that the library keeps for a parameter, the sums only if a step will take them.
-pub(super) fn kept(model: &Model, index: usize, with_sums: bool) -> Vec<Kept> {
-    let param = &model.params[index];
-    let slots = model.kinds[param.group].rule.slot_names();
+/// The name in a file of what the library keeps for a parameter besides slots.
+pub(super) fn tensor_name(operand: &str, param: &str) -> String {
+    match operand {
+        // A file has the whole number, not its low bits alone.
+        "low_bits" => format!("master.{param}"),
+        operand => format!("{operand}.{param}"),
+    }
+}
+
+/// Everything that the library keeps for a parameter, which a file knows as `name`; the sums only if a step will take
+/// them.
+pub(super) fn kept(model: &Model, index: usize, name: &str, with_sums: bool) -> Vec<Kept> {
+    let slots = model.kinds[model.params[index].group].rule.slot_names();
     let sums = with_sums.then(|| Spec::new(Body::Accumulate, None));
     let specs = [model.spec(index)].into_iter().chain(sums);
     let variables = specs.flat_map(|spec| at_home(&spec).collect::<Vec<_>>());
     let named = variables.map(|variable| {
         let (operand, number) = (variable.operand, variable.index);
-        let slot = if operand == STATE { slots.get(number).copied() } else { None };
-        let name = tensor_name(OPERANDS[operand].name, &param.name, slot);
-        Kept { operand, number, name }
+        match slots.get(number).filter(|_| operand == STATE) {
+            Some(slot) => Kept::slot(number, (name, slot), variable.code),
+            None => {
+                let name = tensor_name(OPERANDS[operand].name, name);
+                Kept { operand, number, name, blocks: None }
+            }
+        }
     });
     named.collect()
 }
@@ -65,27 +90,34 @@ impl Optimizer {
             }
             let what = || format!("parameter `{}`", param.name);
             let with_sums = model.sums.added > 0;
-            let kept = kept(model, index, with_sums);
+            let kept = kept(model, index, &param.name, with_sums);
             let whole = |kept: &Kept| OPERANDS[kept.operand].name == "low_bits";
             if options.params || kept.iter().any(whole) {
                 param.view.check(what, wgpu::BufferUsages::COPY_SRC)?;
             }
-            let mut add = |name: String, view: View, rest: Option<View>| {
-                let dtype =
-                    if rest.is_some() { safetensors::Dtype::F32 } else { dtype(view.format) };
-                let rest = rest.map(|rest| (param.master, rest));
-                all.push(Source { entry: Entry { name, dtype, shape: shape.clone() }, view, rest });
+            let mut add = |name: String, dtype: Dtype, shape: &[usize], view: View, form: Form| {
+                let entry = Entry { name, dtype, shape: shape.to_vec() };
+                all.push(Source { entry, view, form });
             };
             if options.params {
-                add(format!("param.{}", param.name), param.view.clone(), None);
+                let view = param.view.clone();
+                let name = format!("param.{}", param.name);
+                add(name, dtype(view.format), &shape, view, Form::Same);
             }
             for one in kept {
                 let Some(view) = model.operand_view(index, one.operand, one.number) else {
                     continue;
                 };
-                match whole(&one) {
-                    true => add(one.name, param.view.clone(), Some(view)),
-                    false => add(one.name, view, None),
+                let is_whole = whole(&one);
+                if let Some((scales, code)) = one.blocks {
+                    let blocks = param.view.len.div_ceil(code.block()) as usize;
+                    add(one.name, Dtype::U8, &shape, view.clone(), Form::Codes(code));
+                    add(scales, Dtype::F32, &[blocks], view, Form::Scales(code));
+                } else if is_whole {
+                    let form = Form::Whole(param.master, view);
+                    add(one.name, Dtype::F32, &shape, param.view.clone(), form);
+                } else {
+                    add(one.name, dtype(view.format), &shape, view, Form::Same);
                 }
             }
         }
@@ -130,9 +162,11 @@ impl Optimizer {
         let mut scalars: BTreeMap<String, f64> = BTreeMap::new();
         for (index, param) in model.params.iter().enumerate() {
             views.insert(format!("param.{}", param.name), param.view.clone());
-            for one in kept(model, index, model.sums.added > 0) {
-                let name = match OPERANDS[one.operand].name {
-                    "low_bits" => format!("low_bits.{}", param.name),
+            for one in kept(model, index, &param.name, model.sums.added > 0) {
+                let name = match (OPERANDS[one.operand].name, one.name.strip_prefix("code.")) {
+                    ("low_bits", _) => format!("low_bits.{}", param.name),
+                    // The words have codes and scales.
+                    (_, Some(of)) if one.blocks.is_some() => format!("blocks.{of}"),
                     _ => one.name,
                 };
                 views.extend(model.operand_view(index, one.operand, one.number).map(|v| (name, v)));
@@ -180,14 +214,10 @@ pub(super) fn copy(
             buffers.len() - 1
         })
     };
-    let views = |source: &Source| {
-        let rest = source.rest.as_ref().map(|(_, rest)| rest.clone());
-        std::iter::once(source.view.clone()).chain(rest)
-    };
-    for view in sources.iter().flat_map(views) {
+    for view in sources.iter().flat_map(Source::views) {
         let (begin, end) = view.bytes();
         let range = (begin / WORD * WORD, end.next_multiple_of(WORD));
-        ranges.entry(of(&view)).or_default().push(range);
+        ranges.entry(of(view)).or_default().push(range);
     }
     let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let mut copies: Vec<(wgpu::Buffer, Vec<Copied>)> = Vec::new();
@@ -234,9 +264,6 @@ pub(super) fn copy(
         let (begin, _, at) = places[place];
         (view.offset, view.buffer) = (at + view.offset - begin, copy.clone());
     };
-    for source in sources {
-        moved(&mut source.view);
-        source.rest.iter_mut().for_each(|(_, rest)| moved(rest));
-    }
+    sources.iter_mut().flat_map(Source::views_mut).for_each(moved);
     Ok(())
 }

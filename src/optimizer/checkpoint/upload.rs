@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use super::super::Optimizer;
+use super::blocks;
 use super::compare::Plan;
+use super::sources::Kept;
 use crate::checkpoint::{Container, Error};
 use crate::model::OPERANDS;
-use crate::num::{Format, Master, WORD};
+use crate::num::{BlockCode, Format, Master, WORD};
 use crate::plan::PARAM;
 use crate::view::View;
 
@@ -28,6 +30,8 @@ enum From {
     Rounded(String),
     /// The part of a master that its parameter leaves. The parameter is in the file, or it is the master rounded.
     LowBits { whole: String, stored: Option<String>, master: Master, format: Format },
+    /// The blocks of two tensors, codes and scales.
+    Blocks { codes: String, scales: String, code: BlockCode },
 }
 
 impl Optimizer {
@@ -37,8 +41,8 @@ impl Optimizer {
         let mut all = Vec::new();
         for ((index, _), tensors) in plan.pairs.iter().zip(&plan.tensors) {
             let param = &model.params[*index];
-            let stored = tensors.iter().find(|(operand, ..)| *operand == PARAM);
-            if let Some((_, _, name)) = stored {
+            let stored = tensors.iter().find(|one| one.operand == PARAM);
+            if let Some(Kept { name, .. }) = stored {
                 let what = || format!("parameter `{}`", param.name);
                 param.view.check(what, wgpu::BufferUsages::COPY_DST)?;
                 all.push(Target { view: param.view.clone(), from: From::Tensor(name.clone()) });
@@ -48,16 +52,22 @@ impl Optimizer {
                     all.push(Target { view: copy.clone(), from: From::Rounded(name.clone()) });
                 }
             }
-            for (operand, number, name) in tensors.iter().filter(|(row, ..)| *row != PARAM) {
-                let Some(view) = model.operand_view(*index, *operand, *number) else { continue };
-                let from = match OPERANDS[*operand].name {
-                    "low_bits" => From::LowBits {
-                        whole: name.clone(),
-                        stored: stored.map(|(_, _, name)| name.clone()),
+            for one in tensors.iter().filter(|one| one.operand != PARAM) {
+                let Some(view) = model.operand_view(*index, one.operand, one.number) else {
+                    continue;
+                };
+                let name = one.name.clone();
+                let from = match (OPERANDS[one.operand].name, &one.blocks) {
+                    (_, Some((scales, code))) => {
+                        From::Blocks { codes: name, scales: scales.clone(), code: *code }
+                    }
+                    ("low_bits", _) => From::LowBits {
+                        whole: name,
+                        stored: stored.map(|stored| stored.name.clone()),
                         master: param.master,
                         format: param.view.format,
                     },
-                    _ => From::Tensor(name.clone()),
+                    _ => From::Tensor(name),
                 };
                 all.push(Target { view, from });
             }
@@ -156,6 +166,10 @@ impl Uploader<'_> {
             From::Rounded(name) => file.pieces(name, |_, bytes| {
                 next(&view.format.encode_all(&Format::F32.decode_all(bytes)))
             }),
+            From::Blocks { codes, scales, code } => {
+                let names = (codes.as_str(), scales.as_str());
+                blocks::read(file, names, *code, |codes, scales| next(&code.pack(codes, scales)))
+            }
             From::LowBits { whole, stored, master, format } => {
                 let mut done = 0;
                 let mut stored_bytes = Vec::new();

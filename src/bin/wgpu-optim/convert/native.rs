@@ -1,4 +1,5 @@
-//! A checkpoint of this crate: `param.<name>`, `state.<name>.<slot>`, and everything else in its metadata.
+//! A checkpoint of this crate: `param.<name>`, `state.<name>.<slot>` or the codes and scales of that, and everything
+//! else in its metadata.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -7,16 +8,20 @@ use std::path::Path;
 use std::rc::Rc;
 
 use safetensors::Dtype;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use wgpu_optim::checkpoint::{
     Container, Entry, KEY, Saved, SavedGroup, SavedParam, VERSION, Writer, sort_entries,
 };
-use wgpu_optim::{Control, config};
+use wgpu_optim::{Control, StateFormat, config};
 
 use crate::Failure;
+use crate::blocks::Blocks;
 use crate::torch::Checkpoint;
 use crate::torch::optimizer::{Group, Optimizer, Param};
 use crate::torch::value::{Each, Source, Tensor};
+
+/// The numbers that are decoded at once: whole blocks.
+const SOME: usize = 1 << 16;
 
 /// Whether a safetensors file is a checkpoint of this crate.
 pub(super) fn is_native(path: &Path) -> bool {
@@ -57,16 +62,49 @@ pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Checkpoint, 
         let taken = steps - skipped;
         let mut slots = Vec::new();
         for slot in rule.slots().into_iter().filter(|_| taken > 0) {
-            let key = format!("state.{name}.{}", slot.name);
-            let tensor = tensor(key.clone()).ok_or_else(|| format!("`{key}` is missing"))?;
-            slots.push((slot.name.to_owned(), tensor));
+            let [key, codes, scales] =
+                ["state", "code", "scale"].map(|kind| format!("{kind}.{name}.{}", slot.name));
+            let in_blocks = Blocks::of(&saved.groups[*group].options, slot.name);
+            let decoded = in_blocks.zip(tensor(codes.clone())).map(|(blocks, of)| {
+                let data = Rc::new(InBlocks { file: file.clone(), names: [codes, scales], blocks });
+                Tensor { dtype: Dtype::F32, data, ..of }
+            });
+            let found = decoded.or_else(|| tensor(key.clone()));
+            slots.push((slot.name.to_owned(), found.ok_or_else(|| format!("`{key}` is missing"))?));
         }
         let steps = (taken > 0).then_some(taken);
         params.push(Param { name: Some(name.clone()), group: *group, steps, slots });
     }
-    let groups = saved.groups.iter().map(|group| Group { config: group.options.clone() });
+    let groups = saved.groups.iter().map(|group| Group { config: decoded(&group.options) });
     let optimizer = Some(Optimizer { groups: groups.collect(), params });
     Ok(Checkpoint { model, optimizer, left_out: Vec::new() })
+}
+
+/// The options of a group whose state is in f32 where it was in blocks.
+fn decoded(options: &Map<String, Json>) -> Map<String, Json> {
+    let mut all = options.clone();
+    let is_blocks = |format: &Json| {
+        let format = format.as_str().and_then(StateFormat::named);
+        format.is_some_and(|format| format.plain().is_none())
+    };
+    let f32 = || Json::from(StateFormat::F32.name());
+    match all.get_mut("state_format") {
+        Some(Json::Object(slots)) => {
+            slots
+                .values_mut()
+                .filter(|format| is_blocks(format))
+                .for_each(|format| *format = f32());
+            if slots.values().all(|format| *format == f32()) {
+                all.insert("state_format".to_owned(), f32());
+            }
+        }
+        Some(format) if is_blocks(format) => *format = f32(),
+        _ => return all,
+    }
+    // Nothing is in blocks any more.
+    all.insert("block_min_size".to_owned(), 0.into());
+    all.insert("stochastic_state".to_owned(), Json::Null);
+    all
 }
 
 /// The parameters in the order of `names`, or of the file.
@@ -101,6 +139,35 @@ impl Source for InFile {
         let mut file = self.file.borrow_mut();
         let taken = |e: Failure| std::io::Error::other(e.to_string());
         Ok(file.pieces::<std::io::Error>(&self.name, |_, bytes| each(bytes).map_err(taken))?)
+    }
+}
+
+/// The numbers of a slot in blocks.
+struct InBlocks {
+    file: Rc<RefCell<Container<File>>>,
+    names: [String; 2],
+    blocks: Blocks,
+}
+
+impl Source for InBlocks {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        let mut file = self.file.borrow_mut();
+        let code = self.blocks.code;
+        Ok(self.blocks.read(
+            &mut file,
+            self.names.each_ref().map(String::as_str),
+            |codes, scales| {
+                // Some at a time, because a number takes four bytes and more.
+                for (codes, scales) in
+                    codes.chunks(SOME).zip(scales.chunks(SOME / code.block() as usize))
+                {
+                    let numbers = code.decode_all(codes, scales);
+                    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    each(&bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
+                }
+                Ok(())
+            },
+        )?)
     }
 }
 

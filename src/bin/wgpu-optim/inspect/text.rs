@@ -105,11 +105,13 @@ pub(super) fn text(contents: &Contents) -> String {
             all += &format!(
                 "  {name} {shape:?}: step {step}, {skipped} skipped, {bytes} bytes{frozen}\n"
             );
-            for Tensor { slot, dtype, norm, largest, nonfinite, .. } in &param.tensors {
+            for Tensor { slot, dtype, norm, largest, nonfinite, blocks, .. } in &param.tensors {
                 let slot = printable(slot);
+                let dtype = blocks.as_ref().map_or(dtype, |blocks| &blocks.format);
                 all += &format!(
                     "    {slot:<16} {dtype:<4} norm {norm:<12.6e} largest {largest:<12.6e} non-finite {nonfinite}\n"
                 );
+                all.extend(blocks.as_ref().map(|blocks| format!("{:21}{}\n", "", blocks.line())));
             }
         }
     }

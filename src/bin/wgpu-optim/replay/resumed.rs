@@ -156,6 +156,13 @@ impl Resumed {
         }
     }
 
+    /// The same with the options that an older file does not have, at their defaults.
+    fn completed(&self, group: usize) -> Map<String, Value> {
+        let all = self.options(group);
+        let read = config::group(Value::Object(all.clone()));
+        read.and_then(|group| config::options(&group)).unwrap_or_else(|_| all.clone())
+    }
+
     fn rates(&self, group: usize) -> Option<&Vec<f64>> {
         self.noted.as_ref().and_then(|noted| noted.groups[group].rates.as_ref())
     }
@@ -225,7 +232,7 @@ impl Resumed {
             }
             let of = |key: &str| format!("`{key}` of the group of `{name}`");
             let NotedGroup { options, rates } = &noted.groups[*own];
-            let file = self.options(param.group);
+            let file = &self.completed(param.group);
             let value =
                 |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
             // Another rule has other options.
