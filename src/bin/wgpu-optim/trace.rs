@@ -360,7 +360,7 @@ fn check_names(all: &BTreeMap<String, &TensorInfo>) -> Result<(), String> {
                 }
                 None => {
                     return Err(format!(
-                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"
+                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `code.<name>.<slot>`, `scale.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"
                     ));
                 }
             },
