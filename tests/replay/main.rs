@@ -1,16 +1,17 @@
 //! `wgpu-optim replay` from outside: what it writes, what it refuses, and whatever else it is fed.
 
-mod blocks;
 mod checkpoint;
 mod command;
 mod conventions;
 mod files;
 mod groups;
+mod in_blocks;
 mod inspect;
 mod pytorch;
 mod random;
 mod resume;
 mod schedules;
+mod torchao;
 
 use std::collections::BTreeMap;
 

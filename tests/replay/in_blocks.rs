@@ -8,6 +8,7 @@ use wgpu_optim::config::{Config, config};
 use wgpu_optim::{Format, Group, Reference, Trajectory, rule};
 
 use crate::files::{Files, Out, Tensor, f32s, tensor};
+use crate::resume::part;
 use crate::{checkpoint, config_error};
 
 /// Lengths on either side of the ends of blocks.
@@ -167,8 +168,7 @@ fn gpu_and_reference_agree() {
     let trace = trace(&params_of_five(), 6);
     for all in [Some("block8"), Some("block4"), None] {
         let counts = check(&trace, &five(all));
-        eprintln!("{all:?}: {counts:?}");
-        // A code that may be another one makes nothing unbounded but quotients by it.
+        // A code that may be another one leaves nothing without a bound but quotients by it.
         assert!(counts.unbounded * 50 < counts.compared, "{all:?}: {counts:?}");
         assert!(counts.flipped * 1000 < counts.codes, "{all:?}: {counts:?}");
     }
@@ -225,7 +225,6 @@ fn every_rule_runs_in_blocks() {
             groups.join(", ")
         );
         let counts = check(&trace, &json);
-        eprintln!("{format}: {counts:?}");
         assert!(counts.codes > 300 * names.len(), "{counts:?}");
     }
 }
@@ -295,6 +294,71 @@ fn the_reference_resumes_blocks() {
             let json = format!(r#"{{"optimizer": "adam", "state_format": {format}{more}}}"#);
             checkpoint::check(&trace, &json, true, 2);
         }
+    }
+}
+
+/// A result in one format goes on in any other: codes that do not fit are made anew of the numbers.
+#[test]
+fn a_result_goes_on_in_other_formats() {
+    let whole = trace(&[("w".to_owned(), 130)], 4);
+    let json = |format: &str| {
+        format!(r#"{{"optimizer": "adam", "lr": 1e-3, "state_format": "{format}"}}"#)
+    };
+    let metadata = |out: &Out| Some(out.metadata.clone());
+    for cpu in [false, true] {
+        let run = |files: Files| files.replay(cpu).unwrap_or_else(|e| panic!("{e}"));
+        for (from, to) in ["f32", "block8", "block4"].map(|from| (from, "block8")) {
+            let first = run(Files::new(&part(&whole, 0, 2), &json(from)));
+            // No further step shows what was taken.
+            let mut rest = part(&whole, 2, 2);
+            rest.extend(first.tensors.clone());
+            let taken = run(Files::with(&rest, metadata(&first), &json(to)));
+            let group = ok(config(&json(to))).groups.remove(0).group;
+            check_form(&taken, "w", &group, cpu);
+            for slot in ["exp_avg", "exp_avg_sq"] {
+                let numbers: Vec<f32> = first.tensors[&format!("state.w.{slot}")]
+                    .f64s()
+                    .into_iter()
+                    .map(|x| x as f32)
+                    .collect();
+                let code = group.block_code(slot, 130).unwrap_or_else(|| panic!("{slot}"));
+                let codes = &taken.tensors[&format!("code.w.{slot}")];
+                match from == to {
+                    true => assert_eq!(codes, &first.tensors[&format!("code.w.{slot}")]),
+                    false => assert_eq!(codes.bytes, code.encode_all(&numbers).0, "{from}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn wrong_codes_in_a_trace_are_refused() {
+    let whole = trace(&[("w".to_owned(), 300)], 2);
+    let json = r#"{"optimizer": "adam", "state_format": "block8"}"#;
+    let out = Files::new(&whole, json).replay(true).unwrap_or_else(|e| panic!("{e}"));
+    let error = |key: &str, new: Option<Tensor>| {
+        let mut rest = whole.clone();
+        rest.extend(out.tensors.clone());
+        rest.remove(key);
+        rest.extend(new.map(|tensor| (key.to_owned(), tensor)));
+        let files = Files::with(&rest, Some(out.metadata.clone()), json);
+        let error = files.replay(true).expect_err(key);
+        error.replace(&files.path("trace.safetensors"), "TRACE")
+    };
+    let bytes = |shape: &[usize]| Tensor { dtype: Dtype::U8, shape: shape.to_vec(), bytes: vec![0; shape.iter().product()] };
+    let rows = [
+        (error("scale.w.exp_avg", None), "`code.w.exp_avg` has no `scale.w.exp_avg`; add it or leave this out"),
+        (error("state.w.exp_avg", None), "`code.w.exp_avg` has no `state.w.exp_avg`; add it or leave this out"),
+        (error("code.w.exp_avg", None), "`scale.w.exp_avg` has no `code.w.exp_avg`; add it or leave this out"),
+        (error("code.w.exp_avg", Some(bytes(&[3, 100]))), "`code.w.exp_avg` is U8 of shape [3, 100]; it must be U8 of its parameter's shape [300]"),
+        (error("code.w.exp_avg", Some(tensor(&[300], &[0.0; 300]))), "`code.w.exp_avg` is F32 of shape [300]; it must be U8 of its parameter's shape [300]"),
+        (error("scale.w.exp_avg", Some(bytes(&[2]))), "`scale.w.exp_avg` is U8 of shape [2]; it must be F32 with one number a block"),
+        (error("code.x.exp_avg", Some(bytes(&[300]))), "`code.x.exp_avg` has no `param.x`; add it or leave this out"),
+    ];
+    for (error, expected) in rows {
+        assert_eq!(error, format!("TRACE: {expected}"));
     }
 }
 
