@@ -4,6 +4,7 @@
 //! its own, and its bound is that of a single step ([`OneStep`](crate::OneStep)). The bound is derived from WGSL's
 //! accuracy table, relative to the operands, and never tuned. `docs/NUMERICS.md` has the reasons and the figures.
 
+mod blocks;
 mod cases;
 mod compare;
 mod layout;
@@ -11,6 +12,7 @@ mod long;
 mod numbers;
 mod spot;
 
+pub use blocks::block_cases;
 pub use cases::{Case, cases};
 use compare::{Seen, Step};
 use layout::Layout;
@@ -89,7 +91,7 @@ pub struct Worst {
 /// If the device lacks something or fails. The report has wrong results, which are no errors.
 pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
     let mut rows = Vec::new();
-    for case in cases() {
+    for case in cases().into_iter().chain(block_cases()) {
         let row = verify_case(gpu, &case)?;
         done(&row);
         rows.push(row);
@@ -102,7 +104,7 @@ pub fn verify(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<Report, Error> {
 
 /// The number of rows that [`verify`] has.
 pub fn rows() -> usize {
-    cases().len() + long::ROWS
+    cases().len() + block_cases().len() + long::ROWS
 }
 
 /// Every group that [`verify`] runs in f32: all variants of all rules.

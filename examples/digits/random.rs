@@ -19,7 +19,7 @@ impl Random {
     }
 
     /// Uniform in `[0, 1)`.
-    fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 

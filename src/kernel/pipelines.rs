@@ -300,7 +300,12 @@ fn module(device: &wgpu::Device, label: &str, wgsl: String, ours: bool) -> wgpu:
     //   window of that many blocks, or among all cohorts. `partials` is indexed below the number that the same plan
     //   has counted.
     // - The rules of this crate see registers only.
-    // - Only `norm` has loops, over at most `WORKGROUP_SPAN` elements and over `SIDE` lanes. Its workgroup array is
+    // - A kernel for blocks indexes words of records below the end of the record that holds the element, and bindings
+    //   hold whole records: `Code::bytes` counts them for slabs and for bindings. Codes index tables below the number of
+    //   entries, by a mask or by a bisection that ends there. Workgroup arrays are indexed below `LANES`, which is
+    //   the size of every workgroup that encodes blocks: `limits::check` refuses devices with smaller ones. Its loops
+    //   run over at most 16 invocations, over 8 halvings, and over the codes of a word.
+    // - Otherwise only `norm` has loops, over at most `WORKGROUP_SPAN` elements and over `SIDE` lanes. Its workgroup array is
     //   indexed below `WORKGROUP_SIZE`, which is at most `LANES`.
     // - The text is joined of this crate's files and lines: `RuleKey` compares the rule's text with them, and the one
     //   other string in it, a heading, cannot leave its comment.

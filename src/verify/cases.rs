@@ -132,7 +132,7 @@ pub fn cases() -> Vec<Case> {
     groups.iter().cloned().map(Case::new).chain(formats).chain(besides).collect()
 }
 
-type Change = fn(Case) -> Case;
+pub(super) type Change = fn(Case) -> Case;
 
 /// The options of a step besides the rule, alone and together.
 fn besides() -> Vec<Change> {

@@ -1,5 +1,6 @@
 //! This module compares one step of one view with the formula.
 
+use super::blocks::{Encoded, codes};
 use super::spot::{Numbered, Spot};
 use super::{Case, Row};
 use crate::control::Control;
@@ -97,6 +98,9 @@ impl Step<'_> {
         let master = group.master.of(&spot.name, format).unwrap_or_default();
         let mut state = [OneStep::loaded(0.0); MAX_SLOTS];
         let state = &mut state[..before.slots.len()];
+        let formats: Vec<_> =
+            group.rule.slots().iter().map(|slot| slot.format(&group.state_format)).collect();
+        let mut blocks: Vec<Vec<OneStep>> = vec![Vec::new(); state.len()];
         for i in 0..grads.len() {
             for (number, slot) in state.iter_mut().zip(&before.slots) {
                 *number = OneStep::loaded(slot[i]);
@@ -119,8 +123,13 @@ impl Step<'_> {
                     hold(if same { ratio(p, is) } else { Some(f64::INFINITY) }, is, &p);
                 }
             }
-            for (number, slot) in state.iter().zip(&after.slots) {
-                let expected = number.stored(Format::F32);
+            for (k, (number, slot)) in state.iter().zip(&after.slots).enumerate() {
+                if after.scales[k].is_some() {
+                    blocks[k].push(*number); // compared when the block is complete
+                    hold(Some(0.0), slot[i], number);
+                    continue;
+                }
+                let expected = number.stored(formats[k].plain().unwrap_or_default());
                 hold(ratio(expected, slot[i]), slot[i], &expected);
             }
             if let (Some(old), Some(new)) = (&before.ema, &after.ema) {
@@ -132,6 +141,24 @@ impl Step<'_> {
                 let expected = view.format.decode(view.format.encode(is));
                 let same = expected.to_bits() == copy[i].to_bits();
                 hold(Some(if same { 0.0 } else { f64::INFINITY }), copy[i], &expected);
+            }
+        }
+        self.compare_blocks(row, &blocks, after);
+    }
+
+    /// Compares the slots in blocks, of which a step by the formula gives `expected`.
+    fn compare_blocks(&self, row: &mut Row, expected: &[Vec<OneStep>], after: &Numbered) {
+        for (k, code) in codes(&self.group.now(self.taken)).into_iter().enumerate() {
+            let (Some(code), Some(scales)) = (code, &after.scales[k]) else { continue };
+            let first = self.spot.param.at() as u32;
+            let seed = self.group.stochastic_state;
+            let random = seed.map(|seed| (seed, self.step, k as u32, first));
+            let encoded = Encoded { code, scales, numbers: &after.slots[k], random };
+            for (i, x) in expected[k].iter().enumerate() {
+                // The column of the parameter comes first. The number is counted already.
+                row.compared -= 1;
+                let is = after.slots[k][i];
+                self.hold(row, 1 + k, i, encoded.ratio(i, &expected[k]), is, x);
             }
         }
     }

@@ -5,7 +5,7 @@ use super::numbers::Numbers;
 use super::spot::{Numbered, Spot};
 use crate::error::Error;
 use crate::headless::Gpu;
-use crate::num::{Format, Master, WORD};
+use crate::num::{BlockCode, Format, Master, WORD};
 use crate::optimizer::Optimizer;
 use crate::view::View;
 
@@ -26,6 +26,8 @@ pub(super) struct Layout {
 /// The numbers that an optimizer keeps of a spot.
 pub(super) struct Kept {
     slots: Vec<View>,
+    /// The code of each slot that is in blocks. Its view has the words of its blocks.
+    codes: Vec<Option<BlockCode>>,
     master: Option<View>,
     ema: Option<View>,
 }
@@ -42,6 +44,8 @@ pub(super) struct Snapshot {
     buffers: Vec<Vec<u8>>,
     /// The numbers that are kept of each spot, in the order of [`Kept::views`].
     kept: Vec<Vec<Vec<f32>>>,
+    /// The scales of each spot's slots, if they are in blocks.
+    scales: Vec<Vec<Option<Vec<f32>>>>,
 }
 
 /// The bytes in the gaps between views. No kernel computes such numbers.
@@ -168,10 +172,14 @@ impl Layout {
         optimizer.prepare()?;
         let of = |Spot { name, .. }: &Spot| {
             let id = optimizer.param(name)?;
-            let slots = case.group.rule.slots().into_iter();
-            let slots =
-                slots.map(|slot| optimizer.state(id, slot.name)).collect::<Result<_, _>>()?;
-            Ok(Kept { slots, master: optimizer.master(id)?, ema: optimizer.ema(id)? })
+            let of = |slot: crate::rule::Slot| match optimizer.state_blocks(id, slot.name) {
+                Ok((view, code)) => Ok((view, Some(code))),
+                Err(_) => Ok((optimizer.state(id, slot.name)?, None)),
+            };
+            let slots = case.group.rule.slots().into_iter().map(of);
+            let slots: Vec<(View, Option<BlockCode>)> = slots.collect::<Result<_, Error>>()?;
+            let (slots, codes) = slots.into_iter().unzip();
+            Ok(Kept { slots, codes, master: optimizer.master(id)?, ema: optimizer.ema(id)? })
         };
         self.spots.iter().map(of).collect()
     }
@@ -225,10 +233,26 @@ impl Layout {
         views.extend(kept.iter().flat_map(Kept::views).cloned());
         let mut read = gpu.download_bytes(&views)?.into_iter();
         let buffers = read.by_ref().take(self.buffers.len()).collect();
-        let decode = |(view, bytes): (&View, Vec<u8>)| view.format.decode_all(&bytes);
-        let of = |kept: &Kept| kept.views().zip(read.by_ref()).map(decode).collect();
-        let kept = kept.iter().map(of).collect();
-        Ok(Snapshot { buffers, kept })
+        let (mut all, mut all_scales) = (Vec::new(), Vec::new());
+        for (kept, spot) in kept.iter().zip(&self.spots) {
+            let (mut numbers, mut scales) = (Vec::new(), Vec::new());
+            let codes = kept.codes.iter().copied().chain(std::iter::repeat(None));
+            for ((view, bytes), code) in kept.views().zip(read.by_ref()).zip(codes) {
+                let unpacked =
+                    code.map(|code| (code, code.unpack(&bytes, spot.param.len as usize)));
+                let (decoded, own) = match unpacked {
+                    Some((code, (codes, scales))) => {
+                        (code.decode_all(&codes, &scales), Some(scales))
+                    }
+                    None => (view.format.decode_all(&bytes), None),
+                };
+                numbers.push(decoded);
+                scales.push(own);
+            }
+            all.push(numbers);
+            all_scales.push(scales);
+        }
+        Ok(Snapshot { buffers, kept: all, scales: all_scales })
     }
 
     fn index(&self, view: &View) -> Option<usize> {
@@ -253,7 +277,9 @@ impl Layout {
             }
         };
         let copy = copy.as_ref().map(part);
-        Numbered { grad: part(grad), param: stored, weight, slots, ema: kept.next(), copy }
+        let scales = at.scales[i].clone();
+        let ema = kept.next();
+        Numbered { grad: part(grad), param: stored, weight, slots, scales, ema, copy }
     }
 
     /// Counts the bytes that a step has changed by mistake: bytes outside every parameter and copy, and bytes of

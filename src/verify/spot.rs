@@ -19,7 +19,10 @@ pub(super) struct Numbered {
     pub(super) param: Vec<f32>,
     /// The number that the parameter is rounded from, or the parameter.
     pub(super) weight: Vec<f32>,
+    /// The numbers of each slot, decoded if they are in blocks.
     pub(super) slots: Vec<Vec<f32>>,
+    /// The scales of each slot, if it is in blocks.
+    pub(super) scales: Vec<Option<Vec<f32>>>,
     pub(super) ema: Option<Vec<f32>>,
     pub(super) copy: Option<Vec<f32>>,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use wgpu_optim::kernel::{Kernel, control_kernels, kernels};
-use wgpu_optim::{Format, rule};
+use wgpu_optim::{Format, StateFormat, rule};
 
 /// Every kernel that is listed.
 fn all_kernels() -> &'static [Kernel] {
@@ -61,11 +61,13 @@ fn rules_are_the_files_in_shaders_rule() {
 }
 
 /// `role` and `codec`, which the host replaces in accesses, are part of no other identifier anywhere. Weights
-/// have the parameter's codec, too.
+/// have the parameter's codec, too, and files of blocks have a slot's.
 #[test]
 fn role_and_codec_are_words_of_accesses_only() {
     for (path, text) in files() {
-        for (word, folders) in [("role", &["access"][..]), ("codec", &["access", "weight"])] {
+        for (word, folders) in
+            [("role", &["access"][..]), ("codec", &["access", "block", "weight"])]
+        {
             let replaced = words(&text).any(|w| w.contains(word));
             let may = folders.iter().any(|folder| path.starts_with(folder));
             assert!(!replaced || may, "{} has {word}", path.display());
@@ -77,16 +79,24 @@ fn role_and_codec_are_words_of_accesses_only() {
     }
 }
 
+/// The names that stand for `codec` in kernels.
+fn codecs() -> Vec<String> {
+    let formats = Format::ALL.map(|format| format.name().to_owned());
+    let blocks = StateFormat::ALL.into_iter().flat_map(|format| {
+        [false, true].into_iter().filter_map(move |signed| Some(format.code(signed)?.name()))
+    });
+    formats.into_iter().chain(["raw".to_owned()]).chain(blocks).collect()
+}
+
 /// Every file is in some kernel.
 #[test]
 fn no_file_is_unused() {
     let facts = || all_kernels().iter().filter_map(|kernel| kernel.facts.as_ref());
     let operands = facts().flat_map(|facts| &facts.operands);
     let roles: BTreeSet<&str> = operands.map(|operand| operand.name.as_str()).collect();
-    let mut codecs: Vec<&str> = support::halves().map(Format::name).collect();
-    codecs.push("raw");
+    let codecs = codecs();
     for (path, text) in files() {
-        let served = |codec: &&str| {
+        let served = |codec: &String| {
             let coded = text.replace("codec", codec);
             roles.iter().map(move |role| coded.replace("role", role)).collect::<Vec<_>>()
         };
@@ -131,7 +141,7 @@ fn headings_say_where_each_file_begins() {
         .into_iter()
         .map(|(path, text)| (format!("shaders/{}", path.display()), text.trim_end().to_owned()))
         .collect();
-    let codecs: Vec<&str> = support::halves().map(Format::name).chain(["f32", "raw"]).collect();
+    let codecs = codecs();
     for Kernel { name, wgsl, .. } in all_kernels() {
         let parts = wgsl.strip_prefix("// --- ");
         let parts = parts.unwrap_or_else(|| panic!("{name} begins without a heading"));
@@ -143,7 +153,7 @@ fn headings_say_where_each_file_begins() {
             let (path, role) = heading.split_once(" for ").unwrap_or((heading, "role"));
             let file = files.get(path).unwrap_or_else(|| panic!("{name}: `{heading}` is no file"));
             let file = file.replace("role", role);
-            let is = |codec: &&str| file.replace("codec", codec) == text.trim_end();
+            let is = |codec: &String| file.replace("codec", codec) == text.trim_end();
             assert!(codecs.iter().any(is), "{name}: the text below `{heading}` is not the file's");
         }
     }

@@ -1,5 +1,7 @@
 //! A kernel's bindings, against those of the host.
 
+use std::collections::BTreeSet;
+
 use naga::{AddressSpace, StorageAccess};
 use wgpu_optim::Format;
 use wgpu_optim::kernel::{Address, Body, Facts, OperandFact, Width};
@@ -37,6 +39,9 @@ fn declared(subject: &Subject) -> Vec<Bound> {
 fn array(facts: &Facts, operand: &OperandFact) -> &'static str {
     let by_element = operand.name == "grad" && facts.width == Width::Loose;
     let quads = facts.width != Width::Scalar && !by_element;
+    if operand.blocks.is_some() {
+        return "array<u32> by 4"; // records of words
+    }
     match (operand.bits, operand.format) {
         (32, Some(Format::F32)) if quads => "array<vec4<f32>> by 16",
         (32, Some(Format::F32)) => "array<f32> by 4",
@@ -89,6 +94,14 @@ fn expected(facts: &Facts) -> Vec<Bound> {
     }
     if facts.summed || facts.body == Body::Accumulate {
         add(0, binding, "sums", UNIFORM, "Sums");
+    }
+    if facts.in_blocks && facts.body == Body::Update {
+        let codes: BTreeSet<String> =
+            facts.operands.iter().filter_map(|operand| Some(operand.blocks?.name())).collect();
+        let entries = |name: &String| if name.starts_with("block8") { 256 } else { 16 };
+        let quads = codes.iter().map(entries).sum::<u32>() / 4;
+        let ty = format!("array<vec4<f32>, {quads}>");
+        add(0, binding + 1, "tables", UNIFORM, &ty);
     }
     all.sort_unstable();
     all

@@ -1,7 +1,7 @@
 //! A kernel's accesses to memory, and their order.
 
 use naga::valid::{Capabilities, GlobalUse};
-use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Statement};
+use naga::{AddressSpace, Barrier, Block, Expression, Function, Handle, Module, Statement};
 
 use wgpu_optim::kernel::{Address, Body, Facts, OperandFact, Width};
 
@@ -78,6 +78,15 @@ impl Walk<'_> {
                 }
                 Statement::Block(inner) => all_of(&[inner]),
                 Statement::If { accept, reject, .. } => all_of(&[accept, reject]),
+                // Invocations wait for each other, which orders nothing among the accesses of one.
+                Statement::ControlBarrier(barrier) => assert_eq!(*barrier, Barrier::WORK_GROUP),
+                // Loops run over workgroup memory only, so their number of rounds is of no account.
+                Statement::Loop { body, continuing, .. } => {
+                    let inside = [body, continuing].map(|block| self.block(function, block));
+                    let silent = inside.iter().flatten().flatten().all(Vec::is_empty);
+                    assert!(silent, "a loop has accesses to storage");
+                }
+                Statement::Break | Statement::Continue => {}
                 Statement::Return { .. } => (ways, returned) = (Vec::new(), vec![Path::new()]),
                 other => panic!("nothing here knows what this does to memory: {other:?}"),
             }
@@ -124,7 +133,14 @@ fn loads_come_first(accesses: &[Access]) -> bool {
 fn times(facts: &Facts, operand: &OperandFact) -> [usize; 2] {
     // Gradients of loose quads are reached one by one.
     let loose = facts.width == Width::Loose && operand.name == "grad";
-    let each = if loose { 4 } else { 1 };
+    // A slot in blocks has a word of codes and a scale.
+    let each = if loose {
+        4
+    } else if operand.blocks.is_some() {
+        2
+    } else {
+        1
+    };
     // Half a word is cleared, then filled.
     let half = operand.bits == 16 && (loose || facts.width == Width::Scalar);
     let stores = if half { 2 * each } else { each };

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use wgpu_optim::headless::{Gpu, is_software};
 use wgpu_optim::timing::{Clock, Samples, cpu_ms as time_cpu};
-use wgpu_optim::{Cpu, Group, Optimizer, View, rule};
+use wgpu_optim::{Cpu, Group, Optimizer, StateFormat, View, rule};
 
 use crate::{Failure, progress};
 
@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Rules, at their defaults.
     #[arg(long, value_delimiter = ',', default_values_t = names())]
     rules: Vec<String>,
+    /// Formats of state beside f32, in turn with it: f16, bf16, block8, block4. Without, f32 alone.
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = state_format)]
+    state_format: Vec<StateFormat>,
     /// Writes everything measured as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -66,8 +69,12 @@ struct Report {
 #[derive(Serialize)]
 pub(crate) struct Row {
     rule: &'static str,
+    state_format: &'static str,
     elements: u64,
-    bytes_per_parameter: u64,
+    /// Bytes that a step reads and writes of a parameter.
+    bytes_per_parameter: f64,
+    /// Bytes of state of a parameter.
+    state_bytes: f64,
     step_ms: f64,
     step_gbps: f64,
     /// Half the distance from the first quartile to the third, relative to the median.
@@ -77,6 +84,8 @@ pub(crate) struct Row {
     stream_spread: f64,
     /// How much of the stream's speed the step has: the median of the ratios sample by sample.
     fraction_of_stream: f64,
+    /// The time of this step in times of the same rule's with state in f32: the median of the ratios sample by sample.
+    of_f32: f64,
     cpu1_ms: f64,
     cpu1_gbps: f64,
     cpu_ms: f64,
@@ -86,6 +95,7 @@ pub(crate) struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let others = options.state_format.iter().copied().filter(|one| *one != StateFormat::F32);
     let groups = options.rules.iter().map(|name| group(name)).collect::<Result<Vec<_>, _>>()?;
     let gpu = crate::gpu(options.adapter.as_deref())?;
     let clock = Clock::of(gpu.adapter)?;
@@ -106,7 +116,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut rows = Vec::new();
     for group in &groups {
         for &elements in &options.sizes {
-            rows.push(measure(&clock, &one, group, elements, options.quick)?);
+            let formats: Vec<StateFormat> =
+                [StateFormat::F32].into_iter().chain(others.clone()).collect();
+            rows.extend(measure(&clock, &one, (group, &formats), elements, options.quick)?);
             bar.inc(1);
         }
     }
@@ -124,6 +136,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn state_format(name: &str) -> Result<StateFormat, String> {
+    let known = || StateFormat::ALL.map(StateFormat::name).join(", ");
+    StateFormat::named(name).ok_or_else(|| format!("no format of state; known are {}", known()))
+}
+
 fn group(name: &str) -> Result<Group, Failure> {
     let entry = rule::ALL.iter().find(|entry| entry.name == name);
     match entry.and_then(|entry| (entry.variants)().into_iter().next()) {
@@ -132,52 +149,97 @@ fn group(name: &str) -> Result<Group, Failure> {
     }
 }
 
-/// Step, stream and both CPU engines in turn, so that whatever else the machine does strikes all.
+/// A step and its stream with state in one format, and their measurements.
+struct Timed {
+    format: StateFormat,
+    step: Optimizer,
+    stream: Optimizer,
+    /// The buffers that both keep alive.
+    _views: [[View; 2]; 2],
+    bytes_per_parameter: f64,
+    state_bytes: f64,
+    steps: u32,
+    step_ms: Samples,
+    stream_ms: Samples,
+}
+
+impl Timed {
+    fn new(
+        clock: &Clock,
+        group: &Group,
+        format: StateFormat,
+        (elements, enough): (u64, f64),
+    ) -> Result<Self, Failure> {
+        let gpu = &clock.gpu;
+        let group = group.clone().state_format(format);
+        let (mut step, params) = optimizer(gpu, Optimizer::new(&gpu.device), &group, elements)?;
+        let streaming = Optimizer::streaming(&gpu.device);
+        let (stream, others) = optimizer(gpu, streaming, &group, elements)?;
+        let each = |bytes: u64| bytes as f64 / elements as f64;
+        Ok(Self {
+            format,
+            bytes_per_parameter: each(step.bytes_per_step()),
+            state_bytes: each(step.memory_bytes()),
+            steps: clock.enough(&mut step, enough)?,
+            step,
+            stream,
+            _views: [params, others],
+            step_ms: Samples::default(),
+            stream_ms: Samples::default(),
+        })
+    }
+}
+
+/// Steps, streams and both CPU engines in turn, so that whatever else the machine does strikes all.
 fn measure(
     clock: &Clock,
     one: &rayon::ThreadPool,
-    group: &Group,
+    (group, formats): (&Group, &[StateFormat]),
     elements: u64,
     quick: bool,
-) -> Result<Row, Failure> {
-    let gpu = &clock.gpu;
+) -> Result<Vec<Row>, Failure> {
     let (rounds, enough) = if quick { (3, 1.0) } else { (9, 20.0) };
-    let (mut step, _params) = optimizer(gpu, Optimizer::new(&gpu.device), group, elements)?;
-    let (mut stream, _others) = optimizer(gpu, Optimizer::streaming(&gpu.device), group, elements)?;
+    let timed = formats.iter().map(|format| Timed::new(clock, group, *format, (elements, enough)));
+    let mut timed = timed.collect::<Result<Vec<_>, Failure>>()?;
     let (mut param, grad) = (vec![0.0; elements as usize], vec![1e-3; elements as usize]);
     let mut cpu = Cpu::new(group, elements as usize)?;
-
-    let steps = clock.enough(&mut step, enough)?;
-    let [mut step_ms, mut stream_ms, mut cpu1_ms, mut cpu_ms] =
-        [(); 4].map(|()| Samples::default());
+    let [mut cpu1_ms, mut cpu_ms] = [(); 2].map(|()| Samples::default());
     for _ in 0..rounds {
-        step_ms.push(clock.gpu_ms(&mut step, steps)?);
-        stream_ms.push(clock.gpu_ms(&mut stream, steps)?);
+        for of in &mut timed {
+            of.step_ms.push(clock.gpu_ms(&mut of.step, of.steps)?);
+            of.stream_ms.push(clock.gpu_ms(&mut of.stream, of.steps)?);
+        }
         let mut on_cpu = || time_cpu(enough, || cpu.step(&mut param, &grad));
         cpu1_ms.push(one.install(&mut on_cpu)?);
         cpu_ms.push(on_cpu()?);
     }
-    let slots = group.rule.slots().len() as u64;
-    // Parameter, gradient and slots are read, parameter and slots written.
-    let bytes = 4 * (2 + slots) + 4 * (1 + slots);
-    let gbps = |ms: f64| (bytes * elements) as f64 / ms / 1e6;
-    Ok(Row {
-        rule: group.rule.name(),
-        elements,
-        bytes_per_parameter: bytes,
-        step_ms: step_ms.median(),
-        step_gbps: gbps(step_ms.median()),
-        step_spread: step_ms.spread(),
-        stream_ms: stream_ms.median(),
-        stream_gbps: gbps(stream_ms.median()),
-        stream_spread: stream_ms.spread(),
-        fraction_of_stream: stream_ms.over(&step_ms).median(),
-        cpu1_ms: cpu1_ms.median(),
-        cpu1_gbps: gbps(cpu1_ms.median()),
-        cpu_ms: cpu_ms.median(),
-        cpu_gbps: gbps(cpu_ms.median()),
-        gpu_over_cpu: cpu_ms.over(&step_ms).median(),
-    })
+    let row = |of: &Timed| {
+        let gbps = |bytes: f64, ms: f64| bytes * elements as f64 / ms / 1e6;
+        let own = |ms: f64| gbps(of.bytes_per_parameter, ms);
+        // The engines on the CPU keep state in f32.
+        let on_cpu = |ms: f64| gbps(timed[0].bytes_per_parameter, ms);
+        Row {
+            rule: group.rule.name(),
+            state_format: of.format.name(),
+            elements,
+            bytes_per_parameter: of.bytes_per_parameter,
+            state_bytes: of.state_bytes,
+            step_ms: of.step_ms.median(),
+            step_gbps: own(of.step_ms.median()),
+            step_spread: of.step_ms.spread(),
+            stream_ms: of.stream_ms.median(),
+            stream_gbps: own(of.stream_ms.median()),
+            stream_spread: of.stream_ms.spread(),
+            fraction_of_stream: of.stream_ms.over(&of.step_ms).median(),
+            of_f32: of.step_ms.over(&timed[0].step_ms).median(),
+            cpu1_ms: cpu1_ms.median(),
+            cpu1_gbps: on_cpu(cpu1_ms.median()),
+            cpu_ms: cpu_ms.median(),
+            cpu_gbps: on_cpu(cpu_ms.median()),
+            gpu_over_cpu: cpu_ms.over(&of.step_ms).median(),
+        }
+    };
+    Ok(timed.iter().map(row).collect())
 }
 
 /// `optimizer` over one parameter of its own, and the buffers that this keeps alive.
@@ -198,6 +260,7 @@ fn optimizer(
 fn table(rows: &[Row]) -> String {
     let head = [
         "rule",
+        "state",
         "elements",
         "B/param",
         "step ms",
@@ -206,6 +269,7 @@ fn table(rows: &[Row]) -> String {
         "stream GB/s",
         "±%",
         "of stream",
+        "of f32",
         "CPU ×1 ms",
         "CPU ms",
         "CPU GB/s",
@@ -215,14 +279,16 @@ fn table(rows: &[Row]) -> String {
     cells.extend(rows.iter().map(|row| {
         [
             row.rule.to_owned(),
+            row.state_format.to_owned(),
             row.elements.to_string(),
-            row.bytes_per_parameter.to_string(),
+            format!("{:.2}", row.bytes_per_parameter),
             format!("{:.3}", row.step_ms),
             format!("{:.1}", row.step_gbps),
             format!("{:.0}", 100.0 * row.step_spread),
             format!("{:.1}", row.stream_gbps),
             format!("{:.0}", 100.0 * row.stream_spread),
             format!("{:.2}", row.fraction_of_stream),
+            format!("{:.2}", row.of_f32),
             format!("{:.3}", row.cpu1_ms),
             format!("{:.3}", row.cpu_ms),
             format!("{:.1}", row.cpu_gbps),
