@@ -71,6 +71,9 @@ pub(crate) struct Place {
     pub(crate) stored: Stored,
 }
 
+/// The codes of a slot in blocks, one for each element, and its scales.
+pub(crate) type Coded = (Vec<u8>, Vec<f32>);
+
 /// How numbers are stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stored {
@@ -247,11 +250,7 @@ impl Trace {
     }
 
     /// The codes and scales of a slot, if the trace has them beside its numbers.
-    pub(crate) fn codes(
-        &mut self,
-        tensor: usize,
-        slot: &str,
-    ) -> Result<Option<(Vec<u8>, Vec<f32>)>, Failure> {
+    pub(crate) fn codes(&mut self, tensor: usize, slot: &str) -> Result<Option<Coded>, Failure> {
         let Some(places) = self.tensors[tensor].codes.get(slot).copied() else { return Ok(None) };
         let mut parts: [Vec<u8>; 2] = Default::default();
         for ((at, len), part) in places.into_iter().zip(&mut parts) {

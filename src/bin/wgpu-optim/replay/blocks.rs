@@ -6,10 +6,7 @@ use wgpu_optim::{BlockCode, Format};
 
 use super::resumed::Resumed;
 use crate::Failure;
-use crate::trace::{Place, Trace};
-
-/// The codes of a slot, one for each element, and its scales.
-pub(super) type Coded = (Vec<u8>, Vec<f32>);
+use crate::trace::{Coded, Place, Trace};
 
 /// The codes and scales of a slot that the trace holds, if the slot's numbers are those that they stand for, or else
 /// those nearest to the numbers. So a run goes on from blocks of either length, and from numbers.
