@@ -154,7 +154,7 @@ fn codes_of_trainings_are_those_of_torchao() {
                 let pairs = ours("code.w").bytes.iter().zip(&theirs("code.w").bytes);
                 let differ = pairs.filter(|(one, two)| one != two).count();
                 assert!(differ <= 2, "{what}: {differ} codes");
-                // Of the steps of an average, ten or a hundred count, with a few roundings each.
+                // Ten or a hundred steps count in an average, with a few roundings each.
                 for (of, least) in [("scale.w", 0.0), ("state.b", 0.1)] {
                     let pairs = ours(of).f64s().into_iter().zip(theirs(of).f64s());
                     for (x, y) in pairs {
