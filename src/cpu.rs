@@ -6,6 +6,7 @@ mod controller;
 mod engine;
 #[cfg(feature = "cpu")]
 mod minimize;
+mod quantized;
 mod reference;
 
 pub use controller::Controller;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::words::{choice, kind_of, one_of, same_kind};
+use super::words::{choice, kind, kind_of, one_of, same_kind};
 use crate::control::Accumulation;
 use crate::num::{Master, StateFormat};
 use crate::rule::Json;
@@ -97,6 +97,28 @@ fn state_formats() -> String {
     choice(&StateFormat::ALL.map(StateFormat::name))
 }
 
+/// Whether a value is the name of a format of state.
+fn is_state_format(value: &Value) -> bool {
+    value.as_str().and_then(StateFormat::named).is_some()
+}
+
+/// The part of a value that is wrong, in words: where it is, and the value there.
+pub(super) fn wrong_part(key: &str, value: &Value) -> (String, String) {
+    match (key, value) {
+        ("state_format", Value::Object(of)) => {
+            let wrong = of.iter().find(|(_, value)| !is_state_format(value));
+            wrong.map_or_else(
+                || (key.to_owned(), kind(value)),
+                |(slot, value)| (format!("{key}.{slot}"), kind(value)),
+            )
+        }
+        ("block_min_size" | "stochastic_state", Value::Number(number)) => {
+            (key.to_owned(), number.to_string())
+        }
+        _ => (key.to_owned(), kind(value)),
+    }
+}
+
 /// The values that `key` takes, if `value` is not of their kind; `default` is the key's.
 pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String> {
     match key {
@@ -116,10 +138,14 @@ pub(super) fn wrong(key: &str, default: &Value, value: &Value) -> Option<String>
         "accumulation" => one_of(value, &ACCUMULATIONS.map(|(name, _)| name)),
         "master" => one_of(value, &MASTERS.map(|(name, _)| name)),
         "state_format" => {
-            let is_one = |value: &Value| value.as_str().and_then(StateFormat::named).is_some();
-            let right =
-                is_one(value) || value.as_object().is_some_and(|of| of.values().all(is_one));
-            let must = || format!("{}, or an object with one of these a slot", state_formats());
+            let right = match value {
+                Value::Object(of) => of.values().all(is_state_format),
+                value => is_state_format(value),
+            };
+            let must = || match value {
+                Value::Object(_) => state_formats(),
+                _ => format!("{}, or an object with one of these a slot", state_formats()),
+            };
             (!right).then(must)
         }
         "block_min_size" => {

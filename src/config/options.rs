@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::keys::{INERT, KEYS, MASTERS, wrong};
+use super::keys::{INERT, KEYS, MASTERS, wrong, wrong_part};
 use super::scheduled;
 use super::words::{kind, list};
 use crate::group::Group;
@@ -167,8 +167,8 @@ impl Given {
                 .get(&known)
                 .and_then(|default| wrong(&known, default, stands_for.as_ref().unwrap_or(&value)));
             if let Some(must) = must {
-                let is = kind(&value);
-                return Err(format!("`{name}`: `{known}` is {is}, it must be {must}"));
+                let (place, is) = wrong_part(&known, &value);
+                return Err(format!("`{name}`: `{place}` is {is}, it must be {must}"));
             }
             if keys.insert(known, value).is_some() {
                 return Err(format!(

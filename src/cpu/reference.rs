@@ -5,8 +5,11 @@ use crate::error::Error;
 use crate::group::Group;
 use crate::rule::{Evaluate, Memory, Past, slot_names};
 
+use super::quantized::{Coded, Quantize};
+
 /// One parameter under one group, in f64: what a GPU would compute with exact arithmetic, and without
-/// rounding anything to 16 bits.
+/// rounding anything to 16 bits. State in blocks ([`Group::state_format`]) is encoded after each step; codes that are
+/// chosen at random ([`Group::stochastic_state`]) are those of a parameter at the start of its buffer.
 ///
 /// ```
 /// use wgpu_optim::{Group, Reference};
@@ -23,6 +26,8 @@ pub struct Reference<N = f64> {
     param: Vec<N>,
     /// The state, element after element, and for each element slot after slot.
     state: Vec<N>,
+    /// The codes of the slots in blocks.
+    coded: Vec<Coded>,
     /// The average of the parameter; empty if none is kept.
     average: Vec<N>,
     t: u64,
@@ -43,9 +48,9 @@ impl Reference<f64> {
 
 #[expect(
     private_bounds,
-    reason = "`Evaluate` is how each arithmetic asks a rule; the arithmetics are public"
+    reason = "`Evaluate` is how each arithmetic asks a rule, `Quantize` how it encodes; the arithmetics are public"
 )]
-impl<N: Evaluate> Reference<N> {
+impl<N: Evaluate + Quantize> Reference<N> {
     /// A parameter in another arithmetic, with that arithmetic's zero.
     ///
     /// # Errors
@@ -58,6 +63,7 @@ impl<N: Evaluate> Reference<N> {
             group: group.clone(),
             param: param.to_vec(),
             state,
+            coded: Coded::all(group, param.len()),
             average,
             t: 0,
             memory: Memory::default(),
@@ -87,6 +93,10 @@ impl<N: Evaluate> Reference<N> {
                 _ => &mut self.state[i * slots..(i + 1) * slots],
             };
             *p = group.update(*p, g, state, at);
+        }
+        let random = self.group.stochastic_state.map(|seed| (seed, self.t));
+        for coded in &mut self.coded {
+            coded.encode(&mut self.state, slots, random);
         }
         for (average, &p) in self.average.iter_mut().zip(&self.param) {
             *average = self.group.average(*average, p, self.t);
@@ -161,11 +171,30 @@ impl<N: Evaluate> Reference<N> {
             }
             return self.group.ema.is_some();
         };
-        let slots = slot_names(&*self.group.rule);
-        let Some(at) = slots.iter().position(|known| *known == slot) else { return false };
-        let places = self.state.iter_mut().skip(at).step_by(slots.len());
+        let Some((at, slots)) = self.place_of(slot) else { return false };
+        let places = self.state.iter_mut().skip(at).step_by(slots);
         places.zip(numbers).for_each(|(place, number)| *place = *number);
+        if let Some(coded) = self.coded.iter_mut().find(|coded| coded.is_of(at)) {
+            coded.encode(&mut self.state, slots, None);
+        }
         true
+    }
+
+    /// Sets the codes and scales of a slot in blocks: for `wgpu-optim replay`. False if the slot is not in blocks, or
+    /// if they are not those of as many elements.
+    #[doc(hidden)]
+    pub fn resume_codes(&mut self, slot: &str, codes: &[u8], scales: &[f32]) -> bool {
+        let Some((at, slots)) = self.place_of(slot) else { return false };
+        let Some(coded) = self.coded.iter_mut().find(|coded| coded.is_of(at)) else { return false };
+        let fits = coded.set(codes, scales);
+        coded.decode(&mut self.state, slots);
+        fits
+    }
+
+    /// The number of a slot, and that of all slots.
+    fn place_of(&self, slot: &str) -> Option<(usize, usize)> {
+        let slots = slot_names(&*self.group.rule);
+        Some((slots.iter().position(|known| *known == slot)?, slots.len()))
     }
 
     /// The parameter as it is now.
@@ -180,8 +209,16 @@ impl<N: Evaluate> Reference<N> {
 
     /// A slot of the state by its PyTorch name, or `None` if the rule keeps no such slot.
     pub fn state(&self, slot: &str) -> Option<Vec<N>> {
-        let slots = slot_names(&*self.group.rule);
-        let at = slots.iter().position(|s| *s == slot)?;
-        Some(self.state.iter().skip(at).step_by(slots.len()).copied().collect())
+        let (at, slots) = self.place_of(slot)?;
+        Some(self.state.iter().skip(at).step_by(slots).copied().collect())
+    }
+
+    /// The codes and the scales of a slot that is stored in blocks, as [`BlockCode::encode_all`] has them; `None` if
+    /// the rule keeps no such slot, or keeps it as numbers.
+    ///
+    /// [`BlockCode::encode_all`]: crate::BlockCode::encode_all
+    pub fn codes(&self, slot: &str) -> Option<(Vec<u8>, Vec<f32>)> {
+        let (at, _) = self.place_of(slot)?;
+        self.coded.iter().find(|coded| coded.is_of(at)).map(Coded::parts)
     }
 }

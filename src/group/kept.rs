@@ -2,8 +2,8 @@
 
 use super::Group;
 use crate::error::Error;
-use crate::num::{BlockError, Master, StateFormat, StateFormats};
-use crate::rule::{self, Slot};
+use crate::num::{BlockCode, BlockError, Master, StateFormat, StateFormats};
+use crate::rule::{self, Sign, Slot};
 
 impl Group {
     /// The same with state stored in this format, rounded to nearest at every step; or with a format for each slot
@@ -30,6 +30,14 @@ impl Group {
     #[must_use]
     pub fn stochastic_state(self, seed: impl Into<Option<u64>>) -> Self {
         Self { stochastic_state: seed.into(), ..self }
+    }
+
+    /// The code in which a slot of a parameter with `len` elements is stored; `None` if it is stored as numbers, or if
+    /// the rule keeps no such slot.
+    pub fn block_code(&self, slot: &str, len: u64) -> Option<BlockCode> {
+        let slots = self.rule.slots();
+        let slot = slots.iter().find(|of| of.name == slot && len >= self.block_min_size)?;
+        slot.format(&self.state_format).code(slot.blocks == Some(Sign::Signed))
     }
 
     /// A description of all that is kept beside each parameter, in words. `slots` are the rule's.
@@ -67,7 +75,11 @@ impl Group {
         match named.iter().find(|(name, _)| !slots.contains(&name.as_str())) {
             None => Ok(()),
             Some((slot, _)) => {
-                let (rule, slot, known) = (self.rule.name(), slot.clone(), slots.join(", "));
+                let known = match &slots[..] {
+                    [] => "no slot, as it keeps no state,".to_owned(),
+                    slots => format!("one of `{}`", slots.join("`, `")),
+                };
+                let (rule, slot) = (self.rule.name(), slot.clone());
                 Err(BlockError::NamedSlot { rule, slot, known }.into())
             }
         }

@@ -48,7 +48,7 @@ fn same(one: &Out, two: &Out, what: &str) {
 }
 
 /// Runs a whole trace, and the same in two parts.
-fn check(trace: &BTreeMap<String, Tensor>, config: &str, cpu: bool, cut: u64) {
+pub(crate) fn check(trace: &BTreeMap<String, Tensor>, config: &str, cpu: bool, cut: u64) {
     let what = format!("{config}, cut at {cut}, cpu {cpu}");
     let files = Files::new(trace, config);
     let whole = run(&files, cpu, &[]).unwrap_or_else(|e| panic!("{what}: {e}"));

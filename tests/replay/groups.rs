@@ -115,7 +115,7 @@ fn wrong_groups() {
         (r#""groups": [{"params": ["*"], "accumulate": 2}]"#, "`groups[0]`: `accumulate` counts for all groups together; give it outside of `groups`"),
         (r#""groups": [{"params": ["*"], "accumulation": "sum"}]"#, "`groups[0]`: `accumulation` counts for all groups together; give it outside of `groups`"),
         (r#""groups": [{"params": ["*"], "momentum": -1}]"#, "`groups[0]`: `sgd`: momentum is -1; it must be a finite f32 number, 0 or more"),
-        (r#""groups": [{"params": ["*"], "betas": [0, 0]}]"#, "`groups[0]`: unknown key `betas` for `sgd`; known are `optimizer`, `cautious_weight_decay`, `convention`, `dampening`, `decoupled`, `ema`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#""groups": [{"params": ["*"], "betas": [0, 0]}]"#, "`groups[0]`: unknown key `betas` for `sgd`; known are `optimizer`, `block_min_size`, `cautious_weight_decay`, `convention`, `dampening`, `decoupled`, `ema`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `state_format`, `stochastic_rounding`, `stochastic_state`, `weight_decay`"),
         (r#""groups": [{"params": ["w"]}]"#, "no pattern matches `layer.0.bias`, `scale`; add \"params\": [\"*\"] outside of `groups`, whose options are then the default"),
         (r#""params": ["w", "scale"]"#, "no pattern matches `layer.0.bias`; add \"params\": [\"*\"] outside of `groups`, whose options are then the default"),
         (r#""params": ["*"], "groups": [{"params": ["w", "*.wieght"]}]"#, "`groups[0]`: the pattern `*.wieght` matches no parameter; there are `layer.0.bias`, `scale`, `w`"),

@@ -6,11 +6,13 @@ mod command;
 mod conventions;
 mod files;
 mod groups;
+mod in_blocks;
 mod inspect;
 mod pytorch;
 mod random;
 mod resume;
 mod schedules;
+mod torchao;
 
 use std::collections::BTreeMap;
 
@@ -276,9 +278,9 @@ fn wrong_configs() {
         ("{}", "CONFIG: `optimizer` is missing; it must be one of RULES"),
         (r#"{"optimizer": 3}"#, "CONFIG: `optimizer` is a number; it must be one of RULES"),
         (r#"{"optimizer": "no-such-rule"}"#, "CONFIG: unknown optimizer `no-such-rule`; known are RULES"),
-        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `accumulate`, `accumulation`, `amsgrad`, `amsgrad_corrected`, `betas`, `cautious_weight_decay`, `clip_norm`, `clip_value`, `convention`, `decay_after`, `decoupled`, `ema`, `eps`, `eps_hat`, `eps_root`, `groups`, `loss_scale`, `lr`, `master`, `maximize`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `accumulate`, `accumulation`, `alpha`, `cautious_weight_decay`, `centered`, `clip_norm`, `clip_value`, `convention`, `decoupled`, `ema`, `eps`, `eps_root`, `groups`, `initial_square_avg`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
-        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `accumulate`, `accumulation`, `cautious_weight_decay`, `clip_norm`, `clip_value`, `convention`, `dampening`, `decoupled`, `ema`, `groups`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `weight_decay`"),
+        (r#"{"optimizer": "adam", "beta": 0.9}"#, "CONFIG: unknown key `beta` for `adam`; known are `optimizer`, `accumulate`, `accumulation`, `amsgrad`, `amsgrad_corrected`, `betas`, `block_min_size`, `cautious_weight_decay`, `clip_norm`, `clip_value`, `convention`, `decay_after`, `decoupled`, `ema`, `eps`, `eps_hat`, `eps_root`, `groups`, `loss_scale`, `lr`, `master`, `maximize`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `stochastic_state`, `weight_decay`"),
+        (r#"{"optimizer": "rmsprop", "betas": [0.9, 0.9]}"#, "CONFIG: unknown key `betas` for `rmsprop`; known are `optimizer`, `accumulate`, `accumulation`, `alpha`, `block_min_size`, `cautious_weight_decay`, `centered`, `clip_norm`, `clip_value`, `convention`, `decoupled`, `ema`, `eps`, `eps_root`, `groups`, `initial_square_avg`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `stochastic_state`, `weight_decay`"),
+        (r#"{"optimizer": "sgd", "eps": 1}"#, "CONFIG: unknown key `eps` for `sgd`; known are `optimizer`, `accumulate`, `accumulation`, `block_min_size`, `cautious_weight_decay`, `clip_norm`, `clip_value`, `convention`, `dampening`, `decoupled`, `ema`, `groups`, `loss_scale`, `lr`, `lr_in_momentum`, `master`, `maximize`, `momentum`, `nesterov`, `params`, `skip_nonfinite`, `state_format`, `stochastic_rounding`, `stochastic_state`, `weight_decay`"),
         (r#"{"optimizer": "adam", "master": "f64"}"#, "CONFIG: `adam`: `master` is the string \"f64\", it must be \"none\" or \"remainder\" or \"f32\""),
         (r#"{"optimizer": "adam", "stochastic_rounding": -1}"#, "CONFIG: `adam`: `stochastic_rounding` is a number, it must be a whole number, the seed, or null"),
         (r#"{"optimizer": "adam", "accumulate": 0}"#, "CONFIG: `adam`: `accumulate` is a number, it must be a whole number from 1 to 16777216, the gradients of a step"),
@@ -331,7 +333,7 @@ fn wrong_traces() {
     let rows = [
         (drop("grad.w"), "TRACE: `param.w` has no `grad.w`; record one gradient a step"),
         (drop("param.w"), "TRACE: `grad.w` has no `param.w`; record its initial values"),
-        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"),
+        (put("lr", tensor(&[1], &[0.1])), "TRACE: `lr` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `code.<name>.<slot>`, `scale.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"),
         (put("grad.scale", tensor(&[5], &[0.0; 5])), "TRACE: `grad.scale` records 5 steps, `grad.layer.0.bias` 4; all must record as many"),
         (put("grad.w", tensor(&[4, 3, 2], &[0.0; 24])), "TRACE: `grad.w` has shape [4, 3, 2], `param.w` has [2, 3]; a gradient's shape must be [steps] followed by its parameter's"),
         (put("grad.scale", tensor(&[], &[0.0])), "TRACE: `grad.scale` has shape [], `param.scale` has []; a gradient's shape must be [steps] followed by its parameter's"),

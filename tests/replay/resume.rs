@@ -73,6 +73,19 @@ fn two_runs_are_one() {
         (trace(), r#""optimizer": "adam", "amsgrad": true, "weight_decay": 0.1"#),
         (trace(), r#""optimizer": "adamw", "convention": "keras", "ema": 0.9, "clip_norm": 0.5"#),
         (trace(), r#""optimizer": "adam", "state_format": "bf16""#),
+        (trace(), r#""optimizer": "adam", "state_format": "block8""#),
+        (
+            trace(),
+            r#""optimizer": "adam", "amsgrad": true, "state_format": {"exp_avg": "block4", "exp_avg_sq": "block8"}"#,
+        ),
+        (
+            in_16_bits(Dtype::F16),
+            r#""optimizer": "adamw", "master": "f32", "ema": 0.5, "clip_norm": 0.5, "state_format": "block4""#,
+        ),
+        (
+            trace(),
+            r#""optimizer": "lion", "ema": 0.9, "stochastic_state": 7, "state_format": "block8""#,
+        ),
         (trace(), groups),
         (with_inf(), r#""optimizer": "adam", "skip_nonfinite": true"#),
         (in_16_bits(Dtype::BF16), r#""optimizer": "adam", "master": "remainder""#),

@@ -1,6 +1,7 @@
 //! An optimizer run over recorded gradients, on a GPU or as the f64 reference.
 
 mod arena;
+mod blocks;
 mod checkpoint;
 mod cpu;
 mod gpu;
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "CONFIG.json", required_unless_present = "resume")]
     optimizer: Option<PathBuf>,
     /// The file to write `param.<name>` and `state.<name>.<slot>` to; `-` for standard output.
+    ///
+    /// Beside state in blocks it has `code.<name>.<slot>`, one an element, and `scale.<name>.<slot>`, one a block.
     #[arg(long, value_name = "OUT.safetensors")]
     out: PathBuf,
     /// The gradients to take: from A up to, but not including, B, counted from 0. Either may be left out.

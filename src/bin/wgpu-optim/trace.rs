@@ -53,6 +53,8 @@ pub(crate) struct Tensor {
     pub(crate) grad: Place,
     /// The numbers that were kept beside the parameter, under their whole names.
     pub(crate) kept: BTreeMap<String, Place>,
+    /// The codes and scales of state in blocks, by slot: where they are, and their bytes.
+    codes: BTreeMap<String, [(u64, u64); 2]>,
 }
 
 impl Tensor {
@@ -68,6 +70,9 @@ pub(crate) struct Place {
     at: u64,
     pub(crate) stored: Stored,
 }
+
+/// The codes of a slot in blocks, one for each element, and its scales.
+pub(crate) type Coded = (Vec<u8>, Vec<f32>);
 
 /// How numbers are stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,8 +152,22 @@ impl Trace {
                 Ok(Place { at, stored: stored(key, info, cpu)? })
             };
             let (mut param, grad_at) = (place(key, info)?, place(&format!("grad.{name}"), grad)?);
-            let mut kept = BTreeMap::new();
+            let (mut kept, mut codes) = (BTreeMap::new(), BTreeMap::new());
             for &(key, info_of_kept) in beside.get(name).into_iter().flatten() {
+                if let Some(slot) = key.strip_prefix("code.") {
+                    let slot = &slot[name.len() + 1..];
+                    let places = header::codes((key, info_of_kept), &info.shape, &all)?;
+                    codes.insert(slot.to_owned(), places.map(|(at, len)| (data_at + at, len)));
+                    continue;
+                }
+                if let Some(of) = key.strip_prefix("scale.") {
+                    if !all.contains_key(&format!("code.{of}")) {
+                        return Err(format!(
+                            "`{key}` has no `code.{of}`; add it or leave this out"
+                        ));
+                    }
+                    continue;
+                }
                 if info_of_kept.shape != info.shape {
                     return Err(format!(
                         "`{key}` has shape {:?}, `param.{name}` has {:?}; they must be equal",
@@ -196,6 +215,7 @@ impl Trace {
                 param,
                 grad: grad_at,
                 kept,
+                codes,
             });
         }
         check_names(&all)?;
@@ -227,6 +247,17 @@ impl Trace {
         each: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
         self.read(place.at, self.tensors[tensor].len * place.stored.bytes(), each)
+    }
+
+    /// The codes and scales of a slot, if the trace has them beside its numbers.
+    pub(crate) fn codes(&mut self, tensor: usize, slot: &str) -> Result<Option<Coded>, Failure> {
+        let Some(places) = self.tensors[tensor].codes.get(slot).copied() else { return Ok(None) };
+        let mut parts: [Vec<u8>; 2] = Default::default();
+        for ((at, len), part) in places.into_iter().zip(&mut parts) {
+            self.read(at, len, |bytes| part.extend(bytes))?;
+        }
+        let [codes, scales] = parts;
+        Ok(Some((codes, Format::F32.decode_all(&scales))))
     }
 
     /// The gradients of a parameter at a step counted from 0, in order, a part at a time.
@@ -278,11 +309,11 @@ fn stored(key: &str, info: &TensorInfo, cpu: bool) -> Result<Stored, String> {
     }
 }
 
-/// The parameter that a tensor was kept beside: `state.<name>.<slot>`, `ema.<name>`, `master.<name>` or
-/// `train.<name>`.
+/// The parameter that a tensor was kept beside: `state.<name>.<slot>`, `code.<name>.<slot>`, `scale.<name>.<slot>`,
+/// `ema.<name>`, `master.<name>` or `train.<name>`.
 fn parameter_of(key: &str) -> Option<&str> {
     match key.split_once('.')? {
-        ("state", rest) => rest.rsplit_once('.').map(|(name, _)| name),
+        ("state" | "code" | "scale", rest) => rest.rsplit_once('.').map(|(name, _)| name),
         ("ema" | "master" | "train", name) => Some(name),
         _ => None,
     }
@@ -328,7 +359,7 @@ fn check_names(all: &BTreeMap<String, &TensorInfo>) -> Result<(), String> {
                 }
                 None => {
                     return Err(format!(
-                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"
+                        "`{key}` is none of `param.<name>`, `grad.<name>`, `state.<name>.<slot>`, `code.<name>.<slot>`, `scale.<name>.<slot>`, `ema.<name>`, `master.<name>` and `train.<name>`; leave it out"
                     ));
                 }
             },

@@ -5,13 +5,15 @@
 #[non_exhaustive]
 pub enum BlockError {
     /// A format is given for a slot that the rule does not keep.
-    #[error("`state_format` names `{slot}`; rule `{rule}` keeps {known}")]
+    #[error(
+        "`{rule}`: `state_format` names `{slot}`, which is no slot of it; name {known} or leave it out"
+    )]
     NamedSlot {
         /// The rule.
         rule: &'static str,
         /// The slot that is named.
         slot: String,
-        /// The slots that there are.
+        /// The slots that there are, in words.
         known: String,
     },
 

@@ -7,7 +7,7 @@ use wgpu_optim::checkpoint::{
     Entry, KEY, SaveOptions, Saved, SavedController, SavedGroup, SavedParam, VERSION, Writer,
     sort_entries, write_file,
 };
-use wgpu_optim::{Controller, Reference, config};
+use wgpu_optim::{Controller, Format, Reference, config};
 
 use super::Run;
 use super::resumed::{CONFIG, Noted, PLACE};
@@ -39,21 +39,36 @@ impl Run {
         controller: &Controller,
     ) -> Result<(), Failure> {
         let Some(path) = self.save_after(gradients) else { return Ok(()) };
-        let mut tensors: Vec<(Entry, Vec<f64>)> = Vec::new();
+        let mut tensors: Vec<(Entry, Vec<u8>)> = Vec::new();
         let (sums, added) = controller.sums();
         for (i, (tensor, reference)) in self.trace.tensors.iter().zip(references).enumerate() {
             let name = &tensor.name;
+            let mut coded = Vec::new();
             let mut add = |name: String, numbers: Vec<f64>| {
                 let entry = Entry { name, dtype: Dtype::F64, shape: tensor.shape.clone() };
-                tensors.push((entry, numbers));
+                let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+                tensors.push((entry, bytes));
             };
             add(format!("param.{name}"), reference.param().to_vec());
             if self.has_master(i) {
                 add(format!("master.{name}"), reference.param().to_vec());
             }
             for slot in self.part(i).group.rule.slots() {
-                let numbers = reference.state(slot.name).unwrap_or_default();
-                add(format!("state.{name}.{}", slot.name), numbers);
+                let slot = slot.name;
+                let Some((codes, scales)) = reference.codes(slot) else {
+                    let numbers = reference.state(slot).unwrap_or_default();
+                    add(format!("state.{name}.{slot}"), numbers);
+                    continue;
+                };
+                let blocks = scales.len();
+                let scales = Format::F32.encode_all(&scales);
+                for (what, dtype, shape, bytes) in [
+                    ("code", Dtype::U8, tensor.shape.clone(), codes),
+                    ("scale", Dtype::F32, vec![blocks], scales),
+                ] {
+                    let name = format!("{what}.{name}.{slot}");
+                    coded.push((Entry { name, dtype, shape }, bytes));
+                }
             }
             if let Some(average) = reference.ema() {
                 add(format!("ema.{name}"), average.to_vec());
@@ -61,6 +76,7 @@ impl Run {
             if added > 0 {
                 add(format!("sum.{name}"), sums.get(i).cloned().unwrap_or_default());
             }
+            tensors.append(&mut coded);
         }
         sort_entries(&mut tensors, |(entry, _)| entry);
         let saved = self.saved(gradients, references, controller)?;
@@ -75,11 +91,8 @@ impl Run {
         write_file(path, |file| -> Result<(), wgpu_optim::checkpoint::Error> {
             let failed = |e: std::io::Error| wgpu_optim::checkpoint::Error::writing(path, &e);
             let mut writer = Writer::new(file, &metadata, &entries).map_err(failed)?;
-            for (_, numbers) in &tensors {
-                for some in numbers.chunks(1 << 16) {
-                    let bytes: Vec<u8> = some.iter().flat_map(|x| x.to_le_bytes()).collect();
-                    writer.write(&bytes).map_err(failed)?;
-                }
+            for (_, bytes) in &tensors {
+                writer.write(bytes).map_err(failed)?;
             }
             writer.finish().map(|_| ()).map_err(failed)
         })?;

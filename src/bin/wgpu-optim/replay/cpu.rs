@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
+use safetensors::Dtype;
 use wgpu_optim::config::Part;
 use wgpu_optim::{Controller, Format, Group, Master, Reference};
 
+use super::blocks::coded;
 use super::out::Output;
 use super::resumed::Resumed;
 use super::start::slot;
-use super::tensor::{Data, Tensor};
+use super::tensor::{Data, Part as BlockPart, Tensor};
 use super::{Counts, Run};
 use crate::trace::{Behind, Trace};
 use crate::{Failure, progress};
@@ -59,9 +61,10 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
     let has_master: Vec<bool> = (0..references.len()).map(|i| run.has_master(i)).collect();
     for (i, (tensor, reference)) in run.trace.tensors.iter().zip(&mut references).enumerate() {
         let group = &run.part(i).group;
+        let mut in_blocks = Vec::new();
         let mut add = |name: String, values: Cow<'_, [f64]>| {
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-            let data = Data::Ready(bytes);
+            let data = Data::Ready(Dtype::F64, bytes);
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
         };
         let trained = reference.param().to_vec();
@@ -81,7 +84,19 @@ pub(super) fn run(mut run: Run, output: Output) -> Result<(Counts, String), Fail
             if let Some(values) = reference.state(slot) {
                 add(format!("state.{}.{slot}", tensor.name), values.into());
             }
+            let code = group.block_code(slot, tensor.len);
+            let Some((code, (codes, scales))) = code.zip(reference.codes(slot)) else { continue };
+            let scales = Format::F32.encode_all(&scales);
+            for (word, part, dtype, bytes) in [
+                ("code", BlockPart::Codes, Dtype::U8, codes),
+                ("scale", BlockPart::Scales, Dtype::F32, scales),
+            ] {
+                let data = Data::Ready(dtype, bytes);
+                let of = Tensor::of_part(&tensor.shape, code, part, data);
+                in_blocks.push((format!("{word}.{}.{slot}", tensor.name), of));
+            }
         }
+        tensors.append(&mut in_blocks);
     }
     // Every parameter of a group has the same memory.
     let memory = |group: usize| {
@@ -127,9 +142,14 @@ fn reference(run: &mut Run, tensor: usize) -> Result<Reference, Failure> {
         return Ok(reference);
     }
     let mut kept: Vec<(Option<String>, Vec<f64>)> = Vec::new();
+    let len = trace.tensors[tensor].len;
     for (key, place) in trace.tensors[tensor].kept.clone() {
         let slot = slot(&key, &name).map(str::to_owned);
-        if slot.is_some() || key.starts_with("ema.") {
+        let in_blocks = slot.as_deref().and_then(|slot| Some((slot, group.block_code(slot, len)?)));
+        if let Some((slot, code)) = in_blocks {
+            let (codes, scales) = coded(trace, tensor, (slot, place), code)?;
+            reference.resume_codes(slot, &codes, &scales);
+        } else if slot.is_some() || key.starts_with("ema.") {
             kept.push((slot, numbers(trace, tensor, place)?));
         }
     }
@@ -170,6 +190,18 @@ fn resumed_reference(run: &mut Run, tensor: usize, group: &Group) -> Result<Refe
     }
     let slots = group.rule.slots().into_iter().map(|slot| Some(slot.name));
     for slot in slots.chain(group.ema.map(|_| None)) {
+        if let Some(slot) = slot
+            && let Some((codes, scales)) = resumed.codes(&name, slot)?
+        {
+            if !reference.resume_codes(slot, &codes, &scales) {
+                let len = param.len();
+                return Err(format!(
+                    "{path}: `code.{name}.{slot}` and `scale.{name}.{slot}` are not those of {len} elements"
+                )
+                .into());
+            }
+            continue;
+        }
         let key = match slot {
             Some(slot) => format!("state.{name}.{slot}"),
             None => format!("ema.{name}"),

@@ -8,10 +8,11 @@ use wgpu_optim::headless::Gpu;
 use wgpu_optim::{Format, GroupId, Master, Optimizer, View, wgpu};
 
 use super::arena::{IN_FLIGHT, allocate, upload};
+use super::blocks::coded;
 use super::out::Output;
 use super::resumed::Resumed;
 use super::start::slot;
-use super::tensor::{Data, Tensor};
+use super::tensor::{Data, Part, Tensor};
 use super::{Counts, Run};
 use crate::trace::{Place, Trace};
 use crate::{Failure, progress};
@@ -98,6 +99,7 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
     let all = run.trace.tensors.iter().zip(views).zip(trained);
     for (i, ((tensor, (param, _)), (trained, rest))) in all.enumerate() {
         let group = &run.part(i).group;
+        let mut coded = Vec::new();
         let mut add = |name: String, view: View| {
             let data = Data::OnGpu { gpu, view, rest: None, failed: &failed };
             tensors.push((name, Tensor { shape: tensor.shape.clone(), len: tensor.len, data }));
@@ -110,11 +112,19 @@ pub(super) fn run(mut run: Run, output: Output, gpu: &Gpu) -> Result<(Counts, St
             add(format!("ema.{}", tensor.name), average);
         }
         for slot in group.rule.slots().iter().map(|slot| slot.name) {
-            add(
-                format!("state.{}.{slot}", tensor.name),
-                optimizer.state(optimizer.param(&tensor.name)?, slot)?,
-            );
+            let (id, name) = (optimizer.param(&tensor.name)?, &tensor.name);
+            let Some(code) = group.block_code(slot, tensor.len) else {
+                add(format!("state.{name}.{slot}"), optimizer.state(id, slot)?);
+                continue;
+            };
+            let (view, _) = optimizer.state_blocks(id, slot)?;
+            coded.extend(Part::ALL.map(|(word, part)| {
+                let data = Data::InBlocks { gpu, view: view.clone(), code, part, failed: &failed };
+                let tensor = Tensor::of_part(&tensor.shape, code, part, data);
+                (format!("{word}.{name}.{slot}"), tensor)
+            }));
         }
+        tensors.append(&mut coded);
         if let Some(rest) = rest {
             let rest = Some((group.master, rest));
             let data = Data::OnGpu { gpu, view: trained, rest, failed: &failed };
@@ -204,9 +214,19 @@ fn resume(
     }
     for (i, (param, _)) in views.iter().enumerate() {
         let name = run.trace.tensors[i].name.clone();
-        let master = run.part(i).group.master;
+        let group = run.part(i).group.clone();
+        let (master, len) = (group.master, run.trace.tensors[i].len);
         for (key, place) in run.trace.tensors[i].kept.clone() {
-            if let Some(slot) = slot(&key, &name) {
+            if let Some(slot) = slot(&key, &name)
+                && let Some(code) = group.block_code(slot, len)
+            {
+                let (view, _) = optimizer.state_blocks(optimizer.param(&name)?, slot)?;
+                let (codes, scales) = coded(&mut run.trace, i, (slot, place), code)?;
+                upload(gpu, &view, |each| {
+                    each(&code.pack(&codes, &scales));
+                    Ok(())
+                })?;
+            } else if let Some(slot) = slot(&key, &name) {
                 let view = optimizer.state(optimizer.param(&name)?, slot)?;
                 put(gpu, &mut run.trace, i, place, &view)?;
             } else if key.starts_with("ema.") {

@@ -105,7 +105,7 @@ impl Resumed {
         Ok(())
     }
 
-    fn named(&self, e: &str) -> Failure {
+    pub(super) fn named(&self, e: &str) -> Failure {
         format!("{}: {e}", self.path.display()).into()
     }
 

@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 
-use safetensors::tensor::Metadata;
+use std::collections::BTreeMap;
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 use wgpu_optim::checkpoint;
 
 /// The length of the header's length.
@@ -34,6 +37,38 @@ pub(crate) fn other(first: &[u8]) -> Option<&'static str> {
     // A header begins with a brace.
     let brace = first.get(HEADER_LENGTH as usize) == Some(&b'{');
     OTHERS.iter().find(|(magic, _)| !brace && first.starts_with(magic)).map(|(_, what)| *what)
+}
+
+/// The places and lengths in bytes of the codes and the scales of a slot, after the header. The numbers that they stand
+/// for must be there, too.
+pub(super) fn codes(
+    (key, info): (&str, &TensorInfo),
+    shape: &[usize],
+    all: &BTreeMap<String, &TensorInfo>,
+) -> Result<[(u64, u64); 2], String> {
+    let of = key.strip_prefix("code.").unwrap_or(key);
+    let [state, scale] = ["state", "scale"].map(|what| format!("{what}.{of}"));
+    if let Some(missing) = [&state, &scale].into_iter().find(|key| !all.contains_key(*key)) {
+        return Err(format!("`{key}` has no `{missing}`; add it or leave this out"));
+    }
+    if info.dtype != Dtype::U8 || info.shape != shape {
+        return Err(format!(
+            "`{key}` is {:?} of shape {:?}; it must be U8 of its parameter's shape {shape:?}",
+            info.dtype, info.shape
+        ));
+    }
+    let scales = all[&scale];
+    if scales.dtype != Dtype::F32 || scales.shape.len() != 1 {
+        return Err(format!(
+            "`{scale}` is {:?} of shape {:?}; it must be F32 with one number a block",
+            scales.dtype, scales.shape
+        ));
+    }
+    let place = |info: &TensorInfo| {
+        let (from, to) = info.data_offsets;
+        (from as u64, (to - from) as u64)
+    };
+    Ok([place(info), place(scales)])
 }
 
 /// The header, and where the data after it begins. Checked against the length of the file.
