@@ -293,6 +293,22 @@ fn the_reference_resumes_blocks() {
         for more in ["", r#", "stochastic_state": 7"#, r#", "block_min_size": 6"#] {
             let json = format!(r#"{{"optimizer": "adam", "state_format": {format}{more}}}"#);
             checkpoint::check(&trace, &json, true, 2);
+            checkpoint::check(&trace, &json, false, 2);
+            // From the GPU's checkpoint to the reference.
+            let files = Files::new(&trace, &json);
+            let file = files.path("file.safetensors");
+            let out = files.path("out.safetensors");
+            ok(files.run(&["--out", &out, "--steps", "..2", "--save", &file]));
+            let taken = Out::of(&files.bytes("out.safetensors"));
+            ok(files.run(&["--out", &out, "--cpu", "--resume", &file, "--steps", "2..2"]));
+            let resumed = Out::of(&files.bytes("out.safetensors"));
+            for (key, tensor) in taken
+                .tensors
+                .iter()
+                .filter(|(key, _)| !key.starts_with("state") && !key.starts_with("param"))
+            {
+                assert_eq!(tensor, &resumed.tensors[key], "{key}");
+            }
         }
     }
 }
