@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
+use super::blocks::Bits;
 use super::global::Global;
+use super::torchao::of_torchao;
 use super::value::{Tensor, Value};
 
 /// The most nodes of a pickle.
@@ -40,8 +42,18 @@ pub(super) enum Node {
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage { key: Id, dtype: Dtype, len: usize },
+    Storage {
+        key: Id,
+        dtype: Dtype,
+        len: usize,
+    },
     Tensor(Box<View>),
+    /// A tensor of torchao's: its size of codes, its shape, and the dict of its attributes.
+    Blocks {
+        bits: Bits,
+        shape: Id,
+        attributes: Id,
+    },
 }
 
 /// A tensor as a view of a storage.
@@ -248,6 +260,11 @@ impl Made<'_> {
                 self.count(view.shape.len())?;
                 view.check_size()?;
                 Value::Tensor((self.open)(view)?)
+            }
+            Node::Blocks { bits, shape, attributes } => {
+                let shape = self.value(*shape, depth + 1)?;
+                let attributes = self.value(*attributes, depth + 1)?;
+                Value::Blocks(of_torchao(*bits, &shape, &attributes)?)
             }
             Node::Global(global) => return Err(format!("{global:?} is there as a value")),
             Node::Storage { .. } => {

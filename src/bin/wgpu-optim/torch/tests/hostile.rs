@@ -288,7 +288,8 @@ fn mutated_pickles_never_panic() {
         }
         for _ in 0..5000 {
             if let Ok(value) = loaded(&random.mutated(&pickle)) {
-                let _ = from_torch(&value, NONE).and_then(|found| super::super::to_torch(&found));
+                let _ =
+                    from_torch(&value, NONE).and_then(|found| super::super::to_torch(&found, None));
             }
         }
     }
