@@ -5,7 +5,7 @@ use std::rc::Rc;
 use safetensors::Dtype;
 
 use super::blocks::Bits;
-use super::global::Global;
+use super::global::{Global, ONLY};
 use super::torchao::of_torchao;
 use super::value::{Tensor, Value};
 
@@ -54,6 +54,24 @@ pub(super) enum Node {
         shape: Id,
         attributes: Id,
     },
+}
+
+impl Node {
+    /// A tensor of one of torchao's classes: a function, the class, the function's arguments, of which the third is
+    /// the shape, and attributes.
+    pub(super) fn blocks(graph: &Graph, args: [Id; 4]) -> Result<Self, String> {
+        let [function, class, args, attributes] = args;
+        let &Self::Global(Global::Blocks(bits)) = graph.node(class) else {
+            return Err(format!("it makes a tensor of a class that is not known; {ONLY}"));
+        };
+        let shape = graph.items(args).and_then(|args| args.get(2)).copied();
+        match (graph.node(function), graph.node(attributes), shape) {
+            (Self::Global(Global::RebuildWrapper), Self::Dict(_), Some(shape)) => {
+                Ok(Self::Blocks { bits, shape, attributes })
+            }
+            _ => Err("a tensor in blocks is not made as torchao makes it".to_owned()),
+        }
+    }
 }
 
 /// A tensor as a view of a storage.

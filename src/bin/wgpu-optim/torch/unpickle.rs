@@ -205,7 +205,7 @@ impl Machine<'_> {
             // An object of these that stays unused, as no number depends on it.
             (Global::Layout | Global::Device, _) => Node::None,
             (Global::RebuildFromType, &[function, class, args, attributes]) => {
-                self.blocks(function, class, args, attributes)?
+                Node::blocks(&self.graph, [function, class, args, attributes])?
             }
             (Global::Storage(_), _) => return Err(format!("it makes a storage by a call; {ONLY}")),
             (global, args) => {
@@ -241,21 +241,6 @@ impl Machine<'_> {
         view.check()?;
         self.graph.charge(view.shape.len())?;
         Ok(Node::Tensor(Box::new(view)))
-    }
-
-    /// A tensor of one of torchao's classes, whose function `args` has the class, a type, and the shape first.
-    fn blocks(&self, function: Id, class: Id, args: Id, attributes: Id) -> Result<Node, String> {
-        let function = self.graph.node(function);
-        let &Node::Global(Global::Blocks(bits)) = self.graph.node(class) else {
-            return Err(format!("it makes a tensor of a class that is not known; {ONLY}"));
-        };
-        let shape = self.graph.items(args).and_then(|args| args.get(2)).copied();
-        match (function, self.graph.node(attributes), shape) {
-            (Node::Global(Global::RebuildWrapper), Node::Dict(_), Some(shape)) => {
-                Ok(Node::Blocks { bits, shape, attributes })
-            }
-            _ => Err("a tensor in blocks is not made as torchao makes it".to_owned()),
-        }
     }
 
     /// An OrderedDict of a list of pairs.
