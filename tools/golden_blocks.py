@@ -163,7 +163,8 @@ def report(name, given, code, table, block):
 
 def unpacked(codes, name):
     """A code a byte: torchao has two of 4 bits in one, the first in the upper half."""
-    flat = codes.reshape(-1).numpy()
+    # The optimizers write over their codes.
+    flat = codes.reshape(-1).numpy().copy()
     return flat if name != "OptimState4bit" else np.stack([flat >> 4, flat & 15], -1).reshape(-1)
 
 
