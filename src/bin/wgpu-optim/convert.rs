@@ -40,6 +40,10 @@ pub(crate) struct Options {
     /// The rule of PyTorch's optimizer, as `adamw`, where the file does not tell it.
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
+    /// The library whose optimizer is to go on from PyTorch's file, where more than one has state such as IN's, in 8
+    /// bits. torch has none, and gets it in f32.
+    #[arg(long, value_name = "NAME", value_enum)]
+    library: Option<torch::Library>,
 }
 
 /// The names that are given: in one option all of them, in several one each.
@@ -102,7 +106,7 @@ impl Form {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let Options { from, to, names: given, rule } = options;
+    let Options { from, to, names: given, rule, library } = options;
     let names = given.as_deref().map(names).transpose()?;
     let (form, source) = (Form::of_name(to)?, Form::of_bytes(from)?);
     let place = from.canonicalize().map_err(|e| format!("{}: {e}", from.display()))?;
@@ -112,7 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let (rule, names) = (rule.as_deref(), names.as_deref());
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", from.display());
     let is_native = matches!(source, Form::Safetensors) && native::is_native(from);
-    let checkpoint = if is_native {
+    let mut checkpoint = if is_native {
         native::read(from, names).map_err(|e| named(&e))?
     } else {
         let value = match source {
@@ -129,11 +133,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     let written = match form {
         Form::Safetensors if !is_native => {
+            checkpoint.decode();
             let whole = native::whole(&checkpoint).map_err(|e| named(&e))?;
             write(to, |file| whole.write(file))
         }
         _ => {
-            let value = torch::to_torch(&checkpoint).map_err(|e| named(&e))?;
+            let value = torch::to_torch(&checkpoint, *library).map_err(|e| named(&e))?;
             write(to, |file| match form {
                 Form::Torch => {
                     let mut file = BufWriter::new(file);

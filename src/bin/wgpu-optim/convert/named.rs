@@ -106,7 +106,10 @@ fn named(name: String, value: &Value) -> Result<(Entry, &Tensor), String> {
         Value::Tensor(tensor) => {
             Ok((Entry { name, dtype: tensor.dtype, shape: tensor.shape.clone() }, tensor))
         }
-        other => Err(format!("`{name}` is {}, not a tensor", other.kind())),
+        other => Err(format!(
+            "`{name}` is {}, not a tensor, and has no place in a safetensors file; end OUT's name with .pt",
+            other.kind()
+        )),
     }
 }
 
@@ -147,6 +150,7 @@ fn json(value: &Value) -> Result<Json, String> {
             let entries = entries.map(|(key, value)| Ok((key.to_owned(), json(value)?)));
             Json::Object(entries.collect::<Result<_, String>>()?)
         }
+        Value::Blocks(_) => return Err("state in blocks has no JSON".to_owned()),
         Value::Tensor(_) => json(&Value::Float(value.number()?))?,
     })
 }

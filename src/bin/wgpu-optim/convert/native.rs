@@ -73,7 +73,8 @@ pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Checkpoint, 
             slots.push((slot.name.to_owned(), found.ok_or_else(|| format!("`{key}` is missing"))?));
         }
         let steps = (taken > 0).then_some(taken);
-        params.push(Param { name: Some(name.clone()), group: *group, steps, slots });
+        let blocks = Vec::new();
+        params.push(Param { name: Some(name.clone()), group: *group, steps, slots, blocks });
     }
     let groups = saved.groups.iter().map(|group| Group { config: decoded(&group.options) });
     let optimizer = Some(Optimizer { groups: groups.collect(), params });

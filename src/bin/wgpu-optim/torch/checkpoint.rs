@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::library::Library;
 use super::load::load;
-use super::optimizer::Optimizer;
+use super::optimizer::{Optimizer, Param};
 use super::save::save;
 use super::value::{Tensor, Value};
 
@@ -22,6 +23,14 @@ pub(crate) struct Checkpoint {
     pub(crate) optimizer: Option<Optimizer>,
     /// The keys of the file that are neither.
     pub(crate) left_out: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Makes numbers in f32 of all state in blocks.
+    pub(crate) fn decode(&mut self) {
+        let params = self.optimizer.iter_mut().flat_map(|optimizer| &mut optimizer.params);
+        params.for_each(Param::decode);
+    }
 }
 
 /// All that a file may leave open.
@@ -85,15 +94,16 @@ pub(crate) fn from_torch(value: &Value, hints: Hints<'_>) -> Result<Checkpoint, 
     Ok(Checkpoint { model, optimizer, left_out })
 }
 
-/// The value for `torch.save`.
-pub(crate) fn to_torch(checkpoint: &Checkpoint) -> Result<Value, String> {
+/// The value for `torch.save`, of an optimizer of a library; if none is said, the one that has such state.
+pub(crate) fn to_torch(checkpoint: &Checkpoint, library: Option<Library>) -> Result<Value, String> {
     let Checkpoint { model, optimizer, .. } = checkpoint;
     let tensors = model.iter().map(|(name, tensor)| (name, Value::Tensor(tensor.clone())));
     let model_dict = (!model.is_empty()).then(|| (MODEL[0], Value::dict(tensors)));
     let optimizer = match optimizer {
         None => None,
         Some(optimizer) => {
-            let dict = save(optimizer, model).map_err(|e| format!("the optimizer: {e}"))?;
+            let dict =
+                save(optimizer, model, library).map_err(|e| format!("the optimizer: {e}"))?;
             Some((OPTIMIZER[0], dict))
         }
     };
@@ -131,8 +141,8 @@ fn named(
             param.name = Some(name.clone());
         }
     } else if params.iter().any(|param| param.name.is_none()) && !model.is_empty() {
-        let fits = |(param, (_, tensor)): (&super::optimizer::Param, &(String, Tensor))| {
-            param.slots.iter().all(|(_, slot)| slot.shape == tensor.shape)
+        let fits = |(param, (_, tensor)): (&Param, &(String, Tensor))| {
+            param.shapes().all(|(_, shape)| shape == tensor.shape)
         };
         // The order of groups is that of the model only if there is one.
         let is_order = hints.is_ordered
@@ -166,11 +176,11 @@ fn named(
             let there: Vec<String> = model.iter().map(|(name, _)| name.clone()).collect();
             return Err(format!("the model has no `{name}`, but {}", shown(&there)));
         }
-        for (slot, tensor) in &param.slots {
-            if let Some(shape) = shape.filter(|shape| **shape != tensor.shape) {
+        for (slot, own) in param.shapes() {
+            if let Some(shape) = shape.filter(|shape| **shape != own) {
                 return Err(format!(
                     "`{slot}` of `{name}` has shape {:?}, the parameter {shape:?}; they must be equal",
-                    tensor.shape
+                    own
                 ));
             }
         }

@@ -258,6 +258,12 @@ impl Class {
         self.keys.contains(&key) || is_apart(key)
     }
 
+    /// The name with its module.
+    pub(super) fn path(&self) -> String {
+        let module = if self.rule == "lion" { "bitsandbytes.optim" } else { "torch.optim" };
+        format!("{module}.{}", self.name)
+    }
+
     /// The rule in words.
     pub(super) fn described(&self) -> Result<Described, String> {
         let mut all = config::rules()?.into_iter();

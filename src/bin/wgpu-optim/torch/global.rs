@@ -2,6 +2,8 @@
 
 use safetensors::Dtype;
 
+use super::blocks::Bits;
+
 /// The end of an error about something that is not read.
 pub(super) const ONLY: &str = "only tensors, numbers, strings, lists, tuples and dicts are read";
 
@@ -34,6 +36,15 @@ pub(super) enum Global {
     RebuildParameterWithState,
     Size,
     Storage(Dtype),
+    /// The two calls that make a tensor of a class from its attributes.
+    RebuildFromType,
+    RebuildWrapper,
+    /// A class of torchao's for state in blocks.
+    Blocks(Bits),
+    /// All that such a tensor says of itself and that its codes do not need: a type, a layout, a device.
+    Dtype,
+    Layout,
+    Device,
 }
 
 impl Global {
@@ -48,6 +59,20 @@ impl Global {
                 Ok(Self::RebuildParameterWithState)
             }
             ("torch", "Size") => Ok(Self::Size),
+            ("torch._tensor", "_rebuild_from_type_v2") => Ok(Self::RebuildFromType),
+            ("torch._utils", "_rebuild_wrapper_subclass") => Ok(Self::RebuildWrapper),
+            ("torch.serialization", "_get_layout") => Ok(Self::Layout),
+            ("torch", "device") => Ok(Self::Device),
+            ("torch", "float32" | "float64" | "float16" | "bfloat16") => Ok(Self::Dtype),
+            // The latter is the module's name in releases of torchao before 0.9.
+            ("torchao.optim.subclass_8bit", "OptimState8bit")
+            | ("torchao.prototype.low_bit_optim.subclass_8bit", "OptimState8bit") => {
+                Ok(Self::Blocks(Bits::Eight))
+            }
+            ("torchao.optim.subclass_4bit", "OptimState4bit")
+            | ("torchao.prototype.low_bit_optim.subclass_4bit", "OptimState4bit") => {
+                Ok(Self::Blocks(Bits::Four))
+            }
             _ => match storage {
                 Some((_, dtype)) => Ok(Self::Storage(dtype)),
                 None => Err(format!(

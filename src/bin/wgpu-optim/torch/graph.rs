@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
-use super::global::Global;
+use super::blocks::Bits;
+use super::global::{Global, ONLY};
+use super::torchao::of_torchao;
 use super::value::{Tensor, Value};
 
 /// The most nodes of a pickle.
@@ -40,8 +42,36 @@ pub(super) enum Node {
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage { key: Id, dtype: Dtype, len: usize },
+    Storage {
+        key: Id,
+        dtype: Dtype,
+        len: usize,
+    },
     Tensor(Box<View>),
+    /// A tensor of torchao's: its size of codes, its shape, and the dict of its attributes.
+    Blocks {
+        bits: Bits,
+        shape: Id,
+        attributes: Id,
+    },
+}
+
+impl Node {
+    /// A tensor of one of torchao's classes: a function, the class, the function's arguments, of which the third is
+    /// the shape, and attributes.
+    pub(super) fn blocks(graph: &Graph, args: [Id; 4]) -> Result<Self, String> {
+        let [function, class, args, attributes] = args;
+        let &Self::Global(Global::Blocks(bits)) = graph.node(class) else {
+            return Err(format!("it makes a tensor of a class that is not known; {ONLY}"));
+        };
+        let shape = graph.items(args).and_then(|args| args.get(2)).copied();
+        match (graph.node(function), graph.node(attributes), shape) {
+            (Self::Global(Global::RebuildWrapper), Self::Dict(_), Some(shape)) => {
+                Ok(Self::Blocks { bits, shape, attributes })
+            }
+            _ => Err("a tensor in blocks is not made as torchao makes it".to_owned()),
+        }
+    }
 }
 
 /// A tensor as a view of a storage.
@@ -248,6 +278,11 @@ impl Made<'_> {
                 self.count(view.shape.len())?;
                 view.check_size()?;
                 Value::Tensor((self.open)(view)?)
+            }
+            Node::Blocks { bits, shape, attributes } => {
+                let shape = self.value(*shape, depth + 1)?;
+                let attributes = self.value(*attributes, depth + 1)?;
+                Value::Blocks(of_torchao(*bits, &shape, &attributes)?)
             }
             Node::Global(global) => return Err(format!("{global:?} is there as a value")),
             Node::Storage { .. } => {

@@ -6,6 +6,8 @@ use safetensors::Dtype;
 use serde_json::{Map, Number, Value as Json};
 use wgpu_optim::config;
 
+use super::bitsandbytes;
+use super::blocks::{Blocks, is_signed};
 use super::classes::{ADAMW, Class, DECOUPLED, STEP, ambiguous, defaults, is_apart};
 use super::derived::derived;
 use super::optimizer::{Group, Optimizer, Param};
@@ -23,13 +25,15 @@ pub(super) fn load(dict: &Value, rule: Option<&str>) -> Result<Optimizer, String
     if groups.is_empty() {
         return Err("`param_groups` is missing, or no list of dicts".to_owned());
     }
-    let class = match rule {
-        Some(rule) => Class::of(rule)?,
-        None => {
-            let groups: Vec<&Value> = groups.iter().collect();
-            let states: Vec<&Value> = states.iter().map(|(_, state)| state).collect();
-            Class::inferred(&groups, &states)?
-        }
+    let translated;
+    let mut said = rule;
+    let (class, groups, states) = if bitsandbytes::is_one(states) {
+        translated = bitsandbytes::to_pytorch(groups, states, rule)?;
+        // Its Adam has the decay of AdamW, whichever is said.
+        said = None;
+        (translated.0, &translated.1[..], &translated.2)
+    } else {
+        (class(rule, groups, states)?, groups, states)
     };
     let mut left: HashMap<i64, &Value> = HashMap::new();
     for (id, state) in states {
@@ -42,7 +46,7 @@ pub(super) fn load(dict: &Value, rule: Option<&str>) -> Result<Optimizer, String
     let mut seen = std::collections::HashSet::new();
     for (i, group) in groups.iter().enumerate() {
         let place = |e: String| format!("param_groups[{i}]: {e}");
-        let config = options(class, group, rule).map_err(place)?;
+        let config = options(class, group, said).map_err(place)?;
         let slots = slots(&config).map_err(place)?;
         let ids = positions(group).map_err(place)?;
         let mut names = names(group, ids.len()).map_err(place)?.into_iter();
@@ -50,12 +54,13 @@ pub(super) fn load(dict: &Value, rule: Option<&str>) -> Result<Optimizer, String
             if !seen.insert(id) {
                 return Err(place(format!("the position {id} is there twice")));
             }
-            let mut param = Param { name: names.next(), group: i, steps: None, slots: Vec::new() };
+            let name = names.next();
+            let (slots_of, blocks) = (Vec::new(), Vec::new());
+            let mut param = Param { name, group: i, steps: None, slots: slots_of, blocks };
             if let Some(state) = left.remove(&id) {
                 let place = |e| format!("state[{id}]: {e}");
-                let (steps, kept) = kept(class, &config, &slots, state).map_err(place)?;
-                param.steps = steps;
-                param.slots = kept;
+                let (steps, kept, blocks) = kept(class, &config, &slots, state).map_err(place)?;
+                (param.steps, param.slots, param.blocks) = (steps, kept, blocks);
             }
             optimizer.params.push(param);
         }
@@ -64,6 +69,22 @@ pub(super) fn load(dict: &Value, rule: Option<&str>) -> Result<Optimizer, String
     match left.keys().min() {
         None => Ok(optimizer),
         Some(id) => Err(format!("`state` has {id}, which is in no group's `params`")),
+    }
+}
+
+/// The class that is named, or else inferred.
+fn class(
+    rule: Option<&str>,
+    groups: &[Value],
+    states: &[(Value, Value)],
+) -> Result<&'static Class, String> {
+    match rule {
+        Some(rule) => Class::of(rule),
+        None => {
+            let groups: Vec<&Value> = groups.iter().collect();
+            let states: Vec<&Value> = states.iter().map(|(_, state)| state).collect();
+            Class::inferred(&groups, &states)
+        }
     }
 }
 
@@ -147,8 +168,8 @@ fn names(group: &Value, count: usize) -> Result<Vec<String>, String> {
     })
 }
 
-/// The steps of a parameter, and its slots.
-type Kept = (Option<u64>, Vec<(String, Tensor)>);
+/// The steps of a parameter, its slots, and those that are in blocks.
+type Kept = (Option<u64>, Vec<(String, Tensor)>, Vec<(String, Blocks)>);
 
 /// Reads a parameter's state.
 fn kept(
@@ -160,7 +181,7 @@ fn kept(
     let entries = state.entries()?;
     // A look at it from Python makes an empty state.
     if entries.is_empty() {
-        return Ok((None, Vec::new()));
+        return Ok((None, Vec::new(), Vec::new()));
     }
     if let Some((key, _)) = entries.iter().find(|(key, _)| !class.state.contains(key)) {
         return Err(format!(
@@ -171,7 +192,7 @@ fn kept(
     }
     let steps = steps(class, state)?;
     if steps == Some(0) {
-        return Ok((None, Vec::new()));
+        return Ok((None, Vec::new(), Vec::new()));
     }
     let derived = derived(class.rule, config, steps.unwrap_or(0));
     for number in &derived {
@@ -197,15 +218,22 @@ fn kept(
             class.name
         ));
     }
-    let mut kept = Vec::new();
+    let (mut kept, mut blocks) = (Vec::new(), Vec::new());
     for &slot in slots {
         match state.get(slot) {
             Some(Value::Tensor(tensor)) => {
                 check_format(tensor).map_err(|e| format!("`{slot}`: {e}"))?;
                 kept.push((slot.to_owned(), tensor.clone()));
             }
+            Some(Value::Blocks(own)) if own.signed == is_signed(slot) => {
+                blocks.push((slot.to_owned(), own.clone()));
+            }
+            // In the other table, as the squares of bitsandbytes' RMSprop.
+            Some(Value::Blocks(own)) => kept.push((slot.to_owned(), own.decoded())),
             // SGD before its first step.
-            Some(Value::None) | None if class.rule == "sgd" => return Ok((None, Vec::new())),
+            Some(Value::None) | None if class.rule == "sgd" => {
+                return Ok((None, Vec::new(), Vec::new()));
+            }
             Some(other) => return Err(format!("`{slot}` is {}, not a tensor", other.kind())),
             None => {
                 return Err(format!(
@@ -215,8 +243,9 @@ fn kept(
             }
         }
     }
-    let steps = if class.rule == "sgd" && !kept.is_empty() { Some(1) } else { steps };
-    Ok((steps, kept))
+    let is_uncounted = class.rule == "sgd" && !class.state.contains(&STEP);
+    let steps = if is_uncounted && !kept.is_empty() { Some(1) } else { steps };
+    Ok((steps, kept, blocks))
 }
 
 /// Whether a slot's numbers can be PyTorch's.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::blocks::Blocks;
 use super::value::Tensor;
 
 /// All groups of an optimizer, and what it keeps of each parameter.
@@ -30,9 +31,24 @@ pub(crate) struct Param {
     pub(crate) steps: Option<u64>,
     /// Each slot of the rule with its numbers; empty before the first step.
     pub(crate) slots: Vec<(String, Tensor)>,
+    /// The slots that are in blocks of codes instead.
+    pub(crate) blocks: Vec<(String, Blocks)>,
 }
 
 impl Param {
+    /// Makes numbers in f32 of all blocks.
+    pub(crate) fn decode(&mut self) {
+        let blocks = std::mem::take(&mut self.blocks);
+        self.slots.extend(blocks.into_iter().map(|(slot, blocks)| (slot, blocks.decoded())));
+    }
+
+    /// The shapes of the slots with their names.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let plain = self.slots.iter().map(|(slot, tensor)| (slot, tensor));
+        let blocks = self.blocks.iter().map(|(slot, blocks)| (slot, &blocks.codes));
+        plain.chain(blocks).map(|(slot, tensor)| (slot.as_str(), &tensor.shape[..]))
+    }
+
     /// The name, or the position, for errors.
     pub(super) fn shown(&self, position: usize) -> String {
         match &self.name {

@@ -6,13 +6,21 @@ use wgpu_optim::config::Described;
 
 use super::classes::{Class, DECOUPLED, INERT, STEP, defaults};
 use super::derived::derived;
+use super::library::Library;
 use super::load::{check_format, slots};
 use super::optimizer::{Optimizer, Param};
 use super::value::{Tensor, Value};
 
 /// The state dict of an optimizer, as `load_state_dict` takes it. The model's tensors tell the shapes of parameters
 /// before their first step.
-pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<Value, String> {
+///
+/// Blocks are in the form of the library, or else of the one that has such state.
+pub(super) fn save(
+    optimizer: &Optimizer,
+    model: &[(String, Tensor)],
+    library: Option<Library>,
+) -> Result<Value, String> {
+    let library = Library::chosen(library, optimizer)?;
     let (mut states, mut groups) = (Vec::new(), Vec::new());
     let mut first: Option<&'static Class> = None;
     let mut next = 0;
@@ -20,8 +28,8 @@ pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<
         let place = |e: String| format!("group {i}: {e}");
         let config = &group.config;
         let rule = config.get("optimizer").and_then(Json::as_str);
-        let class = Class::of(rule.ok_or("`optimizer` is missing").map_err(|e| place(e.into()))?)
-            .map_err(place)?;
+        let rule = rule.ok_or_else(|| place("`optimizer` is missing".to_owned()))?;
+        let class = library.class(rule).map_err(place)?;
         let one = *first.get_or_insert(class);
         if one.rule != class.rule {
             return Err(place(format!(
@@ -36,7 +44,12 @@ pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<
         let (mut ids, mut names) = (Vec::new(), Vec::new());
         for param in params {
             let shown = param.shown(next);
-            let state = state(class, config, &slots, param, model);
+            let state =
+                state(class, library, config, &slots, param).and_then(|state| match state {
+                    Some(state) => library.state(class, state).map(Some),
+                    None if library == Library::Torch => before(class, config, param, model),
+                    None => Ok(None),
+                });
             if let Some(state) = state.map_err(|e| format!("{shown}: {e}"))? {
                 states.push((Value::Int(next as i64), state));
             }
@@ -48,7 +61,7 @@ pub(super) fn save(optimizer: &Optimizer, model: &[(String, Tensor)]) -> Result<
             entries.insert(0, ("param_names", Value::List(names)));
         }
         entries.push(("params", Value::List(ids)));
-        groups.push(Value::dict(entries));
+        groups.push(library.group(class, Value::dict(entries)).map_err(place)?);
     }
     Ok(Value::dict([("state", Value::Dict(states)), ("param_groups", Value::List(groups))]))
 }
@@ -114,6 +127,10 @@ fn check_expressible(
         if known.contains(&key.as_str()) || class.options().any(|option| option == key) {
             continue;
         }
+        // The blocks themselves say their form.
+        if key == "state_format" && matches!(value.as_str(), Some("block8" | "block4")) {
+            continue;
+        }
         if key == "state_format" && format.is_some() && value.as_str() == format {
             continue;
         }
@@ -123,8 +140,8 @@ fn check_expressible(
         };
         if !is_same(value, must) {
             return Err(format!(
-                "`{key}` is {value}, which torch.optim.{} cannot express; only {must} can be written",
-                class.name
+                "`{key}` is {value}, which {} cannot express; only {must} can be written",
+                class.path()
             ));
         }
     }
@@ -174,14 +191,14 @@ fn option(value: &Json) -> Result<Value, String> {
 /// A parameter's state; `None` before the first step.
 fn state(
     class: &Class,
+    library: Library,
     config: &Map<String, Json>,
     slots: &[&str],
     param: &Param,
-    model: &[(String, Tensor)],
 ) -> Result<Option<Value>, String> {
     let steps = param.steps.unwrap_or(0);
     if steps == 0 {
-        return before(class, config, param, model);
+        return Ok(None);
     }
     let mut entries = Vec::new();
     let derived = derived(class.rule, config, steps);
@@ -191,8 +208,13 @@ fn state(
     for &key in class.state {
         let number = derived.iter().find(|number| number.key == key);
         let kept = param.slots.iter().find(|(slot, _)| slot == key);
+        let blocks = param.blocks.iter().find(|(slot, _)| slot == key);
         let tensor = match (number, kept) {
             _ if key == STEP => Tensor::scalar(steps as f64),
+            _ if let Some((_, blocks)) = blocks => {
+                entries.push((key, library.blocks(blocks)));
+                continue;
+            }
             (Some(number), _) => Tensor::filled(dtype, number.value, Vec::new()),
             (None, Some((_, tensor))) => {
                 check_format(tensor).map_err(|e| format!("`{key}`: {e}"))?;

@@ -1,5 +1,6 @@
 //! Checkpoints that PyTorch wrote, which `tests/torch/make.py` makes, and others that it never would.
 
+mod blocks;
 mod hostile;
 mod optimizers;
 

@@ -202,6 +202,11 @@ impl Machine<'_> {
             (Global::RebuildTensor, [_, _, _, _, _, _, _]) => {
                 return Err("a tensor has metadata, as a conjugate or negated view; save t.resolve_conj().resolve_neg()".to_owned());
             }
+            // An object of these that stays unused, as no number depends on it.
+            (Global::Layout | Global::Device, _) => Node::None,
+            (Global::RebuildFromType, &[function, class, args, attributes]) => {
+                Node::blocks(&self.graph, [function, class, args, attributes])?
+            }
             (Global::Storage(_), _) => return Err(format!("it makes a storage by a call; {ONLY}")),
             (global, args) => {
                 return Err(format!("it calls {global:?} with {} arguments", args.len()));

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use safetensors::Dtype;
 use wgpu_optim::Format;
 
+use super::blocks::Blocks;
 use crate::Failure;
 
 /// A value of Python.
@@ -22,6 +23,8 @@ pub(crate) enum Value {
     /// Entries in their order; where a key is there twice, the last counts.
     Dict(Vec<(Value, Value)>),
     Tensor(Tensor),
+    /// A tensor in blocks, of a class of torchao's.
+    Blocks(Blocks),
 }
 
 /// A tensor whose numbers are read only when they are asked for.
@@ -75,6 +78,15 @@ impl Source for Filled {
     }
 }
 
+/// Bytes that are at hand.
+struct Row(Vec<u8>);
+
+impl Source for Row {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        each(&self.0)
+    }
+}
+
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}{:?}", self.dtype, self.shape)
@@ -97,6 +109,12 @@ impl Tensor {
         };
         let filled = Filled { number, count: shape.iter().product() };
         Self { dtype, shape, data: Rc::new(filled) }
+    }
+
+    /// A row of numbers in f32.
+    pub(crate) fn of_f32(numbers: &[f32]) -> Self {
+        let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape: vec![numbers.len()], data: Rc::new(Row(bytes)) }
     }
 
     /// How many bytes it has, or `None` if they are more than can be counted.
@@ -170,6 +188,7 @@ impl Value {
             Self::List(all) => format!("a list of {}", all.len()),
             Self::Tuple(all) => format!("a tuple of {}", all.len()),
             Self::Dict(all) => format!("a dict of {}", all.len()),
+            Self::Blocks(blocks) => format!("blocks of shape {:?}", blocks.codes.shape),
             Self::Tensor(tensor) => format!("a tensor of shape {:?}", tensor.shape),
         }
     }

@@ -88,6 +88,18 @@ fn functions_are_refused_by_name() {
         (b"P1\n", "it has the opcode 0x50"),
         (b"]Nb", "it sets attributes of what is no OrderedDict"),
         (b"N)R", "it calls what is no function"),
+        (b"ctorch\nfloat32\n", "is there as a value"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(NNNNtR", "of a class that is not known"),
+        (
+            b"ctorch._tensor\n_rebuild_from_type_v2\n(ccollections\nOrderedDict\n\
+              ctorchao.optim.subclass_8bit\nOptimState8bit\n(NNNt}tR",
+            "is not made as torchao makes it",
+        ),
+        (
+            b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_wrapper_subclass\n\
+              ctorchao.optim.subclass_8bit\nOptimState8bit\n(NN)t}tR",
+            "`codes` is missing in a tensor in blocks",
+        ),
         (b"ctorch\nFloatStorage\n)R", "it makes a storage by a call"),
         (b"ctorch\nFloatStorage\n", "is there as a value"),
         (b"ccollections\nOrderedDict\nNR", "without a tuple of arguments"),
@@ -288,7 +300,8 @@ fn mutated_pickles_never_panic() {
         }
         for _ in 0..5000 {
             if let Ok(value) = loaded(&random.mutated(&pickle)) {
-                let _ = from_torch(&value, NONE).and_then(|found| super::super::to_torch(&found));
+                let _ =
+                    from_torch(&value, NONE).and_then(|found| super::super::to_torch(&found, None));
             }
         }
     }

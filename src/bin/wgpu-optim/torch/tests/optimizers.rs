@@ -81,7 +81,7 @@ fn every_optimizer_is_read_and_written() {
         assert_eq!(param.steps, steps, "{name}");
 
         let original = value(name);
-        let written = to_torch(&found).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let written = to_torch(&found, None).unwrap_or_else(|e| panic!("{name}: {e}"));
         let written = again(&written);
         let part = |value: &Value, path: [&str; 2]| value.get(path[0])?.get(path[1]).cloned();
         let groups = |value: &Value| match part(value, ["optimizer", "param_groups"]) {
@@ -131,7 +131,7 @@ fn state_of_16_bits_is_that_of_parameters_of_16_bits() {
             for (_, slot) in &mut optimizer.params[0].slots {
                 *slot = Tensor::filled(dtype, 0.25, shape.clone());
             }
-            match to_torch(&found) {
+            match to_torch(&found, None) {
                 Ok(_) => assert!(is_written, "{name}"),
                 Err(e) => assert!(!is_written && e.contains("cannot express; only"), "{e}"),
             }
@@ -152,7 +152,7 @@ fn what_follows_from_f64_is_written_in_f64() {
             if is_double {
                 optimizer.params[0].slots.iter_mut().for_each(|(_, tensor)| double(tensor));
             }
-            let written = to_torch(&found).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let written = to_torch(&found, None).unwrap_or_else(|e| panic!("{name}: {e}"));
             let states = written.get("optimizer").and_then(|optimizer| optimizer.get("state"));
             let Some(Value::Dict(states)) = states else { panic!("{name}") };
             let dtype = |key: &str| match states[0].1.get(key) {
@@ -171,7 +171,7 @@ fn what_follows_from_f64_is_written_in_f64() {
     config.insert("initial_accumulator_value".to_owned(), json!(0.1));
     let Some(optimizer) = &mut found.optimizer else { panic!() };
     (optimizer.params[0].steps, optimizer.params[0].slots) = (None, Vec::new());
-    let written = to_torch(&found).unwrap_or_else(|e| panic!("{e}"));
+    let written = to_torch(&found, None).unwrap_or_else(|e| panic!("{e}"));
     let states = written.get("optimizer").and_then(|optimizer| optimizer.get("state"));
     let Some(Value::Dict(states)) = states else { panic!() };
     let Some(Value::Tensor(sum)) = states[0].1.get("sum") else { panic!() };
@@ -194,7 +194,7 @@ fn names_and_groups_are_found() {
     assert_eq!(params, [(Some("a"), 0, None), (Some("b"), 1, None)]);
     assert_eq!(optimizer.groups[1].config["lr"], 0.5);
     // Adagrad's sum is there before the first step.
-    let written = to_torch(&found).unwrap_or_else(|e| panic!("{e}"));
+    let written = to_torch(&found, None).unwrap_or_else(|e| panic!("{e}"));
     let state = |value: &Value, key: &str| value.get(key).and_then(|o| o.get("state")).map(words);
     assert_eq!(state(&written, "optimizer"), state(&value("groups"), "optimizer_state_dict"));
 
@@ -377,7 +377,7 @@ fn what_pytorch_has_not_is_refused() {
     ] {
         let mut found = read(name);
         config(&mut found).insert(key.to_owned(), value);
-        match to_torch(&found) {
+        match to_torch(&found, None) {
             Ok(_) => assert!(must.is_empty(), "{name}: {key}"),
             Err(e) => assert!(!must.is_empty() && e.contains(must), "{e}"),
         }
@@ -385,12 +385,12 @@ fn what_pytorch_has_not_is_refused() {
     let mut found = read("sgd_momentum");
     config(&mut found)
         .extend([("decoupled".to_owned(), json!(true)), ("weight_decay".to_owned(), json!(0.1))]);
-    let error = to_torch(&found).err().unwrap_or_default();
+    let error = to_torch(&found, None).err().unwrap_or_default();
     assert!(error.contains("torch.optim.SGD only has the coupled one"), "{error}");
     let mut found = read("adam");
     if let Some(optimizer) = &mut found.optimizer {
         optimizer.params[0].slots.pop();
     }
-    let error = to_torch(&found).err().unwrap_or_default();
+    let error = to_torch(&found, None).err().unwrap_or_default();
     assert!(error.contains("`weight`: `exp_avg_sq` is missing after 3 steps"), "{error}");
 }
