@@ -192,8 +192,7 @@ pub enum Error {
 
     /// State in blocks.
     #[error(transparent)]
-    Blocks(#[from] crate::num::BlockError),
-
+    Blocks(#[from] crate::block_error::BlockError),
     /// No such slot of state.
     #[error("parameter `{name}`: rule `{rule}` keeps no `{slot}`; it keeps {known}")]
     UnknownSlot {

@@ -52,6 +52,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod block_error;
 mod buckets;
 #[cfg(feature = "checkpoint")]
 #[cfg_attr(docsrs, doc(cfg(feature = "checkpoint")))]
@@ -85,6 +86,7 @@ pub mod timing;
 pub mod verify;
 mod view;
 
+pub use block_error::BlockError;
 pub use control::{Accumulation, Control, LossScale, Norm, Stats};
 pub use cpu::{Controller, Reference};
 #[cfg(feature = "cpu")]
@@ -93,8 +95,7 @@ pub use cpu::{Cpu, minimize};
 pub use error::Error;
 pub use group::Group;
 pub use num::{
-    BlockCode, BlockError, Bounded, Format, Master, Number, OneStep, StateFormat, StateFormats,
-    Trajectory,
+    BlockCode, Bounded, Format, Master, Number, OneStep, StateFormat, StateFormats, Trajectory,
 };
 pub use optimizer::{GroupId, Optimizer, ParamId};
 pub use rule::rules::*;

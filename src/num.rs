@@ -11,7 +11,7 @@ mod number;
 mod roots;
 mod state_format;
 
-pub use blocks::{BlockCode, BlockError};
+pub use blocks::BlockCode;
 pub use bounded::{Bounded, OneStep, Trajectory};
 pub use format::Format;
 pub use master::Master;

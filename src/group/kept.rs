@@ -1,8 +1,9 @@
 //! The formats of the state that a group keeps.
 
 use super::Group;
+use crate::block_error::BlockError;
 use crate::error::Error;
-use crate::num::{BlockCode, BlockError, Master, StateFormat, StateFormats};
+use crate::num::{BlockCode, Master, StateFormat, StateFormats};
 use crate::rule::{self, Sign, Slot};
 
 impl Group {

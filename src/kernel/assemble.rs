@@ -230,15 +230,6 @@ fn code_of_blocks(text: &mut Text, kernel: &KernelSpec, code: BlockCode) {
     }
 }
 
-/// A slot's number, which at the first step is the slot's start in place of the `loaded` number.
-pub(super) fn started(rule: &RuleKey, slot: usize, loaded: &str) -> String {
-    match slot {
-        _ if rule.starts_at_zero(slot) => loaded.to_owned(),
-        _ if rule.starts_at_param(slot) => format!("select({loaded}, p, step.first > 0.0)"),
-        _ => format!("select({loaded}, real(step.start_{slot}), step.first > 0.0)"),
-    }
-}
-
 /// The lines that load a rule's slots, and store them if the kernel does. Slots in blocks are fetched, and decoded
 /// later.
 fn state(spec: &Spec, rule: &RuleKey) -> Vec<String> {
@@ -246,7 +237,7 @@ fn state(spec: &Spec, rule: &RuleKey) -> Vec<String> {
         |slot: usize| matches!(spec.state.get(slot), Code::Blocks(_)) && spec.body != Body::Stream;
     let load = |slot: usize| match slot {
         _ if slot >= rule.slots() || in_blocks(slot) => "real()".to_owned(),
-        _ => started(rule, slot, &format!("load_slot_{slot}(i)")),
+        _ => blocks::started(rule, slot, &format!("load_slot_{slot}(i)")),
     };
     let loads: Vec<String> = (0..MAX_SLOTS).map(load).collect();
     let mut lines = vec!["fn load_state(i: u32, p: real, step: Scalars) {".to_owned()];

@@ -102,7 +102,7 @@ pub(super) fn state(kernel: &KernelSpec, rule: &RuleKey) -> Vec<String> {
         "decode_state(p: real, step: Scalars)",
         each(&|k| {
             let decoded = format!("load_slot_{k}()");
-            format!("state[{k}] = {};", super::assemble::started(rule, k, &decoded))
+            format!("state[{k}] = {};", started(rule, k, &decoded))
         }),
     );
     function("measure_state(lane: u32)", each(&|k| format!("measure_slot_{k}(lane, state[{k}]);")));
@@ -122,4 +122,13 @@ pub(super) fn state(kernel: &KernelSpec, rule: &RuleKey) -> Vec<String> {
         .then(|| "workgroupBarrier();".to_owned());
     function("share_state()", shares.into_iter().collect());
     lines
+}
+
+/// A slot's number, which at the first step is the slot's start in place of the `loaded` number.
+pub(super) fn started(rule: &RuleKey, slot: usize, loaded: &str) -> String {
+    match slot {
+        _ if rule.starts_at_zero(slot) => loaded.to_owned(),
+        _ if rule.starts_at_param(slot) => format!("select({loaded}, p, step.first > 0.0)"),
+        _ => format!("select({loaded}, real(step.start_{slot}), step.first > 0.0)"),
+    }
 }

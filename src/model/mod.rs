@@ -1,5 +1,6 @@
 //! This module holds the model: everything that the next step depends on, and nothing that is derived from it.
 
+mod code;
 mod cohort;
 mod operand;
 mod param;
@@ -10,15 +11,16 @@ mod tracked;
 
 use std::collections::HashMap;
 
+pub(crate) use code::{Code, SlotCodes};
 pub(crate) use cohort::{Cohort, Cohorts};
 pub(crate) use operand::{
-    Code, FIRST_BINDING, OPERANDS, Operand, Variable, keeps, operand, options, variables,
+    FIRST_BINDING, OPERANDS, Operand, Variable, keeps, operand, options, variables,
 };
 pub(crate) use param::{Grad, GroupKind, GroupState, Param, Spot};
 pub(crate) use ranges::{Part, Ranges, overlapping};
 pub(crate) use slab::{Slabs, at_home, largest_bytes, next_place};
 pub use spec::Body;
-pub(crate) use spec::{Grads, RuleKey, SlotCodes, Spec, Weight};
+pub(crate) use spec::{Grads, RuleKey, Spec, Weight};
 pub(crate) use tracked::Tracked;
 
 use crate::control::{Control, LossScale};

@@ -2,12 +2,11 @@
 //! element, and a row of [`OPERANDS`]. Bindings, layouts, allocation, limits, checks for overlaps, the text of
 //! accesses and the labels are loops over this table.
 
-use std::ops::Range;
-
 use crate::group::Group;
-use crate::num::{BlockCode, Format, Master, WORD};
+use crate::num::{Format, Master};
 use crate::plan::{GRAD, PARAM, STATE};
 
+use super::code::Code;
 use super::spec::{Body, Grads, Spec};
 
 /// One kind of number that a kernel reads or writes for each element.
@@ -64,74 +63,6 @@ enum Place {
     Column(usize),
     /// At a distance from this column, which is constant within a launch.
     With(usize),
-}
-
-/// The way in which a number is stored.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Code {
-    /// As a number in a format.
-    Plain(Format),
-    /// As 16 or 32 bits that are no number by themselves.
-    Bits(u32),
-    /// In blocks, each with a scale.
-    Blocks(BlockCode),
-}
-
-impl Code {
-    /// The name of the format.
-    pub(crate) fn name(self) -> String {
-        match self {
-            Self::Plain(format) => format.name().to_owned(),
-            Self::Bits(bits) => format!("{bits}_bits"),
-            Self::Blocks(code) => code.name(),
-        }
-    }
-
-    /// The bits of an element, without its part of a scale.
-    pub(crate) fn bits(self) -> u32 {
-        match self {
-            Self::Plain(format) => 8 * format.bytes() as u32,
-            Self::Bits(bits) => bits,
-            Self::Blocks(code) => code.bits(),
-        }
-    }
-
-    /// The bytes of `elements` elements, from the start of a buffer on. Blocks are whole.
-    pub(crate) fn bytes(self, elements: u64) -> u64 {
-        match self {
-            Self::Blocks(code) => code.blocks.bytes(elements),
-            code => elements * u64::from(code.bits()) / 8,
-        }
-    }
-
-    /// The element that begins at a byte, where one does.
-    pub(crate) fn element_at(self, byte: u64) -> u64 {
-        match self {
-            Self::Blocks(code) => byte / code.blocks.bytes(1) * code.block(),
-            code => byte * 8 / u64::from(code.bits()),
-        }
-    }
-
-    /// The format that a view of such numbers has.
-    pub(crate) fn format(self) -> Format {
-        match self {
-            Self::Plain(format) => format,
-            Self::Bits(16) => Format::Bf16,
-            // Blocks are seen as words.
-            Self::Bits(_) | Self::Blocks(_) => Format::F32,
-        }
-    }
-
-    /// The elements of a view of `elements` elements.
-    pub(crate) fn viewed(self, elements: Range<u64>) -> Range<u64> {
-        match self {
-            Self::Blocks(code) => {
-                let word = |element| code.blocks.bytes(element) / WORD;
-                word(elements.start)..word(elements.end)
-            }
-            _ => elements,
-        }
-    }
 }
 
 /// Whether a kernel reads an operand, writes it, or both.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::code::SlotCodes;
 use super::operand::asked;
-use super::spec::{RuleKey, SlotCodes};
+use super::spec::RuleKey;
 use crate::group::Group;
 use crate::num::{Format, Master};
 use crate::rule::{self, Declared, Memory, Past};

@@ -3,9 +3,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::operand::Code;
-use crate::num::{BlockCode, Format, Master, StateFormats, Stored};
-use crate::rule::{self, MAX_SLOTS, Rule, Sign, Slot, Start, Variant};
+use super::code::SlotCodes;
+use crate::num::{Format, Master};
+use crate::rule::{self, Rule, Sign, Slot, Start, Variant};
 
 /// The declarations of a rule. The library asks for them once, so that a rule that answers differently later changes
 /// nothing.
@@ -188,70 +188,6 @@ pub(crate) enum Grads {
     Shared,
     /// In the parameters' binding.
     Joined,
-}
-
-/// The way in which each slot of a rule is stored. Places without a slot are in f32.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct SlotCodes([Code; MAX_SLOTS]);
-
-impl SlotCodes {
-    /// All slots in one format.
-    pub(crate) fn all(format: Format) -> Self {
-        Self([Code::Plain(format); MAX_SLOTS])
-    }
-
-    /// The slots of a rule, in the formats that a group wants.
-    pub(crate) fn of(slots: &[Slot], formats: &StateFormats) -> Self {
-        let mut codes = [Code::Plain(Format::F32); MAX_SLOTS];
-        if let StateFormats::All(format) = formats
-            && let Stored::Plain(format) = format.stored()
-        {
-            return Self::all(format);
-        }
-        for (code, slot) in codes.iter_mut().zip(slots) {
-            *code = match (slot.format(formats).stored(), slot.blocks) {
-                (Stored::Plain(format), _) => Code::Plain(format),
-                (Stored::Blocks(blocks), sign) => {
-                    Code::Blocks(blocks.code(sign == Some(Sign::Signed)))
-                }
-            };
-        }
-        Self(codes)
-    }
-
-    /// The code of a slot.
-    pub(crate) fn get(&self, slot: usize) -> Code {
-        self.0.get(slot).copied().unwrap_or(Code::Plain(Format::F32))
-    }
-
-    /// The format of all slots, if they have one and none is in blocks.
-    pub(crate) fn plain(&self) -> Option<Format> {
-        match self.0[0] {
-            Code::Plain(format) if self.0 == [self.0[0]; MAX_SLOTS] => Some(format),
-            _ => None,
-        }
-    }
-
-    /// The same with f32 in place of blocks.
-    pub(crate) fn without_blocks(self) -> Self {
-        Self(self.0.map(|code| match code {
-            Code::Blocks(_) => Code::Plain(Format::F32),
-            code => code,
-        }))
-    }
-
-    /// The codes of the slots in blocks, each once, in order.
-    pub(crate) fn blocks(&self) -> Vec<BlockCode> {
-        let mut all = Vec::new();
-        for code in self.0 {
-            if let Code::Blocks(code) = code
-                && !all.contains(&code)
-            {
-                all.push(code);
-            }
-        }
-        all
-    }
 }
 
 /// The choices that parameters and options make. A plan adds the width and the addressing.

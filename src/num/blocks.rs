@@ -9,9 +9,6 @@
 mod block4;
 mod block8;
 mod dynamic;
-mod error;
-
-pub use error::BlockError;
 
 use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;

@@ -1,12 +1,12 @@
 //! The state: where it is, and room for it.
 
 use super::{Optimizer, ParamId, check};
+use crate::block_error::BlockError;
 use crate::buckets::Buckets;
 use crate::error::Error;
 use crate::model::{
     Body, Code, Param, Spec, Spot, at_home, largest_bytes, next_place, operand, variables,
 };
-use crate::num::BlockError;
 use crate::plan::{QUAD, STATE};
 use crate::view::View;
 
