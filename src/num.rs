@@ -4,6 +4,7 @@
 
 pub(crate) mod blocks;
 mod bounded;
+mod code;
 mod format;
 mod master;
 pub(crate) mod noise;
@@ -13,6 +14,8 @@ mod state_format;
 
 pub use blocks::BlockCode;
 pub use bounded::{Bounded, OneStep, Trajectory};
+pub use code::MAX_SLOTS;
+pub(crate) use code::{Code, SlotCodes};
 pub use format::Format;
 pub use master::Master;
 pub use number::Number;

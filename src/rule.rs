@@ -43,6 +43,7 @@ mod sgd;
 mod signum;
 mod yogi;
 
+pub use crate::num::MAX_SLOTS;
 pub(crate) use check::{check_fraction, check_non_negative};
 pub use contract::{
     Average, Copied, IntoRule, MAX_SCALARS, Rates, Rule, Scalar, Sign, Slot, Start, Varies,
@@ -50,7 +51,7 @@ pub use contract::{
 pub(crate) use contract::{Evaluate, slot_names};
 pub(crate) use declared::{Declared, check_declared};
 pub use entry::{Entry, Variant};
-pub use formula::{AHEAD, At, Decays, Formula, MAX_SLOTS, Past};
+pub use formula::{AHEAD, At, Decays, Formula, Past};
 #[cfg(feature = "checkpoint")]
 #[cfg_attr(docsrs, doc(cfg(feature = "checkpoint")))]
 pub use json::Json;

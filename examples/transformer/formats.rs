@@ -1,21 +1,11 @@
 //! The optimizers and the formats of their state that the command line knows.
 
-use wgpu_optim::{Format, Group, rule};
+use wgpu_optim::{Group, StateFormat, rule};
 
 use super::Result;
 
-/// How a group comes to its state's format.
-type WithState = fn(Group) -> Group;
-
-/// The formats of the optimizer's state, by name.
-const FORMATS: [(&str, WithState); 3] = [
-    ("f32", |group| group.state_format(Format::F32)),
-    ("f16", |group| group.state_format(Format::F16)),
-    ("bf16", |group| group.state_format(Format::Bf16)),
-];
-
 /// The formats that a comparison compares with the first of them.
-pub(crate) const COMPARED: &[&str] = &["f32", "bf16"];
+pub(crate) const COMPARED: &[&str] = &["f32", "bf16", "block8", "block4"];
 
 /// An optimizer at a learning rate.
 type AtRate = fn(f64) -> Group;
@@ -30,10 +20,9 @@ const OPTIMIZERS: [(&str, f64, AtRate); 4] = [
 
 /// The same group with state in the format of this name.
 pub(crate) fn with_state(group: Group, format: &str) -> Result<Group> {
-    let found = FORMATS.iter().find(|(name, _)| *name == format);
-    let names = FORMATS.iter().map(|(name, _)| *name);
-    let (_, with) = found.ok_or_else(|| unknown("format of state", format, names))?;
-    Ok(with(group))
+    let names = StateFormat::ALL.into_iter().map(StateFormat::name);
+    let found = StateFormat::named(format);
+    Ok(group.state_format(found.ok_or_else(|| unknown("format of state", format, names))?))
 }
 
 /// The group of the optimizer of this name.

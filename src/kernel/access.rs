@@ -1,7 +1,8 @@
 //! This module chooses the text that loads and stores an operand. The choice depends on how the operand is stored and
 //! how many elements an invocation takes.
 
-use crate::model::{Body, Code, Variable};
+use crate::model::{Body, Variable};
+use crate::num::Code;
 use crate::num::Format;
 use crate::plan::Width;
 

@@ -2,8 +2,9 @@
 
 use super::layout::tables_are_storage;
 use super::spec::KernelSpec;
-use crate::model::{Code, RuleKey, SlotCodes};
+use crate::model::RuleKey;
 use crate::num::{BlockCode, WORD};
+use crate::num::{Code, SlotCodes};
 use crate::plan::Width;
 use crate::rule::MAX_SLOTS;
 

@@ -4,7 +4,8 @@ use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
 use super::spec::{Address, KernelSpec};
 use super::{Body, WINDOW};
 use crate::group::{Group, all_groups};
-use crate::model::{Grads, RuleKey, SlotCodes, Spec, Weight, options};
+use crate::model::{Grads, RuleKey, Spec, Weight, options};
+use crate::num::SlotCodes;
 use crate::num::{BlockCode, Format, Master, StateFormat, StateFormats};
 use crate::plan::Width;
 
@@ -100,11 +101,11 @@ impl KernelSpec {
         let operands = self.variables().into_iter().map(|variable| OperandFact {
             bits: variable.code.bits(),
             format: match variable.code {
-                crate::model::Code::Plain(format) => Some(format),
+                crate::num::Code::Plain(format) => Some(format),
                 _ => None,
             },
             blocks: match variable.code {
-                crate::model::Code::Blocks(code) => Some(code),
+                crate::num::Code::Blocks(code) => Some(code),
                 _ => None,
             },
             loads: variable.loads(),
@@ -282,7 +283,7 @@ fn listed_steps(rule: &RuleKey) -> Vec<KernelSpec> {
 fn in_blocks(rule: &RuleKey) -> Vec<KernelSpec> {
     let mut all = Vec::new();
     for format in [StateFormat::Block8, StateFormat::Block4] {
-        let state = SlotCodes::of(&rule.declared_slots(), &format.into());
+        let state = rule.codes(&format.into());
         if state.blocks().is_empty() {
             return all;
         }
@@ -311,7 +312,7 @@ fn in_blocks(rule: &RuleKey) -> Vec<KernelSpec> {
     let names = rule.slot_names();
     if let [first, second, ..] = names[..] {
         let formats = [(first, StateFormat::Block4), (second, StateFormat::Block8)];
-        let state = SlotCodes::of(&rule.declared_slots(), &StateFormats::from(formats));
+        let state = rule.codes(&StateFormats::from(formats));
         let mixed = plain(Body::Update, Some(rule.clone()));
         all.extend(mixed.iter().map(|one| of_spec(one, |spec| spec.state = state)));
     }

@@ -11,7 +11,8 @@ use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
 use super::layout::{Layouts, READ, WRITE, entry, sums_binding, tables_binding};
 use super::spec::{Address, KernelSpec};
 use crate::error::Error;
-use crate::model::{Body, Grads, RuleKey, SlotCodes, Spec, Variable, options};
+use crate::model::{Body, Grads, RuleKey, Spec, Variable, options};
+use crate::num::SlotCodes;
 use crate::num::{Format, StateFormat};
 use crate::plan::{Bounds, Width};
 
@@ -247,7 +248,7 @@ pub(super) fn telling(rule: &RuleKey) -> Vec<KernelSpec> {
     use crate::num::Master;
     let plain = Spec::new(Body::Update, Some(rule.clone()));
     let (bf16, f16) = (Format::Bf16, Format::F16);
-    let blocks = |format: StateFormat| SlotCodes::of(&rule.declared_slots(), &format.into());
+    let blocks = |format: StateFormat| rule.codes(&format.into());
     let dithers = !blocks(StateFormat::Block4).blocks().is_empty();
     let specs = [
         plain.clone(),

@@ -1,6 +1,5 @@
 //! This module holds the model: everything that the next step depends on, and nothing that is derived from it.
 
-mod code;
 mod cohort;
 mod operand;
 mod param;
@@ -11,7 +10,6 @@ mod tracked;
 
 use std::collections::HashMap;
 
-pub(crate) use code::{Code, SlotCodes};
 pub(crate) use cohort::{Cohort, Cohorts};
 pub(crate) use operand::{
     FIRST_BINDING, OPERANDS, Operand, Variable, keeps, operand, options, variables,

@@ -6,8 +6,8 @@ use crate::group::Group;
 use crate::num::{Format, Master};
 use crate::plan::{GRAD, PARAM, STATE};
 
-use super::code::Code;
 use super::spec::{Body, Grads, Spec};
+use crate::num::Code;
 
 /// One kind of number that a kernel reads or writes for each element.
 pub(crate) struct Operand {

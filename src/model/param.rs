@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::code::SlotCodes;
 use super::operand::asked;
 use super::spec::RuleKey;
 use crate::group::Group;
+use crate::num::SlotCodes;
 use crate::num::{Format, Master};
 use crate::rule::{self, Declared, Memory, Past};
 use crate::view::View;
@@ -96,7 +96,7 @@ impl GroupKind {
 
     /// The options of a group whose rule has these declarations.
     pub(crate) fn with(group: &Group, rule: RuleKey) -> Self {
-        let state = SlotCodes::of(&rule.declared_slots(), &group.state_format);
+        let state = rule.codes(&group.state_format);
         Self {
             rule,
             state,

@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::code::SlotCodes;
-use crate::num::{Format, Master};
+use crate::num::SlotCodes;
+use crate::num::{Code, Format, Master, StateFormats, Stored};
 use crate::rule::{self, Rule, Sign, Slot, Start, Variant};
 
 /// The declarations of a rule. The library asks for them once, so that a rule that answers differently later changes
@@ -124,6 +124,21 @@ impl RuleKey {
 
     pub(crate) fn slot_names(&self) -> Vec<&'static str> {
         self.0.slots.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The codes of the slots, in the formats that a group wants.
+    pub(crate) fn codes(&self, formats: &StateFormats) -> SlotCodes {
+        if let StateFormats::All(format) = formats
+            && let Some(format) = format.plain()
+        {
+            return SlotCodes::all(format); // also without slots
+        }
+        SlotCodes::of(self.declared_slots().iter().map(
+            |slot| match slot.format(formats).stored() {
+                Stored::Plain(format) => Code::Plain(format),
+                Stored::Blocks(of) => Code::Blocks(of.code(slot.blocks == Some(Sign::Signed))),
+            },
+        ))
     }
 
     /// The slots as the rule declares them, but for their starts.

@@ -5,8 +5,9 @@ use crate::block_error::BlockError;
 use crate::buckets::Buckets;
 use crate::error::Error;
 use crate::model::{
-    Body, Code, Param, Spec, Spot, at_home, largest_bytes, next_place, operand, variables,
+    Body, Param, Spec, Spot, at_home, largest_bytes, next_place, operand, variables,
 };
+use crate::num::Code;
 use crate::plan::{QUAD, STATE};
 use crate::view::View;
 

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::moving::Moving;
 use super::tables::{TablePlace, Words, entry, upload};
 use crate::kernel::{Address, BLOCK, KernelSpec, Kernels, Pipeline, WINDOW};
-use crate::model::{Code, Model};
+use crate::model::Model;
+use crate::num::Code;
 use crate::plan::{GRAD, Launch};
 
 /// A planned launch with its buffers.

@@ -1,8 +1,9 @@
 //! The declaration of a rule: looked up once, and checked against what the rule's scalars depend on.
 
 use super::contract::{MAX_SCALARS, Rates, Rule, Start, Varies};
-use super::formula::{At, MAX_SLOTS};
+use super::formula::At;
 use crate::error::Error;
+use crate::num::MAX_SLOTS;
 
 /// The part of a rule's declaration that the driver needs at every step, where asking the rule would allocate.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,6 @@
 
 use crate::num::Number;
 
-/// The most slots of state a rule can keep.
-pub const MAX_SLOTS: usize = 4;
-
 /// The step that a formula computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {

@@ -1,6 +1,7 @@
 //! A formula in f32 over many elements: the loop of the CPU engine, which the compiler vectorizes.
 
-use super::formula::{At, Formula, MAX_SLOTS};
+use super::formula::{At, Formula};
+use crate::num::MAX_SLOTS;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;

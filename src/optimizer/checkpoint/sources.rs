@@ -11,7 +11,8 @@ use crate::checkpoint::{
     dtype,
 };
 use crate::config;
-use crate::model::{Body, Code, GroupState, Model, OPERANDS, Spec, at_home};
+use crate::model::{Body, GroupState, Model, OPERANDS, Spec, at_home};
+use crate::num::Code;
 use crate::num::{BlockCode, WORD};
 use crate::plan::STATE;
 use crate::rule;

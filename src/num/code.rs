@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use crate::num::{BlockCode, Format, StateFormats, Stored, WORD};
-use crate::rule::{MAX_SLOTS, Sign, Slot};
+use super::{BlockCode, Format, WORD};
+
+/// The most slots of state that a rule can keep.
+pub const MAX_SLOTS: usize = 4;
 
 /// The way in which a number is stored.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -83,22 +85,10 @@ impl SlotCodes {
         Self([Code::Plain(format); MAX_SLOTS])
     }
 
-    /// The slots of a rule, in the formats that a group wants.
-    pub(crate) fn of(slots: &[Slot], formats: &StateFormats) -> Self {
+    /// The codes of some slots.
+    pub(crate) fn of(slots: impl Iterator<Item = Code>) -> Self {
         let mut codes = [Code::Plain(Format::F32); MAX_SLOTS];
-        if let StateFormats::All(format) = formats
-            && let Stored::Plain(format) = format.stored()
-        {
-            return Self::all(format);
-        }
-        for (code, slot) in codes.iter_mut().zip(slots) {
-            *code = match (slot.format(formats).stored(), slot.blocks) {
-                (Stored::Plain(format), _) => Code::Plain(format),
-                (Stored::Blocks(blocks), sign) => {
-                    Code::Blocks(blocks.code(sign == Some(Sign::Signed)))
-                }
-            };
-        }
+        codes.iter_mut().zip(slots).for_each(|(code, slot)| *code = slot);
         Self(codes)
     }
 
