@@ -111,3 +111,110 @@ fn every_driver_encodes_as_the_cpu() {
         }
     }
 }
+
+/// Every mixture of formats of two slots, and codes at random, on one arena of several parameters.
+#[test]
+fn mixed_slots_and_random_codes_are_those_of_the_cpu() {
+    let formats = [("exp_avg", StateFormat::Block4), ("exp_avg_sq", StateFormat::Block8)];
+    let places = [
+        (0, 0, numbers(1000, 11)),
+        (1001, 1001, numbers(130, 12)),
+        (1500, 1502, numbers(4096, 13)),
+    ];
+    let (optimizer, ids) = step_once(keeping().state_format(formats), &places);
+    for (id, (_, _, numbers)) in ids.iter().zip(&places) {
+        assert_codes(numbers, codes_of(&optimizer, *id, "exp_avg"), "mixed");
+        let squares: Vec<f32> = numbers.iter().map(|x| x * x).collect();
+        assert_codes(&squares, codes_of(&optimizer, *id, "exp_avg_sq"), "mixed squares");
+    }
+    for format in [StateFormat::Block8, StateFormat::Block4] {
+        let group = keeping().state_format(format).stochastic_state(99);
+        let (optimizer, ids) = step_once(group, &places);
+        for (id, (at, _, numbers)) in ids.iter().zip(&places) {
+            for (slot, name) in (0..).zip(["exp_avg", "exp_avg_sq"]) {
+                let squared = |x: &f32| if slot == 0 { *x } else { x * x };
+                let numbers: Vec<f32> = numbers.iter().map(squared).collect();
+                let (codes, scales, code) = codes_of(&optimizer, *id, name);
+                for (i, (is, x)) in codes.iter().zip(&numbers).enumerate() {
+                    let scale = scales[i / code.block() as usize];
+                    let element = *at as u32 + i as u32;
+                    let expected = code.encode_at_random((*x, scale), 99, 1, (slot, element));
+                    assert_eq!(*is, expected, "{format} {name} element {i}: {x:e} of {scale:e}");
+                }
+            }
+        }
+    }
+}
+
+/// The elements that `random_blocks_are_those_of_the_cpu` encodes; `scripts/fuzz-blocks` asks for more.
+fn elements() -> u64 {
+    let asked = std::env::var("WGPU_OPTIM_FUZZ_ELEMENTS").ok();
+    asked.map_or(1 << 20, |text| text.parse().unwrap_or_else(|e| panic!("{text}: {e}")))
+}
+
+/// A number of any bits, or of a kind that its block has.
+fn any(kind: u32, bits: u32) -> f32 {
+    let mantissa = |exponent: u32| f32::from_bits(bits & 0x807f_ffff | exponent << 23);
+    match kind % 8 {
+        0 => f32::from_bits(bits),              // NaN and infinities, too
+        1 => mantissa(120 + (bits >> 23) % 8),  // like magnitudes
+        2 => mantissa((bits >> 23) % 40 + 1),   // next to subnormal
+        3 => mantissa(200 + (bits >> 23) % 54), // next to infinite
+        4 => mantissa(90 + (bits >> 23) % 40),  // many magnitudes
+        5 if bits % 7 == 0 => f32::from_bits(bits & 0x807f_ffff), // subnormal, zero
+        5 => mantissa(1),
+        6 if bits % 61 == 0 => mantissa(127), // one large number
+        6 => mantissa(127 - 20 + (bits >> 23) % 4),
+        _ => (bits & 0xff) as f32 / 255.0 * if bits >> 31 == 0 { 1.0 } else { -1.0 },
+    }
+}
+
+/// Random blocks, extremes among them, have the CPU's codes and scales, bit for bit.
+#[test]
+fn random_blocks_are_those_of_the_cpu() {
+    const LEN: u64 = 1 << 20;
+    let gpu = gpu();
+    let mut done = 0;
+    let mut round = 0_u32;
+    while done < elements() {
+        for format in [StateFormat::Block8, StateFormat::Block4] {
+            round += 1;
+            let bits = |i: u32| {
+                let x = (i ^ round.wrapping_mul(0x85eb_ca6b)).wrapping_mul(0x9e37_79b9);
+                let x = (x ^ x >> 15).wrapping_mul(0x2c1b_3c6d);
+                (x ^ x >> 13).wrapping_mul(0x297a_2d39) ^ x >> 16
+            };
+            let numbers: Vec<f32> =
+                (0..LEN as u32).map(|i| any(bits(i / 256) >> 8, bits(i))).collect();
+            let view = View::f32(&ok(gpu.upload("g", &numbers)));
+            let params = View::f32(&ok(gpu.zeros("w", LEN + 1)));
+            // Every other round off a quad, where invocations take single elements.
+            let at = u64::from(round / 2 % 2);
+            let mut optimizer = Optimizer::new(&gpu.device);
+            let group = ok(optimizer.add_group(keeping().state_format(format)));
+            let id = ok(optimizer.add_param(group, "w", params.range(at..at + LEN), view));
+            gpu.step(&mut optimizer);
+            for (slot, numbers) in [
+                ("exp_avg", numbers.clone()),
+                ("exp_avg_sq", numbers.iter().map(|x| x * x).collect()),
+            ] {
+                let (codes, scales, code) = codes_of(&optimizer, id, slot);
+                let (expected, expected_scales) = code.encode_all(&numbers);
+                let same =
+                    |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                let scale = scales.iter().zip(&expected_scales).position(|pair| !same(pair));
+                assert_eq!(scale, None, "{format} {slot} round {round}: a scale");
+                let other = codes.iter().zip(&expected).position(|(is, expected)| is != expected);
+                if let Some(i) = other {
+                    let (x, scale) = (numbers[i], scales[i / code.block() as usize]);
+                    let codes = [codes[i], expected[i]];
+                    panic!(
+                        "{format} {slot} round {round} element {i}: {x:e} of {scale:e}: {codes:?}"
+                    );
+                }
+                done += LEN;
+            }
+        }
+    }
+    println!("{done} elements");
+}
