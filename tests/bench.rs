@@ -27,10 +27,9 @@ fn a_quick_run_writes_its_table_json_and_plot() {
     assert_eq!(rows.len(), expected.len());
     for (row, (rule, elements, bytes)) in rows.iter().zip(expected) {
         assert_eq!(row["rule"], rule);
-        assert_eq!(
-            (&row["elements"], &row["bytes_per_parameter"]),
-            (&elements.into(), &bytes.into())
-        );
+        assert_eq!(row["elements"], elements);
+        assert_eq!(row["bytes_per_parameter"].as_f64(), Some(f64::from(bytes)));
+        assert_eq!(row["state_format"], "f32");
         for number in ["step_ms", "stream_ms", "cpu_ms", "cpu1_ms", "fraction_of_stream"] {
             assert!(row[number].as_f64().is_some_and(|x| x > 0.0), "{number}: {row}");
         }
