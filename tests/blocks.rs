@@ -218,3 +218,42 @@ fn random_blocks_are_those_of_the_cpu() {
     }
     println!("{done} elements");
 }
+
+/// Parameters longer than a binding are cut between blocks, wherever the parameter lies in its buffer, on a device whose
+/// bindings are small.
+#[test]
+fn windows_hold_whole_blocks() {
+    let adapter = gpu().adapter.clone();
+    let limits =
+        wgpu_optim::wgpu::Limits { max_storage_buffer_binding_size: 1 << 18, ..adapter.limits() };
+    let small = ok(wgpu_optim::headless::Gpu::with_limits(adapter, limits));
+    for format in [StateFormat::Block8, StateFormat::Block4] {
+        for (at, grad_at) in [(0, 0), (8, 9), (3, 3)] {
+            let numbers = numbers(300_001, 21);
+            let len = numbers.len() as u64;
+            let params = View::f32(&ok(small.zeros("w", len + 700)));
+            let grads = View::f32(&ok(small.zeros("g", len + 700)));
+            small.queue.write_buffer(&grads.buffer, 4 * grad_at, bytemuck::cast_slice(&numbers));
+            let mut optimizer = Optimizer::new(&small.device);
+            let group = ok(optimizer.add_group(keeping().state_format(format).ema(0.9)));
+            let param = params.clone().range(at..at + len);
+            let id = ok(optimizer.add_param(
+                group,
+                "w",
+                param,
+                grads.clone().range(grad_at..grad_at + len),
+            ));
+            // A neighbour, so that launches have tables.
+            let other = params.range(at + len..at + len + 600);
+            let of_other = grads.range(grad_at + len..grad_at + len + 600);
+            ok(optimizer.add_param(group, "other", other, of_other));
+            assert!(optimizer.dispatches() > 4, "one binding holds everything");
+            small.step(&mut optimizer);
+            let (view, code) = ok(optimizer.state_blocks(id, "exp_avg"));
+            let words = ok(small.download(&view));
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_bits().to_le_bytes()).collect();
+            let (codes, scales) = code.unpack(&bytes, numbers.len());
+            assert_codes(&numbers, (codes, scales, code), &format!("{format} from {at}"));
+        }
+    }
+}

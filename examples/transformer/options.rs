@@ -16,7 +16,7 @@ usage: transformer [--steps N] [--seed N] [--optimizer NAME] [--lr RATE] [--stat
   --seed N               of the first parameters and of the order of the text; 1 if not given
   --optimizer NAME       adamw, adam, rmsprop or lion; adamw if not given
   --lr RATE              the highest learning rate; 8e-3 if not given, for rmsprop 1e-3, for lion 5e-4
-  --state-format FORMAT  how the optimizer's state is stored: f32, f16 or bf16; f32 if not given
+  --state-format FORMAT  how the optimizer's state is stored: f32, f16, bf16, block8 or block4; f32 if not given
   --compare              train with every format and several seeds
   --seeds N              how many, from --seed on; 5 if not given
   --out FILE             where the picture of a comparison goes; target/transformer.png if not given

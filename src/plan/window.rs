@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use super::{Bounds, Chunk, Each, GRAD, Launch, PARAM, Piece, QUAD, STATE, Shape, WORD, Width};
+use super::{
+    Bounds, Chunk, Each, GRAD, Launch, MOST, PARAM, Piece, QUAD, STATE, Shape, WORD, Width,
+};
 use crate::num::blocks::{GRAIN, LONGEST};
 
 /// Makes the launches that cover `pieces`. All pieces lie in the same buffers and have the same distances.
@@ -63,13 +65,13 @@ impl Windows<'_> {
     /// Cuts a piece into parts, each of which one launch can bind and dispatch.
     fn cut(self, piece: Piece) -> impl Iterator<Item = Piece> {
         let bounds = self.bounds;
-        let largest = self.shape.sizes.into_iter().max().unwrap_or(WORD);
+        let each = |operand| (bounds.binding - self.early(operand)) / self.shape.sizes[operand];
         let unit = self.shape.unit.unwrap_or(if self.shape.in_blocks { LONGEST } else { QUAD });
         // A binding starts up to one alignment before its piece. A joined binding also spans the elements between
         // parameter and gradient; the caller joins them only if one binding holds both.
         let bound = match self.shape.joined {
             true => u64::MAX,
-            false => (bounds.binding - self.early(STATE)) / largest / QUAD * QUAD,
+            false => (0..MOST).map(each).min().unwrap_or(0) / QUAD * QUAD,
         };
         let workgroups = if self.shape.tables { self.max_chunks() } else { self.max_grid() };
         let most = bound.min(workgroups.saturating_mul(self.chunk(0)));
