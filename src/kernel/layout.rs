@@ -109,8 +109,9 @@ pub(crate) fn sums_binding(kernel: &KernelSpec) -> Option<u32> {
 /// are slow on some devices: an H200 takes 2.4 times as long. A kernel with as many operands as the default limits allow
 /// has them in a uniform.
 pub(crate) fn tables_are_storage(kernel: &KernelSpec) -> bool {
-    // The chunks are storage, too.
-    let buffers = kernel.variables().len() as u32 + 2;
+    // The chunks are storage, too, and so are the scalars of all cohorts.
+    let scalars = u32::from(kernel.address == Address::Moving);
+    let buffers = kernel.variables().len() as u32 + 2 + scalars;
     buffers <= wgpu::Limits::default().max_storage_buffers_per_shader_stage
 }
 

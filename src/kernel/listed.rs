@@ -215,6 +215,7 @@ fn every_step(rule: &RuleKey) -> Vec<KernelSpec> {
     each(&mut all, &|k| GRADS.map(|grads| of_spec(k, |s| s.grads = grads)).into());
     each(&mut all, &|k| [false, true].map(|clear| of_spec(k, |s| s.clear = clear)).into());
     each(&mut all, &|k| [false, true].map(|summed| of_spec(k, |s| s.summed = summed)).into());
+    all.extend(in_blocks(rule).into_iter().filter(KernelSpec::can_be));
     all
 }
 

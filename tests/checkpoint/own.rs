@@ -85,7 +85,10 @@ fn formats_of_a_rule_of_the_callers_are_checked() {
     for (format, words) in [
         (r#""block5""#, "`state_format` is \"block5\"; it must be"),
         (r#"{"kept": 4}"#, "`state_format` is {\"kept\":4}; it must be"),
-        (r#"{"lost": "block4"}"#, "`state_format` names `lost`; rule `own` keeps kept, seen"),
+        (
+            r#"{"lost": "block4"}"#,
+            "`state_format` names `lost`, which is no slot of it; name one of `kept`, `seen` or leave it out",
+        ),
         (r#"{"kept": "block8"}"#, "keeps kept, seen in kept: block8, seen: f32"),
     ] {
         let mut parts = Parts::of(&good);
