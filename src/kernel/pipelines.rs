@@ -97,6 +97,13 @@ impl Kernels {
         if rule.is_ours() {
             return Ok(());
         }
+        // A declaration of this name would take the place of WGSL's own without an error.
+        const BARRIER: &str = "workgroupBarrier";
+        if rule.wgsl().contains(BARRIER) {
+            let message =
+                format!("its text has `{BARRIER}`; leave it out, a rule sees registers only");
+            return Err(Error::Kernel { rule: rule.name(), message });
+        }
         for kernel in telling(rule) {
             let invalid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
