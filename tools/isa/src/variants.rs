@@ -31,6 +31,7 @@ fn is_varied(subject: &Subject) -> bool {
     let is_plain = facts.operands.len() == 2 + facts.slots.len()
         && facts.operands.iter().all(|operand| operand.stores == operand.written)
         && !facts.clear
+        && !facts.in_blocks
         && !facts.summed;
     let is_wide = facts.width == Width::Vec4 && facts.formats == [Format::F32; 3];
     is_wide && is_plain && KERNELS.iter().any(is)
