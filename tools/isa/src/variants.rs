@@ -154,7 +154,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     // The kernel's own statements, with each part's own names.
     let load = [
         "    let p_# = load_weight(at_#);\n",
-        "    var loaded_# = load_gradient(at_#.grad, u32(step.sums));\n",
+        "    let loaded_# = load_gradient(at_#.grad, u32(step.sums));\n",
         "    load_state(at_#.state, p_#, step);\n",
     ];
     let compute = "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n";
