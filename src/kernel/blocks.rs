@@ -19,6 +19,27 @@ pub(crate) fn block_memory(codes: &SlotCodes) -> u64 {
     (tables.sum::<u64>() + slots * (LANES + LANES / 4)) * WORD
 }
 
+/// The bytes of workgroup memory that this kernel has for its slots in blocks: at most [`block_memory`].
+pub(super) fn memory(kernel: &KernelSpec) -> u64 {
+    let state = &kernel.spec.state;
+    let tables: u64 = state.blocks().into_iter().map(|code| code.words(false).len() as u64).sum();
+    let of_slot = |slot| match state.get(slot) {
+        Code::Blocks(code) => {
+            let (reals, parts) = blocked(code, kernel.width);
+            LANES + LANES / reals * parts
+        }
+        _ => 0,
+    };
+    (tables + (0..MAX_SLOTS).map(of_slot).sum::<u64>()) * WORD
+}
+
+/// The `real`s of a block, and the parts in which its largest magnitude is found. Two rounds find it. They take about as
+/// many looks each.
+fn blocked(code: BlockCode, width: Width) -> (u64, u64) {
+    let reals = code.block() / width.elements();
+    (reals, 1 << (reals.ilog2() / 2))
+}
+
 fn is_in_blocks(codes: &SlotCodes, slot: usize) -> bool {
     matches!(codes.get(slot), Code::Blocks(_))
 }
@@ -26,10 +47,8 @@ fn is_in_blocks(codes: &SlotCodes, slot: usize) -> bool {
 /// The constants of a code, for a kernel of some width.
 fn constants(code: BlockCode, width: Width, first: usize) -> Vec<String> {
     let name = code.name();
-    let reals = code.block() / width.elements();
+    let (reals, parts) = blocked(code, width);
     let stride = u64::from(code.bits()) * width.elements();
-    // Two rounds find the largest of a block. They take about as many looks each.
-    let parts = 1 << (reals.ilog2() / 2);
     [
         ("bits", u64::from(code.bits())),
         ("entries", code.numbers().len() as u64),

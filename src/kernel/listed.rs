@@ -1,6 +1,7 @@
 //! This module lists kernels as text with their facts, for readers and for other tools.
 
 use super::assemble::{mark_wgsl, prepare_wgsl, wgsl};
+use super::blocks;
 use super::spec::{Address, KernelSpec};
 use super::{Body, WINDOW};
 use crate::group::{Group, all_groups};
@@ -64,6 +65,8 @@ pub struct Facts {
     pub joined: bool,
     /// The number of blocks of scalars that a launch by `Table` sees. A launch by `Moving` sees all blocks.
     pub window: u32,
+    /// The bytes of workgroup memory for state in blocks.
+    pub block_memory: u64,
     /// The buffers that the kernel binds for operands.
     pub operands: Vec<OperandFact>,
 }
@@ -135,6 +138,7 @@ impl KernelSpec {
             summed: spec.summed,
             joined: spec.grads == Grads::Joined,
             window: WINDOW,
+            block_memory: if spec.body == Body::Update { blocks::memory(self) } else { 0 },
             operands: operands.collect(),
         }
     }

@@ -3,6 +3,7 @@
 use wgpu_optim::Format;
 use wgpu_optim::kernel::{Address, Facts, Width};
 
+use crate::blocks;
 use crate::code::Accesses;
 use crate::family::Family;
 use crate::subject::{Figures, Results, Subject, like};
@@ -120,7 +121,7 @@ pub(crate) fn over(kernel: &str, family: Family, what: &str) -> String {
 }
 
 /// The figures of one kernel that are over budget.
-fn violations(subject: &Subject, figures: &Figures) -> Vec<String> {
+pub(crate) fn violations(subject: &Subject, figures: &Figures) -> Vec<String> {
     let code = &figures.code;
     let mut found = Vec::new();
     let mut hold = |fits: bool, what: &str, is: &dyn std::fmt::Debug, allowed: &str| {
@@ -135,7 +136,10 @@ fn violations(subject: &Subject, figures: &Figures) -> Vec<String> {
     hold(code.loads == loads, "loads by bytes", &code.loads, &format!("exactly {loads:?}"));
     hold(code.stores == stores, "stores by bytes", &code.stores, &format!("exactly {stores:?}"));
     hold(code.late_loads == 0, "loads behind a store", &code.late_loads, "none");
-    hold(code.other_memory.is_empty(), "other access to memory", &code.other_memory, "none");
+    let blocks = subject.facts.in_blocks;
+    let other: Vec<&String> =
+        code.other_memory.iter().filter(|name| !(blocks && blocks::is_shared(name))).collect();
+    hold(other.is_empty(), "other access to memory", &other, "none");
     let table = subject.facts.address != Address::Direct;
     // There is no load of three words: it takes four.
     let scalars = subject.scalars + u32::from(subject.scalars % 4 == 3);
@@ -146,16 +150,35 @@ fn violations(subject: &Subject, figures: &Figures) -> Vec<String> {
 
     hold(figures.spills == 0, "registers spilled", &figures.spills, "none");
     hold(figures.scratch == 0, "bytes of scratch", &figures.scratch, "none");
-    hold(figures.local_memory == 0, "bytes of local memory", &figures.local_memory, "none");
+    // Only blocks share memory among the invocations of a workgroup, and wait for each other.
+    let exactly = |number: u64| match number {
+        0 => "none".to_owned(),
+        _ => format!("exactly {number}"),
+    };
+    let (memory, barriers) = (blocks::memory(&subject.facts), blocks::barriers(&subject.facts));
+    let is = figures.local_memory;
+    hold(is == memory, "bytes of local memory", &is, &exactly(memory));
+    hold(code.barriers == barriers, "barriers", &code.barriers, &exactly(barriers.into()));
     hold(figures.vgprs <= VGPRS, "VGPRs", &figures.vgprs, &format!("at most {VGPRS}"));
 
     // Gradients that are cleared are so whether the step is taken or not: once more around the store.
     let branches = BRANCHES.repeat(1 + usize::from(subject.facts.clear));
-    hold(code.branches == branches, "branches", &code.branches, &format!("exactly {branches:?}"));
+    if blocks {
+        let most = blocks::branches(&subject.facts);
+        let fits =
+            code.branches.len() <= most && code.branches.iter().all(|one| one == BRANCHES[0]);
+        hold(fits, "branches", &code.branches, &format!("at most {most} {}", BRANCHES[0]));
+    } else {
+        let allowed = format!("exactly {branches:?}");
+        hold(code.branches == branches, "branches", &code.branches, &allowed);
+    }
     // Rounding to f16 has a minimum of its own, at infinity, so there an index's would not be told from it.
     let stored = subject.facts.operands.iter().filter(|operand| operand.stores);
     let in_f16 = stored.clone().any(|operand| operand.format == Some(Format::F16));
     let (own_reciprocals, own_clamps) = own(subject);
+    // At random, the code above the one found is at most the last one.
+    let own_clamps =
+        own_clamps + if subject.facts.dithers { blocks::count(&subject.facts) } else { 0 };
     let fits = in_f16 || code.clamps == own_clamps * subject.lanes;
     let allowed = match own_clamps {
         0 => "none".to_owned(),
@@ -171,7 +194,8 @@ fn violations(subject: &Subject, figures: &Figures) -> Vec<String> {
     // long as an addition.
     let at_most = format!("at most {}", subject.lanes);
     hold(code.square_roots <= subject.lanes, "square roots", &code.square_roots, &at_most);
-    let most = own_reciprocals * subject.lanes;
+    // A scale's reciprocal is one for all numbers of a lane.
+    let most = own_reciprocals * subject.lanes + blocks::count(&subject.facts);
     let at_most = format!("at most {most}");
     hold(code.reciprocals <= most, "reciprocals", &code.reciprocals, &at_most);
     hold(code.slow.is_empty(), "slow arithmetic", &code.slow, "none");

@@ -26,6 +26,8 @@ pub(crate) struct Code {
     pub(crate) scalar_words: u32,
     /// Waits for scalar loads: round trips, one after another.
     pub(crate) scalar_waits: u32,
+    /// Barriers, at which the waves of a workgroup wait for each other.
+    pub(crate) barriers: u32,
     /// Everything that may go on elsewhere.
     pub(crate) branches: Vec<String>,
     /// Integer minima of each lane by itself: the clamp of an index.
@@ -73,6 +75,8 @@ impl Code {
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         if starts(&["s_cbranch", "s_branch", "s_setpc", "s_swappc", "s_call", "s_subvector_loop"]) {
             self.branches.push(name.to_owned());
+        } else if name == "s_barrier" {
+            self.barriers += 1;
         } else if starts(&["v_min_u", "v_min_i", "v_min3_u", "v_min3_i", "v_med3_u", "v_med3_i"]) {
             self.clamps += 1;
         } else if starts(&["s_min_"]) {

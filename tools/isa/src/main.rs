@@ -5,6 +5,7 @@
 //! other ways to write the same kernels.
 
 mod besides;
+mod blocks;
 mod budget;
 mod code;
 mod family;
@@ -216,6 +217,7 @@ fn check(driver: &Driver) -> Result<(), String> {
     let kernels = all(&subjects);
     let results = build(driver, &FAMILIES, &kernels)?;
     let mut over = budget::check(&subjects, &results);
+    over.extend(blocks::check(&subjects, &results));
     over.extend(besides::check(&control_kernels(), &results));
     if !over.is_empty() {
         return Err(format!("{}\n{} figures over budget", over.join("\n"), over.len()));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wgpu_optim::Format;
 use wgpu_optim::kernel::{Address, Body, Facts, Kernel, OperandFact, Width, kernels};
 
+use crate::blocks;
 use crate::code::Code;
 use crate::family::Family;
 use crate::module::Module;
@@ -95,7 +96,9 @@ pub(crate) fn lanes(facts: &Facts) -> u32 {
 /// Bytes of each access of an invocation to an operand.
 pub(crate) fn accesses(facts: &Facts, operand: &OperandFact) -> Vec<u32> {
     let lanes = lanes(facts);
-    if is_by_element(facts, operand) {
+    if operand.blocks.is_some() {
+        blocks::ACCESSES.to_vec()
+    } else if is_by_element(facts, operand) {
         // Half a word comes as a word.
         vec![(operand.bits / 8).max(4); lanes as usize]
     } else {
@@ -128,8 +131,10 @@ impl Subject {
                 all.extend(accesses.repeat(times));
             }
         }
+        read.extend(vec![blocks::OF_TABLE; blocks::tables(&facts)]);
         let distant = facts.operands.iter().filter(|operand| operand.distant).count() as u32;
-        let places = distant + u32::from(facts.stochastic) + u32::from(facts.summed);
+        let random = facts.stochastic || facts.dithers;
+        let places = distant + u32::from(random) + u32::from(facts.summed);
         let scalars = driver_scalars() + facts.hyper as u32;
         let lanes = lanes(&facts);
         Ok(Self { kernel, facts, lanes, scalars, read, written, places })

@@ -31,6 +31,7 @@ fn is_varied(subject: &Subject) -> bool {
     let is_plain = facts.operands.len() == 2 + facts.slots.len()
         && facts.operands.iter().all(|operand| operand.stores == operand.written)
         && !facts.clear
+        && !facts.in_blocks
         && !facts.summed;
     let is_wide = facts.width == Width::Vec4 && facts.formats == [Format::F32; 3];
     is_wide && is_plain && KERNELS.iter().any(is)
@@ -153,7 +154,7 @@ fn several(wgsl: &str, reals: u32) -> Result<String, String> {
     // The kernel's own statements, with each part's own names.
     let load = [
         "    let p_# = load_weight(at_#);\n",
-        "    var loaded_# = load_gradient(at_#.grad, u32(step.sums));\n",
+        "    let loaded_# = load_gradient(at_#.grad, u32(step.sums));\n",
         "    load_state(at_#.state, p_#, step);\n",
     ];
     let compute = "    let g_# = step.grad_scale * loaded_# + step.l2 * p_#;\n";
