@@ -12,7 +12,7 @@ usage: digits [--out DIR] [--quick] [--precision f32|bf16|f16] [--clip MAX_NORM]
               [--loss-scale NUMBER|dynamic]
        digits --run RULE [--lr RATE] [--schedule constant|cosine] [--epochs N] [--seed N]
               [--batch IMAGES] [--accumulate BATCHES] [--precision FORMAT] [--clip MAX_NORM]
-              [--loss-scale SCALE] [--save FILE [--save-every STEPS]]
+              [--loss-scale SCALE] [--state-format FORMAT] [--save FILE [--save-every STEPS]]
        digits --resume FILE [--epochs N] [--save FILE [--save-every STEPS]]
 
 A sweep of three optimizers over learning rates:
@@ -27,6 +27,8 @@ A single run (needs the feature `checkpoint`):
   --seed N               of images held out, of their order and of weights; 1 if not given
   --batch IMAGES         images in a mini-batch; 32 if not given
   --accumulate BATCHES   mini-batches whose mean gradient makes a step; 1 if not given
+  --state-format FORMAT  how the optimizer's state is stored: f32, f16, bf16, block8 or block4;
+                         f32 if not given
   --save FILE            where checkpoints go, the last one at the end
   --save-every STEPS     how often; after every epoch if not given
   --resume FILE          go on with the run that the file is of, to the same bits as without a break;

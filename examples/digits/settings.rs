@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use wgpu_optim::{Control, Format, LossScale};
+use wgpu_optim::{Control, Format, LossScale, StateFormat};
 
 /// The options of a run, by the names that they have after `--` and in a checkpoint's notes.
 #[cfg_attr(not(feature = "checkpoint"), allow(dead_code, reason = "only a single run reads all"))]
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) accumulate: u32,
     /// How parameters and gradients are stored.
     pub(crate) precision: Format,
+    /// How the optimizer's state is stored.
+    pub(crate) state_format: StateFormat,
     pub(crate) control: Control,
 }
 
@@ -43,6 +45,7 @@ impl Default for Settings {
             batch: 32,
             accumulate: 1,
             precision: Format::F32,
+            state_format: StateFormat::F32,
             control: Control::default(),
         }
     }
@@ -50,7 +53,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The names of the options, each with the kind of its value.
-    pub(crate) const KEYS: [(&str, &str); 10] = [
+    pub(crate) const KEYS: [(&str, &str); 11] = [
         ("run", "an optimizer"),
         ("lr", "a rate"),
         ("schedule", "a schedule"),
@@ -59,6 +62,7 @@ impl Settings {
         ("batch", "a number"),
         ("accumulate", "a number"),
         ("precision", "a format"),
+        ("state-format", "a format"),
         ("clip", "a norm"),
         ("loss-scale", "a number or `dynamic`"),
     ];
@@ -91,6 +95,11 @@ impl Settings {
                 let unknown = || format!("no precision is called `{}`", text.display());
                 self.precision = Format::ALL.into_iter().find(named).ok_or_else(unknown)?;
             }
+            "state-format" => {
+                let named = text.to_str().and_then(StateFormat::named);
+                let unknown = || format!("no format of state is called `{}`", text.display());
+                self.state_format = named.ok_or_else(unknown)?;
+            }
             "clip" if text == "none" => self.control.clip_norm = None,
             "clip" => self.control.clip_norm = Some(number(key, text)?),
             "loss-scale" => {
@@ -117,6 +126,7 @@ impl Settings {
             "batch" => self.batch.to_string(),
             "accumulate" => self.accumulate.to_string(),
             "precision" => self.precision.name().to_owned(),
+            "state-format" => self.state_format.name().to_owned(),
             "clip" => self.control.clip_norm.map_or("none".to_owned(), |norm| norm.to_string()),
             _ => match self.control.loss_scale {
                 LossScale::Fixed(scale) => scale.to_string(),
@@ -147,6 +157,7 @@ mod tests {
             ("batch", "13"),
             ("accumulate", "4"),
             ("precision", "bf16"),
+            ("state-format", "block8"),
             ("clip", "0.5"),
             ("loss-scale", "dynamic"),
         ] {

@@ -167,7 +167,7 @@ fn group(settings: &Settings, batches: usize) -> Result<Group> {
         let known: Vec<&str> = RULES.iter().map(|(name, _)| *name).collect();
         return Err(format!("`--run`: no `{rule}` is known; there are {}", known.join(", ")).into());
     };
-    let group = at_rate(*lr).master(master(settings.precision));
+    let group = at_rate(*lr).master(master(settings.precision)).state_format(settings.state_format);
     let steps = (batches / settings.accumulate as usize) as u64;
     let warmup = steps / 10;
     Ok(match settings.schedule {
