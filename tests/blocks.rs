@@ -161,9 +161,9 @@ fn any(kind: u32, bits: u32) -> f32 {
         2 => mantissa((bits >> 23) % 40 + 1),   // next to subnormal
         3 => mantissa(200 + (bits >> 23) % 54), // next to infinite
         4 => mantissa(90 + (bits >> 23) % 40),  // many magnitudes
-        5 if bits % 7 == 0 => f32::from_bits(bits & 0x807f_ffff), // subnormal, zero
+        5 if bits.is_multiple_of(7) => f32::from_bits(bits & 0x807f_ffff), // subnormal, zero
         5 => mantissa(1),
-        6 if bits % 61 == 0 => mantissa(127), // one large number
+        6 if bits.is_multiple_of(61) => mantissa(127), // one large number
         6 => mantissa(127 - 20 + (bits >> 23) % 4),
         _ => (bits & 0xff) as f32 / 255.0 * if bits >> 31 == 0 { 1.0 } else { -1.0 },
     }

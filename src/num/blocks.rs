@@ -26,11 +26,14 @@ pub(crate) struct Blocks {
     /// The elements of a block.
     pub(crate) len: u64,
     /// The numbers that codes stand for, in ascending order, for signed or unsigned numbers.
-    numbers: fn(bool) -> Vec<f32>,
+    numbers: Signed<f32>,
     /// The lines whose lowest, at a magnitude relative to the scale, counts the codes from that of 0 on, almost.
-    lines: fn(bool) -> Vec<Line>,
+    lines: Signed<Line>,
     tables: [OnceLock<Table>; 2],
 }
+
+/// A list for signed numbers, or for unsigned ones.
+type Signed<T> = fn(bool) -> Vec<T>;
 
 /// A line, by its slope and by its value at 0.
 pub(crate) type Line = [f32; 2];
@@ -53,7 +56,7 @@ impl Blocks {
         name: &'static str,
         bits: u32,
         len: u64,
-        (numbers, lines): (fn(bool) -> Vec<f32>, fn(bool) -> Vec<Line>),
+        (numbers, lines): (Signed<f32>, Signed<Line>),
     ) -> Self {
         assert!(LONGEST.is_multiple_of(len), "blocks begin where the longest block does");
         Self { name, bits, len, numbers, lines, tables: [const { OnceLock::new() }; 2] }
@@ -312,6 +315,7 @@ impl BlockCode {
 
     /// The largest distance from a number around `x` to the code that rounding gives it, in a block of this scale:
     /// half a gap between codes, or a whole gap if codes are chosen at random.
+    #[cfg(feature = "verify")]
     pub(crate) fn step_around(self, [low, high]: [f64; 2], scale: f32, at_random: bool) -> f64 {
         let (numbers, scale) = (self.numbers(), f64::from(scale));
         let share = if at_random { 1.0 } else { 0.5 };
