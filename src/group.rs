@@ -41,7 +41,7 @@ pub struct Group {
     pub cautious_weight_decay: bool,
     /// Whether to climb in place of descending; `false`.
     pub maximize: bool,
-    /// How the slots of the state are stored; [`StateFormat::F32`].
+    /// How the slots of the state are stored; [`StateFormat::F32`](crate::StateFormat::F32).
     pub state_format: StateFormats,
     /// A parameter with fewer elements keeps state in f32 in place of blocks; 0. bitsandbytes has 4096.
     pub block_min_size: u64,
@@ -152,7 +152,7 @@ impl Group {
     }
 
     /// The same with 16-bit parameters rounded at random, a function of this seed, the parameter's recorded step
-    /// and the element's place in its buffer ([`Format::dither`]); with `None`, to nearest.
+    /// and the element's place in its buffer ([`Format::dither`](crate::Format::dither)); with `None`, to nearest.
     #[must_use]
     pub fn stochastic_rounding(self, seed: impl Into<Option<u64>>) -> Self {
         Self { stochastic_rounding: seed.into(), ..self }
