@@ -8,6 +8,7 @@ mod files;
 mod groups;
 mod in_blocks;
 mod inspect;
+mod libraries;
 mod pytorch;
 mod random;
 mod resume;

@@ -12,11 +12,11 @@ use crate::files::{Files, Out, Tensor, f32s, tensor};
 /// torchao's smallest scale.
 const LEAST: f32 = 1e-12;
 
-fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden_blocks/{name}.safetensors"))
 }
 
-fn golden(name: &str) -> BTreeMap<String, Tensor> {
+pub(crate) fn golden(name: &str) -> BTreeMap<String, Tensor> {
     let path = path(name);
     let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     Out::of(&bytes).tensors
@@ -105,26 +105,27 @@ fn numbers(step: u32, count: u32) -> Vec<f32> {
     (0..count).map(number).collect()
 }
 
-const STEPS: usize = 50;
+pub(crate) const STEPS: usize = 50;
 
 /// The trainings, with the format of each.
-const TRAININGS: [(&str, &str); 2] =
+pub(crate) const TRAININGS: [(&str, &str); 2] =
     [("torchao_adamw8bit", "block8"), ("torchao_adamw4bit", "block4")];
 
 /// The config of a training: torchao keeps fewer than 4096 elements in f32.
-fn json(file: &str, format: &str) -> String {
+pub(crate) fn json(file: &str, format: &str) -> String {
     let own = format!(r#"{{"state_format": "{format}", "block_min_size": 4096, "#);
     support::metadata(&path(file))["config"].replacen('{', &own, 1)
 }
 
-fn trace() -> BTreeMap<String, Tensor> {
+/// The trace of the trainings, or of more steps.
+pub(crate) fn trace(steps: usize) -> BTreeMap<String, Tensor> {
     let shapes: [(&str, &[usize]); 2] = [("w", &[64, 64]), ("b", &[5])];
     let mut all = BTreeMap::new();
     for (name, shape) in shapes {
         let count = shape.iter().product::<usize>() as u32;
-        let grads: Vec<f32> = (1..=STEPS as u32).flat_map(|step| numbers(step, count)).collect();
+        let grads: Vec<f32> = (1..=steps as u32).flat_map(|step| numbers(step, count)).collect();
         all.insert(format!("param.{name}"), tensor(shape, &numbers(0, count)));
-        all.insert(format!("grad.{name}"), tensor(&[&[STEPS], shape].concat(), &grads));
+        all.insert(format!("grad.{name}"), tensor(&[&[steps], shape].concat(), &grads));
     }
     all
 }
@@ -143,7 +144,7 @@ fn after(files: &Files, step: usize, cpu: bool) -> Out {
 fn codes_of_trainings_are_those_of_torchao() {
     for (file, format) in TRAININGS {
         let expected = golden(file);
-        let files = Files::new(&trace(), &json(file, format));
+        let files = Files::new(&trace(STEPS), &json(file, format));
         let cases = [(1, false), (1, true), (STEPS, false), (STEPS, true)];
         for (step, cpu) in cases {
             let found = after(&files, step, cpu);
@@ -182,7 +183,7 @@ fn codes_of_trainings_are_those_of_torchao() {
 fn parameters_of_trainings_are_those_of_torchao() {
     for (file, format) in TRAININGS {
         let expected = golden(file);
-        let trace = trace();
+        let trace = trace(STEPS);
         let files = Files::new(&trace, &json(file, format));
         let group = ok(config(&json(file, format))).groups.remove(0).group;
         let found = [false, true].map(|cpu| after(&files, STEPS, cpu));

@@ -2,6 +2,8 @@
 
 mod named;
 mod native;
+mod stored;
+mod whole;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -41,7 +43,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
     /// The library whose optimizer is to go on from PyTorch's file, where more than one has state such as IN's, in 8
-    /// bits. torch has none, and gets it in f32.
+    /// bits. torch has none, and gets it in f32, as every safetensors file does.
     #[arg(long, value_name = "NAME", value_enum)]
     library: Option<torch::Library>,
 }
@@ -116,7 +118,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let (rule, names) = (rule.as_deref(), names.as_deref());
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", from.display());
     let is_native = matches!(source, Form::Safetensors) && native::is_native(from);
-    let mut checkpoint = if is_native {
+    let checkpoint = if is_native {
         native::read(from, names).map_err(|e| named(&e))?
     } else {
         let value = match source {
@@ -133,12 +135,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     let written = match form {
         Form::Safetensors if !is_native => {
-            checkpoint.decode();
-            let whole = native::whole(&checkpoint).map_err(|e| named(&e))?;
+            let whole = whole::whole(&checkpoint).map_err(|e| named(&e))?;
             write(to, |file| whole.write(file))
         }
         _ => {
-            let value = torch::to_torch(&checkpoint, *library).map_err(|e| named(&e))?;
+            // Only files of torch.save have a place for blocks.
+            let library = match form {
+                Form::Torch => *library,
+                Form::Safetensors => Some(library.unwrap_or(torch::Library::Torch)),
+            };
+            let value = torch::to_torch(&checkpoint, library).map_err(|e| named(&e))?;
             write(to, |file| match form {
                 Form::Torch => {
                     let mut file = BufWriter::new(file);

@@ -4,8 +4,9 @@
 //! that little tells its optimizers apart. Weight decay stays out of its Adam, as out of its AdamW.
 
 use safetensors::Dtype;
+use wgpu_optim::StateFormat;
 
-use super::blocks::{Bits, Blocks, check_table};
+use super::blocks::{Blocks, check_table, code};
 use super::classes::{ADAMW, Class, DECOUPLED, STEP};
 use super::value::{Tensor, Value};
 
@@ -182,12 +183,9 @@ fn to_state(class: &Class, entries: &[(&str, &Value)]) -> Result<Value, String> 
         };
         let value = match numbers.dtype {
             Dtype::U8 => {
-                let signed = key == SLOTS[0][0];
-                let table = (table, tensor(table)?);
-                check_table(table.1, Bits::Eight, signed)
-                    .map_err(|e| format!("`{}`: {e}", table.0))?;
-                let blocks =
-                    Blocks::new(numbers.clone(), tensor(scale)?.clone(), Bits::Eight, signed);
+                let code = code(StateFormat::Block8, key == SLOTS[0][0])?;
+                check_table(tensor(table)?, code).map_err(|e| format!("`{table}`: {e}"))?;
+                let blocks = Blocks::new(numbers.clone(), tensor(scale)?.clone(), code);
                 Value::Blocks(blocks.map_err(|e| format!("`{key}`: {e}"))?)
             }
             _ => Value::Tensor(numbers.clone()),
@@ -243,13 +241,12 @@ pub(super) fn of_state(class: &Class, state: &Value) -> Result<Value, String> {
     for (&slot, [key, scale, table]) in slots(class).iter().zip(SLOTS) {
         match state.get(slot) {
             Some(Value::Blocks(blocks)) => {
-                let signed = key == SLOTS[0][0];
-                if blocks.bits != Bits::Eight || blocks.signed != signed {
+                if blocks.code != code(StateFormat::Block8, key == SLOTS[0][0])? {
                     return Err(format!(
                         "`{slot}` is not in the codes that bitsandbytes has for it"
                     ));
                 }
-                let numbers = Tensor::of_f32(&blocks.bits.table(signed));
+                let numbers = Tensor::of_f32(blocks.code.numbers());
                 all.push((key, Value::Tensor(blocks.codes.clone())));
                 all.push((table, Value::Tensor(numbers)));
                 all.push((scale, Value::Tensor(blocks.scales.clone())));

@@ -3,64 +3,10 @@
 use std::rc::Rc;
 
 use safetensors::Dtype;
+use wgpu_optim::{BlockCode, Sign, StateFormat};
 
 use super::value::{Each, Source, Tensor};
 use crate::Failure;
-
-/// The size of a code.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Bits {
-    Four,
-    Eight,
-}
-
-impl Bits {
-    /// The elements of a block.
-    pub(crate) fn block(self) -> usize {
-        match self {
-            Self::Four => 128,
-            Self::Eight => 256,
-        }
-    }
-
-    /// The numbers that the codes stand for, in the order of the codes, relative to the scale.
-    pub(crate) fn table(self, signed: bool) -> Vec<f32> {
-        match (self, signed) {
-            (Self::Four, false) => (1..=16_u8).map(|i| f32::from(i) / 16.0).collect(),
-            (Self::Four, true) => dynamic(&[1e-2, 1e-1, 1.0], signed),
-            (Self::Eight, _) => dynamic(&[1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0], signed),
-        }
-    }
-}
-
-/// The middles of ever more parts of 0.1 to 1, for each decade, with 0 and 1 in ascending order.
-///
-/// Each operation is rounded to f32 as PyTorch on a CPU with fused multiply-add rounds it, so that the table is theirs
-/// to the bit.
-fn dynamic(decades: &[f32], signed: bool) -> Vec<f32> {
-    let (first, last) = (0.1_f32, 1.0_f32);
-    let mut all = vec![0.0, 1.0];
-    let mut parts = if signed { 1_u16 } else { 2 };
-    for decade in decades {
-        let width = (last - first) / f32::from(parts);
-        let edge = |i: u16| {
-            // PyTorch counts from the nearer end.
-            if i < parts.div_ceil(2) {
-                width.mul_add(f32::from(i), first)
-            } else {
-                (-width).mul_add(f32::from(parts - i), last)
-            }
-        };
-        for i in 0..parts {
-            let value = decade * ((edge(i) + edge(i + 1)) / 2.0);
-            all.push(value);
-            all.extend(signed.then_some(-value));
-        }
-        parts *= 2;
-    }
-    all.sort_by(f32::total_cmp);
-    all
-}
 
 /// A slot of a parameter, whose blocks run over the parameter's elements in the order of rows.
 #[derive(Clone, Debug)]
@@ -69,65 +15,58 @@ pub(crate) struct Blocks {
     pub(crate) codes: Tensor,
     /// One for each block, in f32; the last block may be shorter.
     pub(crate) scales: Tensor,
-    pub(crate) bits: Bits,
-    pub(crate) signed: bool,
+    pub(crate) code: BlockCode,
 }
 
 impl Blocks {
     /// Codes with their scales. An error says what does not fit.
-    pub(crate) fn new(
-        codes: Tensor,
-        scales: Tensor,
-        bits: Bits,
-        signed: bool,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(codes: Tensor, scales: Tensor, code: BlockCode) -> Result<Self, String> {
         if codes.dtype != Dtype::U8 || scales.dtype != Dtype::F32 {
             return Err(format!("its codes are {codes:?}, its scales {scales:?}, not U8 and F32"));
         }
         let count = codes.len().ok_or("it is too large")?;
-        let blocks = count.div_ceil(bits.block());
+        let blocks = count.div_ceil(code.block() as usize);
         if scales.shape != [blocks] {
             return Err(format!(
                 "it has {count} codes and scales of shape {:?}, not {blocks}, one for each block of {}; only such \
                  blocks are read",
                 scales.shape,
-                bits.block()
+                code.block()
             ));
         }
-        Ok(Self { codes, scales, bits, signed })
+        Ok(Self { codes, scales, code })
     }
 
     /// The numbers, in f32.
     pub(crate) fn decoded(&self) -> Tensor {
-        let Self { codes, scales, bits, signed } = self.clone();
-        let shape = codes.shape.clone();
-        let table = bits.table(signed);
-        let data = Rc::new(Decoded { codes, scales, table, block: bits.block() });
-        Tensor { dtype: Dtype::F32, shape, data }
+        let shape = self.codes.shape.clone();
+        Tensor { dtype: Dtype::F32, shape, data: Rc::new(Decoded(self.clone())) }
+    }
+
+    /// The format as groups have it.
+    pub(crate) fn format(&self) -> StateFormat {
+        if self.code.bits() == 4 { StateFormat::Block4 } else { StateFormat::Block8 }
+    }
+
+    /// The numbers that the codes can stand for.
+    pub(super) fn sign(&self) -> Sign {
+        if self.code.is_signed() { Sign::Signed } else { Sign::Unsigned }
     }
 
     /// Whether all blocks have all their elements.
     pub(super) fn is_whole(&self) -> bool {
-        self.codes.len().is_some_and(|count| count.is_multiple_of(self.bits.block()))
+        self.codes.len().is_some_and(|count| count.is_multiple_of(self.code.block() as usize))
     }
-}
-
-/// The slots of squares, which are never below 0.
-const SQUARES: [&str; 4] = ["exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"];
-
-/// Whether a slot's codes have signs.
-pub(super) fn is_signed(slot: &str) -> bool {
-    !SQUARES.contains(&slot)
 }
 
 /// The farthest that a value of another's table may be from ours: tables of other machines are rounded otherwise.
 const ULPS: u32 = 2;
 
 /// Whether another's table is ours.
-pub(super) fn check_table(given: &Tensor, bits: Bits, signed: bool) -> Result<(), String> {
-    let table = bits.table(signed);
+pub(super) fn check_table(given: &Tensor, code: BlockCode) -> Result<(), String> {
+    let table = code.numbers();
     let wrong = || {
-        let sign = if signed { "signed" } else { "unsigned" };
+        let sign = if code.is_signed() { "signed" } else { "unsigned" };
         format!("its table is not the {sign} one of {} codes that is known here", table.len())
     };
     if given.dtype != Dtype::F32 || given.shape != [table.len()] {
@@ -138,7 +77,12 @@ pub(super) fn check_table(given: &Tensor, bits: Bits, signed: bool) -> Result<()
     let is_near = |(a, b): (f32, &f32)| {
         a == *b || a.signum() == b.signum() && a.to_bits().abs_diff(b.to_bits()) <= ULPS
     };
-    if given.zip(&table).all(is_near) { Ok(()) } else { Err(wrong()) }
+    if given.zip(table).all(is_near) { Ok(()) } else { Err(wrong()) }
+}
+
+/// The code of a format in blocks.
+pub(super) fn code(format: StateFormat, signed: bool) -> Result<BlockCode, String> {
+    format.code(signed).ok_or_else(|| format!("`{format}` has no codes"))
 }
 
 /// Codes of half a byte, a byte each.
@@ -157,27 +101,23 @@ pub(super) fn packed(codes: &Tensor) -> Result<Tensor, String> {
 }
 
 /// The numbers of codes.
-struct Decoded {
-    codes: Tensor,
-    scales: Tensor,
-    table: Vec<f32>,
-    block: usize,
-}
+struct Decoded(Blocks);
 
 impl Source for Decoded {
     fn read(&self, each: Each<'_>) -> Result<(), Failure> {
-        let scales = self.scales.bytes()?;
+        let Blocks { codes, scales, code } = &self.0;
+        let (table, block) = (code.numbers(), code.block() as usize);
+        let scales = scales.bytes()?;
         let scales: Vec<f32> =
             scales.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect();
         let mut at = 0;
-        self.codes.read(&mut |part| {
+        codes.read(&mut |part| {
             let mut numbers = Vec::with_capacity(part.len() * size_of::<f32>());
             for code in part {
-                let value = self
-                    .table
+                let value = table
                     .get(usize::from(*code))
-                    .ok_or_else(|| format!("the code {code} is none of {}", self.table.len()))?;
-                let scale = scales.get(at / self.block).ok_or("a block has no scale")?;
+                    .ok_or_else(|| format!("the code {code} is none of {}", table.len()))?;
+                let scale = scales.get(at / block).ok_or("a block has no scale")?;
                 numbers.extend((value * scale).to_le_bytes());
                 at += 1;
             }

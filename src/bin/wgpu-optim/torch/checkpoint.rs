@@ -25,14 +25,6 @@ pub(crate) struct Checkpoint {
     pub(crate) left_out: Vec<String>,
 }
 
-impl Checkpoint {
-    /// Makes numbers in f32 of all state in blocks.
-    pub(crate) fn decode(&mut self) {
-        let params = self.optimizer.iter_mut().flat_map(|optimizer| &mut optimizer.params);
-        params.for_each(Param::decode);
-    }
-}
-
 /// All that a file may leave open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hints<'a> {

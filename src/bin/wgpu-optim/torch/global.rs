@@ -1,8 +1,7 @@
 //! The functions and classes that a checkpoint's pickle may name; all others are refused.
 
 use safetensors::Dtype;
-
-use super::blocks::Bits;
+use wgpu_optim::StateFormat;
 
 /// The end of an error about something that is not read.
 pub(super) const ONLY: &str = "only tensors, numbers, strings, lists, tuples and dicts are read";
@@ -40,7 +39,7 @@ pub(super) enum Global {
     RebuildFromType,
     RebuildWrapper,
     /// A class of torchao's for state in blocks.
-    Blocks(Bits),
+    Blocks(StateFormat),
     /// All that such a tensor says of itself and that its codes do not need: a type, a layout, a device.
     Dtype,
     Layout,
@@ -67,11 +66,11 @@ impl Global {
             // The latter is the module's name in releases of torchao before 0.9.
             ("torchao.optim.subclass_8bit", "OptimState8bit")
             | ("torchao.prototype.low_bit_optim.subclass_8bit", "OptimState8bit") => {
-                Ok(Self::Blocks(Bits::Eight))
+                Ok(Self::Blocks(StateFormat::Block8))
             }
             ("torchao.optim.subclass_4bit", "OptimState4bit")
             | ("torchao.prototype.low_bit_optim.subclass_4bit", "OptimState4bit") => {
-                Ok(Self::Blocks(Bits::Four))
+                Ok(Self::Blocks(StateFormat::Block4))
             }
             _ => match storage {
                 Some((_, dtype)) => Ok(Self::Storage(dtype)),

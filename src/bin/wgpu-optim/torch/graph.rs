@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use safetensors::Dtype;
+use wgpu_optim::StateFormat;
 
-use super::blocks::Bits;
 use super::global::{Global, ONLY};
 use super::torchao::of_torchao;
 use super::value::{Tensor, Value};
@@ -48,9 +48,9 @@ pub(super) enum Node {
         len: usize,
     },
     Tensor(Box<View>),
-    /// A tensor of torchao's: its size of codes, its shape, and the dict of its attributes.
+    /// A tensor of torchao's: its format, its shape, and the dict of its attributes.
     Blocks {
-        bits: Bits,
+        format: StateFormat,
         shape: Id,
         attributes: Id,
     },
@@ -61,13 +61,13 @@ impl Node {
     /// the shape, and attributes.
     pub(super) fn blocks(graph: &Graph, args: [Id; 4]) -> Result<Self, String> {
         let [function, class, args, attributes] = args;
-        let &Self::Global(Global::Blocks(bits)) = graph.node(class) else {
+        let &Self::Global(Global::Blocks(format)) = graph.node(class) else {
             return Err(format!("it makes a tensor of a class that is not known; {ONLY}"));
         };
         let shape = graph.items(args).and_then(|args| args.get(2)).copied();
         match (graph.node(function), graph.node(attributes), shape) {
             (Self::Global(Global::RebuildWrapper), Self::Dict(_), Some(shape)) => {
-                Ok(Self::Blocks { bits, shape, attributes })
+                Ok(Self::Blocks { format, shape, attributes })
             }
             _ => Err("a tensor in blocks is not made as torchao makes it".to_owned()),
         }
@@ -279,10 +279,10 @@ impl Made<'_> {
                 view.check_size()?;
                 Value::Tensor((self.open)(view)?)
             }
-            Node::Blocks { bits, shape, attributes } => {
+            Node::Blocks { format, shape, attributes } => {
                 let shape = self.value(*shape, depth + 1)?;
                 let attributes = self.value(*attributes, depth + 1)?;
-                Value::Blocks(of_torchao(*bits, &shape, &attributes)?)
+                Value::Blocks(of_torchao(*format, &shape, &attributes)?)
             }
             Node::Global(global) => return Err(format!("{global:?} is there as a value")),
             Node::Storage { .. } => {

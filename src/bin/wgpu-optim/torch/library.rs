@@ -1,7 +1,7 @@
 //! The libraries whose optimizers' state dicts are written.
 
 use super::bitsandbytes;
-use super::blocks::{Bits, Blocks};
+use super::blocks::Blocks;
 use super::classes::{Class, is_apart};
 use super::optimizer::Optimizer;
 use super::torchao::to_torchao;
@@ -21,21 +21,22 @@ pub(crate) enum Library {
 impl Library {
     /// The one that is said, or else the only one that has such state.
     pub(super) fn chosen(said: Option<Self>, optimizer: &Optimizer) -> Result<Self, String> {
-        let blocks = || optimizer.params.iter().flat_map(|param| &param.blocks);
-        let is_adam = optimizer.groups.iter().all(|group| {
-            let rule = group.config.get("optimizer").and_then(|rule| rule.as_str());
-            matches!(rule, Some("adam" | "adamw"))
-        });
-        match (said, blocks().next()) {
-            (Some(said), _) => Ok(said),
-            (None, None) => Ok(Self::Torch),
-            (None, Some((_, first))) if first.bits == Bits::Four => Ok(Self::Torchao),
-            (None, Some(_)) if is_adam => {
-                Err("torchao and bitsandbytes have such an optimizer; say which is to go on \
-                                               with --library torchao or --library bitsandbytes"
-                    .to_owned())
-            }
-            (None, Some(_)) => Ok(Self::Bitsandbytes),
+        let mut blocks = optimizer.params.iter().flat_map(|param| &param.blocks).peekable();
+        let all_are = |rules: &[&str]| {
+            optimizer.groups.iter().all(|group| {
+                let rule = group.config.get("optimizer").and_then(|rule| rule.as_str());
+                rule.is_some_and(|rule| rules.contains(&rule))
+            })
+        };
+        match said {
+            Some(said) => Ok(said),
+            None if blocks.peek().is_none() => Ok(Self::Torch),
+            None if all_are(&["lion", "sgd"]) => Ok(Self::Bitsandbytes),
+            None if !all_are(&["adam", "adamw"]) => Ok(Self::Torch),
+            None if blocks.any(|(_, own)| own.code.bits() == 4) => Ok(Self::Torchao),
+            None => Err("torchao and bitsandbytes have such an optimizer; say which is to go on with --library \
+                         torchao or --library bitsandbytes"
+                .to_owned()),
         }
     }
 

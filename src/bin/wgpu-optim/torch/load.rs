@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use safetensors::Dtype;
 use serde_json::{Map, Number, Value as Json};
-use wgpu_optim::config;
+use wgpu_optim::{Slot, config};
 
 use super::bitsandbytes;
-use super::blocks::{Blocks, is_signed};
+use super::blocks::Blocks;
 use super::classes::{ADAMW, Class, DECOUPLED, STEP, ambiguous, defaults, is_apart};
 use super::derived::derived;
 use super::optimizer::{Group, Optimizer, Param};
@@ -137,10 +137,10 @@ fn decoupled(class: &Class, key: Option<&Value>, rule: Option<&str>) -> Result<b
 }
 
 /// The slots that a rule with these options has.
-pub(super) fn slots(config: &Map<String, Json>) -> Result<Vec<&'static str>, String> {
+pub(super) fn slots(config: &Map<String, Json>) -> Result<Vec<Slot>, String> {
     let config = config::config(&Json::Object(config.clone()).to_string())?;
     let rules = config.groups.iter().map(|part| &part.group.rule);
-    Ok(rules.flat_map(|rule| rule.slots()).map(|slot| slot.name).collect())
+    Ok(rules.flat_map(|rule| rule.slots()).collect())
 }
 
 /// The positions of a group's parameters.
@@ -175,7 +175,7 @@ type Kept = (Option<u64>, Vec<(String, Tensor)>, Vec<(String, Blocks)>);
 fn kept(
     class: &Class,
     config: &Map<String, Json>,
-    slots: &[&str],
+    slots: &[Slot],
     state: &Value,
 ) -> Result<Kept, String> {
     let entries = state.entries()?;
@@ -210,7 +210,9 @@ fn kept(
     }
     let is_derived = |key: &str| key == STEP || derived.iter().any(|number| number.key == key);
     let is_more = |(key, value): &&(&str, &Value)| {
-        !is_derived(key) && !slots.contains(key) && !matches!(value, Value::None)
+        !is_derived(key)
+            && !slots.iter().any(|slot| slot.name == *key)
+            && !matches!(value, Value::None)
     };
     if let Some((key, _)) = entries.iter().find(is_more) {
         return Err(format!(
@@ -219,17 +221,17 @@ fn kept(
         ));
     }
     let (mut kept, mut blocks) = (Vec::new(), Vec::new());
-    for &slot in slots {
+    for Slot { name: slot, blocks: sign, .. } in slots {
         match state.get(slot) {
             Some(Value::Tensor(tensor)) => {
                 check_format(tensor).map_err(|e| format!("`{slot}`: {e}"))?;
-                kept.push((slot.to_owned(), tensor.clone()));
+                kept.push(((*slot).to_owned(), tensor.clone()));
             }
-            Some(Value::Blocks(own)) if own.signed == is_signed(slot) => {
-                blocks.push((slot.to_owned(), own.clone()));
+            Some(Value::Blocks(own)) if *sign == Some(own.sign()) => {
+                blocks.push(((*slot).to_owned(), own.clone()));
             }
             // In the other table, as the squares of bitsandbytes' RMSprop.
-            Some(Value::Blocks(own)) => kept.push((slot.to_owned(), own.decoded())),
+            Some(Value::Blocks(own)) => kept.push(((*slot).to_owned(), own.decoded())),
             // SGD before its first step.
             Some(Value::None) | None if class.rule == "sgd" => {
                 return Ok((None, Vec::new(), Vec::new()));

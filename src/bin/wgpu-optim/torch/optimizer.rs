@@ -36,12 +36,6 @@ pub(crate) struct Param {
 }
 
 impl Param {
-    /// Makes numbers in f32 of all blocks.
-    pub(crate) fn decode(&mut self) {
-        let blocks = std::mem::take(&mut self.blocks);
-        self.slots.extend(blocks.into_iter().map(|(slot, blocks)| (slot, blocks.decoded())));
-    }
-
     /// The shapes of the slots with their names.
     pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         let plain = self.slots.iter().map(|(slot, tensor)| (slot, tensor));

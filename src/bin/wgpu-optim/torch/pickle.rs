@@ -118,7 +118,7 @@ impl Written {
 
     /// A tensor of torchao's as the call that rebuilds it from its attributes.
     fn blocks(&mut self, blocks: &Blocks) -> Result<(), String> {
-        let (module, name) = class(blocks.bits);
+        let (module, name) = class(blocks);
         let class = format!("c{module}\n{name}\n");
         self.out.extend(b"ctorch._tensor\n_rebuild_from_type_v2\n(");
         self.out.extend(b"ctorch._utils\n_rebuild_wrapper_subclass\n");

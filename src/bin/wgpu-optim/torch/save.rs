@@ -2,7 +2,7 @@
 
 use safetensors::Dtype;
 use serde_json::{Map, Value as Json};
-use wgpu_optim::config::Described;
+use wgpu_optim::StateFormat;
 
 use super::classes::{Class, DECOUPLED, INERT, STEP, defaults};
 use super::derived::derived;
@@ -39,8 +39,9 @@ pub(super) fn save(
         }
         let params = optimizer.params.iter().filter(|param| param.group == i);
         let format = format(params.clone(), model);
-        let mut entries = options(class, config, format).map_err(place)?;
-        let slots = slots(config).map_err(place)?;
+        check_expressible(class, library, config, format).map_err(place)?;
+        let mut entries = options(class, config).map_err(place)?;
+        let slots: Vec<&str> = slots(config).map_err(place)?.iter().map(|slot| slot.name).collect();
         let (mut ids, mut names) = (Vec::new(), Vec::new());
         for param in params {
             let shown = param.shown(next);
@@ -88,9 +89,7 @@ fn format<'a>(
 fn options(
     class: &Class,
     config: &Map<String, Json>,
-    format: Option<&str>,
 ) -> Result<Vec<(&'static str, Value)>, String> {
-    check_expressible(class, &class.described()?, config, format)?;
     let mut entries = Vec::new();
     for &key in class.keys {
         let value = match key {
@@ -116,19 +115,25 @@ fn is_on(config: &Map<String, Json>, key: &str) -> bool {
 /// Whether PyTorch's optimizer computes what the options say.
 fn check_expressible(
     class: &Class,
-    rule: &Described,
+    library: Library,
     config: &Map<String, Json>,
     format: Option<&str>,
 ) -> Result<(), String> {
-    let defaults = defaults(rule);
+    let rule = class.described()?;
+    let defaults = defaults(&rule);
     let general = |key: &str| rule.general.iter().find(|choice| choice.name == key);
     for (key, value) in config {
         let known = ["optimizer", "lr", "weight_decay", "decoupled", "maximize"];
         if known.contains(&key.as_str()) || class.options().any(|option| option == key) {
             continue;
         }
-        // The blocks themselves say their form.
-        if key == "state_format" && matches!(value.as_str(), Some("block8" | "block4")) {
+        // The state itself says its form.
+        if key == "block_min_size" || key == "state_format" && is_in_blocks(value) {
+            continue;
+        }
+        // In numbers of its own, torch.optim rounds nothing.
+        let was_in_blocks = config.get("state_format").is_some_and(is_in_blocks);
+        if key == "stochastic_state" && library == Library::Torch && was_in_blocks {
             continue;
         }
         if key == "state_format" && format.is_some() && value.as_str() == format {
@@ -163,6 +168,19 @@ fn check_expressible(
         ));
     }
     Ok(())
+}
+
+/// Whether a `state_format` has slots in blocks, and all others in f32.
+fn is_in_blocks(format: &Json) -> bool {
+    let is_f32 = |name: &Json| name.as_str() == Some(StateFormat::F32.name());
+    let is_blocks = |name: &Json| {
+        let format = name.as_str().and_then(StateFormat::named);
+        format.is_some_and(|format| format.plain().is_none())
+    };
+    match format {
+        Json::Object(slots) => slots.values().all(|name| is_f32(name) || is_blocks(name)),
+        all => is_blocks(all),
+    }
 }
 
 /// Whether two options are the same, whether or not their numbers have a point.

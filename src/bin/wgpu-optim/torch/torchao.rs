@@ -1,8 +1,9 @@
 //! The state that torchao's optimizers keep in blocks: a class of tensor with codes, scales and their table.
 
 use safetensors::Dtype;
+use wgpu_optim::StateFormat;
 
-use super::blocks::{Bits, Blocks, check_table, packed, unpacked};
+use super::blocks::{Blocks, check_table, code, packed, unpacked};
 use super::value::{Tensor, Value};
 
 /// The attributes, in torchao's order; the last is only in tensors of 4 bits.
@@ -14,7 +15,11 @@ const BLOCK: &str = "block_size";
 const SHAPE: &str = "_shape";
 
 /// The blocks of a tensor with these attributes.
-pub(super) fn of_torchao(bits: Bits, shape: &Value, attributes: &Value) -> Result<Blocks, String> {
+pub(super) fn of_torchao(
+    format: StateFormat,
+    shape: &Value,
+    attributes: &Value,
+) -> Result<Blocks, String> {
     let shape = sizes(shape).ok_or("the shape of a tensor in blocks is no list of sizes")?;
     let tensor = |key: &str| match attributes.get(key) {
         Some(Value::Tensor(tensor)) => Ok(tensor),
@@ -25,7 +30,8 @@ pub(super) fn of_torchao(bits: Bits, shape: &Value, attributes: &Value) -> Resul
     let Some(&Value::Bool(signed)) = attributes.get(SIGNED) else {
         return Err(format!("`{SIGNED}` is missing, or neither True nor False"));
     };
-    let block = bits.block();
+    let code = code(format, signed)?;
+    let block = code.block() as usize;
     match attributes.get(BLOCK) {
         None => {}
         Some(Value::Int(given)) if usize::try_from(*given) == Ok(block) => {}
@@ -37,20 +43,18 @@ pub(super) fn of_torchao(bits: Bits, shape: &Value, attributes: &Value) -> Resul
     if attributes.get(SHAPE).is_some_and(|own| sizes(own).as_ref() != Some(&shape)) {
         return Err(format!("`{SHAPE}` is not the shape {shape:?} of its tensor"));
     }
-    check_table(table, bits, signed).map_err(|e| format!("`{TABLE}`: {e}"))?;
+    check_table(table, code).map_err(|e| format!("`{TABLE}`: {e}"))?;
     let count = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
-    let is_whole = match bits {
-        Bits::Eight => codes.shape == shape,
-        Bits::Four => count.is_some_and(|n| n.is_multiple_of(2) && codes.shape == [n / 2]),
+    let is_packed = code.bits() == 4;
+    let is_whole = match is_packed {
+        false => codes.shape == shape,
+        true => count.is_some_and(|n| n.is_multiple_of(2) && codes.shape == [n / 2]),
     };
     if codes.dtype != Dtype::U8 || !is_whole {
         return Err(format!("`{CODES}` is {codes:?}, which does not fit the shape {shape:?}"));
     }
-    let codes = match bits {
-        Bits::Eight => codes.clone(),
-        Bits::Four => unpacked(codes, shape),
-    };
-    Blocks::new(codes, scales.clone(), bits, signed)
+    let codes = if is_packed { unpacked(codes, shape) } else { codes.clone() };
+    Blocks::new(codes, scales.clone(), code)
 }
 
 fn sizes(value: &Value) -> Option<Vec<usize>> {
@@ -62,10 +66,10 @@ fn sizes(value: &Value) -> Option<Vec<usize>> {
 }
 
 /// The module and the name of a class.
-pub(super) fn class(bits: Bits) -> (&'static str, &'static str) {
-    match bits {
-        Bits::Eight => ("torchao.optim.subclass_8bit", "OptimState8bit"),
-        Bits::Four => ("torchao.optim.subclass_4bit", "OptimState4bit"),
+pub(super) fn class(blocks: &Blocks) -> (&'static str, &'static str) {
+    match blocks.code.bits() {
+        4 => ("torchao.optim.subclass_4bit", "OptimState4bit"),
+        _ => ("torchao.optim.subclass_8bit", "OptimState8bit"),
     }
 }
 
@@ -76,11 +80,11 @@ pub(super) fn to_torchao(blocks: &Blocks) -> Value {
 
 /// The attributes of a tensor.
 pub(super) fn attributes(blocks: &Blocks) -> Result<Vec<(&'static str, Value)>, String> {
-    let Blocks { codes, scales, bits, signed } = blocks;
-    let table = Tensor::of_f32(&bits.table(*signed));
-    let (own, shape) = match bits {
-        Bits::Eight => (codes.clone(), None),
-        Bits::Four => {
+    let Blocks { codes, scales, code } = blocks;
+    let table = Tensor::of_f32(code.numbers());
+    let (own, shape) = match code.bits() {
+        8 => (codes.clone(), None),
+        _ => {
             let sizes = codes.shape.iter().map(|&size| Value::Int(size as i64));
             (packed(codes)?, Some((SHAPE, Value::Tuple(sizes.collect()))))
         }
@@ -89,8 +93,8 @@ pub(super) fn attributes(blocks: &Blocks) -> Result<Vec<(&'static str, Value)>, 
         (CODES, Value::Tensor(own)),
         (SCALE, Value::Tensor(scales.clone())),
         (TABLE, Value::Tensor(table)),
-        (SIGNED, Value::Bool(*signed)),
+        (SIGNED, Value::Bool(code.is_signed())),
     ];
-    let block = (BLOCK, Value::Int(bits.block() as i64));
+    let block = (BLOCK, Value::Int(code.block() as i64));
     Ok(all.into_iter().chain(shape).chain([block]).collect())
 }

@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::{Map, Value as Json};
+use wgpu_optim::StateFormat;
 
-use super::super::blocks::{Bits, Blocks, is_signed};
+use super::super::blocks::Blocks;
 use super::super::value::{Each, Source, Tensor, Value};
 use super::super::{Library, to_torch};
 use super::{Checkpoint, Hints, NONE, again, f32s, from_torch, words};
 
-/// The files, the size of their codes, their library, and the rule that they do not say.
-const FILES: [(&str, Bits, Library, Option<&str>); 4] = [
-    ("torchao_adamw8bit", Bits::Eight, Library::Torchao, Some("adamw")),
-    ("torchao_adamw4bit", Bits::Four, Library::Torchao, Some("adamw")),
-    ("bitsandbytes_adamw8bit", Bits::Eight, Library::Bitsandbytes, None),
-    ("bitsandbytes_lion8bit", Bits::Eight, Library::Bitsandbytes, Some("lion")),
+/// The files, the format of their blocks, their library, and the rule that they do not say.
+const FILES: [(&str, StateFormat, Library, Option<&str>); 4] = [
+    ("torchao_adamw8bit", StateFormat::Block8, Library::Torchao, Some("adamw")),
+    ("torchao_adamw4bit", StateFormat::Block4, Library::Torchao, Some("adamw")),
+    ("bitsandbytes_adamw8bit", StateFormat::Block8, Library::Bitsandbytes, None),
+    ("bitsandbytes_lion8bit", StateFormat::Block8, Library::Bitsandbytes, Some("lion")),
 ];
 
 fn golden(file: &str) -> PathBuf {
@@ -44,21 +45,8 @@ fn bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 #[test]
-fn tables_are_those_of_the_libraries() {
-    for (name, bits, signed) in [
-        ("block8.signed", Bits::Eight, true),
-        ("block8.unsigned", Bits::Eight, false),
-        ("block4.signed", Bits::Four, true),
-        ("block4.unsigned", Bits::Four, false),
-    ] {
-        let expected = expected("tables", name).unwrap_or_default();
-        assert_eq!(bytes(&Tensor::of_f32(&bits.table(signed))), expected, "{name}");
-    }
-}
-
-#[test]
 fn codes_and_scales_are_read() {
-    for (file, bits, _, rule) in FILES {
+    for (file, format, _, rule) in FILES {
         let found = read(file, rule);
         let Some(optimizer) = &found.optimizer else { panic!("{file}") };
         let config = &optimizer.groups[0].config;
@@ -73,7 +61,8 @@ fn codes_and_scales_are_read() {
         assert_eq!(w.blocks.len(), b.slots.len(), "{file}");
         for (slot, blocks) in &w.blocks {
             let expected = |part: &str| expected(file, &format!("50.{part}.w.{slot}"));
-            assert_eq!((blocks.bits, blocks.signed), (bits, is_signed(slot)), "{file}: {slot}");
+            let code = format.code(slot != "exp_avg_sq");
+            assert_eq!(Some(blocks.code), code, "{file}: {slot}");
             assert_eq!(blocks.codes.shape, [64, 64], "{file}: {slot}");
             assert_eq!(Some(bytes(&blocks.codes)), expected("code"), "{file}: {slot}");
             assert_eq!(Some(bytes(&blocks.scales)), expected("scale"), "{file}: {slot}");
@@ -112,9 +101,9 @@ fn what_was_read_is_written_as_it_was() {
 fn ordered(dict: &Value) -> Vec<String> {
     let word = |value: &Value| match value {
         Value::Dict(_) => ordered(value).concat(),
-        Value::Blocks(Blocks { codes, scales, bits, signed }) => {
+        Value::Blocks(Blocks { codes, scales, code }) => {
             let numbers = [codes, scales].map(|tensor| words(&Value::Tensor(tensor.clone())));
-            format!("{bits:?} {signed} {numbers:?}")
+            format!("{} {numbers:?}", code.name())
         }
         other => words(other).replace("Int(0)", "Float(0.0)"),
     };
@@ -144,32 +133,31 @@ fn state_moves_between_the_libraries() {
     assert_eq!(all[0].len(), 2);
     assert!(all[0] == all[1] && all[1] == all[2]);
     // torch.optim gets the numbers.
-    let mut plain = moved(&first, Some(Library::Torch));
-    let mut expected = first;
+    let plain = moved(&first, Some(Library::Torch));
     assert!(codes(&plain).is_empty());
-    expected.decode();
-    for found in [&mut plain, &mut expected] {
-        let Some(optimizer) = &mut found.optimizer else { panic!() };
-        optimizer.groups.clear();
-    }
     let numbers = |found: &Checkpoint| {
         let params = found.optimizer.iter().flat_map(|optimizer| &optimizer.params);
-        params.flat_map(|p| &p.slots).map(|(_, slot)| bytes(slot)).collect::<Vec<_>>()
+        let all = params.flat_map(|p| {
+            let decoded = p.blocks.iter().map(|(_, own)| own.decoded());
+            p.slots.iter().map(|(_, slot)| slot.clone()).chain(decoded)
+        });
+        all.map(|slot| bytes(&slot)).collect::<Vec<_>>()
     };
-    assert_eq!(numbers(&plain), numbers(&expected));
+    assert_eq!(numbers(&plain), numbers(&first));
 }
 
 /// The checkpoint with blocks of `count` elements.
-fn sized(count: usize, bits: Bits) -> Checkpoint {
+fn sized(count: usize, format: StateFormat) -> Checkpoint {
     let mut found = read("torchao_adamw8bit", Some("adamw"));
     let Some(optimizer) = &mut found.optimizer else { panic!() };
     optimizer.params.truncate(1);
     for (_, blocks) in &mut optimizer.params[0].blocks {
         let codes = (0..count).map(|i| (i % 16) as u8).collect();
-        let scales = Tensor::of_f32(&vec![0.5; count.div_ceil(bits.block())]);
+        let code = format.code(blocks.code.is_signed()).unwrap_or(blocks.code);
+        let scales = Tensor::of_f32(&vec![0.5; count.div_ceil(code.block() as usize)]);
         let codes =
             Tensor { dtype: safetensors::Dtype::U8, shape: vec![count], data: Row::of(codes) };
-        *blocks = Blocks::new(codes, scales, bits, blocks.signed).unwrap_or_else(|e| panic!("{e}"));
+        *blocks = Blocks::new(codes, scales, code).unwrap_or_else(|e| panic!("{e}"));
     }
     found
 }
@@ -192,10 +180,12 @@ impl Source for Row {
 
 #[test]
 fn the_last_block_may_be_shorter_where_the_library_allows_it() {
-    for (count, bits, is_whole) in
-        [(512, Bits::Eight, true), (384, Bits::Eight, false), (384, Bits::Four, true)]
-    {
-        let found = sized(count, bits);
+    for (count, format, is_whole) in [
+        (512, StateFormat::Block8, true),
+        (384, StateFormat::Block8, false),
+        (384, StateFormat::Block4, true),
+    ] {
+        let found = sized(count, format);
         let written = to_torch(&found, Some(Library::Torchao)).unwrap_or_else(|e| panic!("{e}"));
         let read = from_torch(&again(&written), Hints { rule: Some("adamw"), ..NONE });
         let read = read.unwrap_or_else(|e| panic!("{e}"));
@@ -208,7 +198,7 @@ fn the_last_block_may_be_shorter_where_the_library_allows_it() {
             None => assert_eq!(bytes(&read.slots[0].1), bytes(&expected.decoded())),
         }
     }
-    let ragged = sized(300, Bits::Eight);
+    let ragged = sized(300, StateFormat::Block8);
     let written = to_torch(&ragged, Some(Library::Bitsandbytes)).unwrap_or_else(|e| panic!("{e}"));
     let read = from_torch(&again(&written), NONE).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(read.optimizer.map(|optimizer| optimizer.params[0].blocks.len()), Some(2));
