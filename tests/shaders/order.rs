@@ -1,5 +1,7 @@
 //! A kernel's accesses to memory, and their order.
 
+use std::collections::BTreeSet;
+
 use naga::valid::{Capabilities, GlobalUse};
 use naga::{AddressSpace, Barrier, Block, Expression, Function, Handle, Module, Statement};
 
@@ -160,6 +162,13 @@ fn expected(facts: &Facts) -> Vec<(Access, usize)> {
         let buffer = format!("{}_buffer", operand.name);
         all.push((Load(buffer.clone()), loads));
         all.push((Store(buffer), stores));
+    }
+    if facts.in_blocks && facts.body == Body::Update {
+        // Each code has a load of its table, unless that is in a uniform.
+        let codes: BTreeSet<String> =
+            facts.operands.iter().filter_map(|operand| Some(operand.blocks?.name())).collect();
+        let storage = facts.operands.len() + 2 + usize::from(facts.address == Address::Moving);
+        all.push((Load("tables".to_owned()), if storage <= 8 { codes.len() } else { 0 }));
     }
     all.push((Load("chunks".to_owned()), usize::from(facts.address != Address::Direct)));
     if facts.address == Address::Moving && facts.body == Body::Update {

@@ -13,6 +13,7 @@ mod load;
 pub(crate) mod optimizer;
 mod pickle;
 mod save;
+mod tensor;
 #[cfg(test)]
 mod tests;
 mod torchao;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use safetensors::Dtype;
 use wgpu_optim::{BlockCode, Sign, StateFormat};
 
-use super::value::{Each, Source, Tensor};
+use super::tensor::{Each, Source, Tensor};
 use crate::Failure;
 
 /// A slot of a parameter, whose blocks run over the parameter's elements in the order of rows.
