@@ -142,7 +142,7 @@ fn runs_go_on_by_way_of_the_libraries() {
 }
 
 #[test]
-fn the_library_must_be_clear_and_safetensors_files_have_numbers() {
+fn the_library_must_be_clear_and_able_and_safetensors_files_have_numbers() {
     let files = Files::new(&trace(2), &json("torchao_adamw8bit", "block8"));
     let [out, here, there, named] =
         ["out.safetensors", "here.safetensors", "there.pt", "named.safetensors"]
@@ -151,6 +151,21 @@ fn the_library_must_be_clear_and_safetensors_files_have_numbers() {
     let done = run(&["convert", &here, &there], b"", None);
     let must = "say which is to go on with --library torchao or --library bitsandbytes";
     assert!(text(&done.stderr).contains(must), "{}", text(&done.stderr));
+    // No library chooses codes at random.
+    let random =
+        json("torchao_adamw8bit", "block8").replacen('{', r#"{"stochastic_state": 3, "#, 1);
+    files.write("config.json", random.as_bytes());
+    let random = files.path("random.safetensors");
+    ok(files.run(&["--out", &out, "--save", &random]));
+    for library in ["torchao", "bitsandbytes"] {
+        let done = run(&["convert", &random, &there, "--library", library], b"", None);
+        let must = "`stochastic_state` is 3, which";
+        assert!(text(&done.stderr).contains(must), "{}", text(&done.stderr));
+    }
+    convert(&random, &there, &["--library", "torch"]);
+    files.write("config.json", json("torchao_adamw8bit", "block8").as_bytes());
+    ok(files.run(&["--out", &out]));
+
     convert(&here, &named, &[]);
     let (decoded, out) = (read(&files, "named.safetensors"), read(&files, "out.safetensors"));
     for slot in ["exp_avg", "exp_avg_sq"] {

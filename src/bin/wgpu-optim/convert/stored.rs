@@ -53,7 +53,9 @@ impl Stored {
         // The first step gives a slot its start.
         let is_new = param.steps.unwrap_or(0) == 0;
         match (code, blocks, numbers) {
-            (Some(_), Some(own), _) => Ok(Kept::Blocks(own.clone())),
+            (Some(_), Some(own), _) => {
+                Ok(Kept::Blocks(Blocks { scales: flushed(&own.scales), ..own.clone() }))
+            }
             (Some(code), None, Some(numbers)) => {
                 let name = param.name.as_deref().unwrap_or_default();
                 eprintln!(
@@ -186,6 +188,21 @@ impl Source for Widened {
     }
 }
 
+/// Scales with 0 in place of those that are subnormal, which no block here has.
+fn flushed(scales: &Tensor) -> Tensor {
+    Tensor { data: Rc::new(Flushed(scales.clone())), ..scales.clone() }
+}
+
+struct Flushed(Tensor);
+
+impl Source for Flushed {
+    fn read(&self, each: Each<'_>) -> Result<(), Failure> {
+        let mut scales = Format::F32.decode_all(&self.0.bytes()?);
+        scales.iter_mut().filter(|scale| scale.is_subnormal()).for_each(|scale| *scale = 0.0);
+        each(&Format::F32.encode_all(&scales))
+    }
+}
+
 /// The codes or the scales of numbers in f32.
 struct Encoded {
     numbers: Tensor,
@@ -222,5 +239,20 @@ impl Source for Filled {
             left -= now;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::flushed;
+    use crate::torch::value::Tensor;
+
+    #[test]
+    fn subnormal_scales_are_0() {
+        let (small, nan) = (f32::MIN_POSITIVE, f32::from_bits(0x7fc0_1234));
+        let scales = Tensor::of_f32(&[small, small / 2.0, 1e-45, 0.0, f32::INFINITY, nan, 1.5]);
+        let found = flushed(&scales).bytes().unwrap_or_else(|e| panic!("{e}"));
+        let expected = [small, 0.0, 0.0, 0.0, f32::INFINITY, nan, 1.5].map(f32::to_le_bytes);
+        assert_eq!(found, expected.concat());
     }
 }

@@ -260,8 +260,7 @@ impl Class {
 
     /// The name with its module.
     pub(super) fn path(&self) -> String {
-        let module = if self.rule == "lion" { "bitsandbytes.optim" } else { "torch.optim" };
-        format!("{module}.{}", self.name)
+        format!("torch.optim.{}", self.name)
     }
 
     /// The rule in words.

@@ -52,6 +52,15 @@ impl Library {
         }
     }
 
+    /// The name of its optimizer, for errors.
+    pub(super) fn path(self, class: &Class) -> String {
+        match self {
+            Self::Torch => class.path(),
+            Self::Torchao => format!("torchao's {}", class.name),
+            Self::Bitsandbytes => format!("bitsandbytes' {}", class.name),
+        }
+    }
+
     /// A slot in blocks.
     pub(super) fn blocks(self, blocks: &Blocks) -> Value {
         match self {

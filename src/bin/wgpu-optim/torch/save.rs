@@ -146,7 +146,7 @@ fn check_expressible(
         if !is_same(value, must) {
             return Err(format!(
                 "`{key}` is {value}, which {} cannot express; only {must} can be written",
-                class.path()
+                library.path(class)
             ));
         }
     }
