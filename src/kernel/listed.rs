@@ -321,6 +321,8 @@ fn in_blocks(rule: &RuleKey) -> Vec<KernelSpec> {
         let mixed = plain(Body::Update, Some(rule.clone()));
         all.extend(mixed.iter().map(|one| of_spec(one, |spec| spec.state = state)));
     }
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|kernel| seen.insert(kernel.clone()));
     all
 }
 

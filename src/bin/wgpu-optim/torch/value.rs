@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
-use wgpu_optim::Format;
-
 use super::blocks::Blocks;
 pub(crate) use super::tensor::{Each, Source, Tensor, Unreadable};
-use crate::Failure;
 
 /// A value of Python.
 #[derive(Clone, Debug)]
