@@ -123,6 +123,7 @@ fn a_wrong_argument_is_refused_with_the_usage() {
         ("--fast", "unknown argument `--fast`"),
         ("--precision=f64", "unknown argument `--precision=f64`"),
         ("--precision f64", "no precision is called `f64`"),
+        ("--state-format f64", "no format of state is called `f64`"),
         ("--clip -1", "`clip_norm` is -1"),
         ("--loss-scale 0", "`loss_scale` is 0"),
     ] {

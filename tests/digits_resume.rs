@@ -168,6 +168,10 @@ fn a_longer_run_goes_on_where_a_shorter_one_ended() {
         ("--batch 16", "is of a run with batch 32, but `--batch 16` was given"),
         ("--run sgd", "is of a run with run adam, but `--run sgd` was given"),
         ("--precision f16", "is of a run with precision f32, but `--precision f16` was given"),
+        (
+            "--state-format block8",
+            "is of a run with state-format f32, but `--state-format block8` was given",
+        ),
         ("--clip 1", "is of a run with clip none, but `--clip 1` was given"),
     ] {
         let message = refused(digits(given, &file, "--resume"));
@@ -180,6 +184,27 @@ fn a_longer_run_goes_on_where_a_shorter_one_ended() {
     std::fs::write(&file, "no checkpoint at all").expect("the file is written");
     let damaged = refused(digits("", &file, "--resume"));
     assert!(damaged.contains("run.safetensors: its header claims"), "{damaged}");
+}
+
+#[test]
+fn a_run_with_state_in_blocks_goes_on_to_the_same_bits() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("run.safetensors");
+    finished(digits("--run adamw --epochs 1 --state-format block4", &file, "--save"));
+    // Its format is in the file.
+    let longer = finished(digits("--epochs 2", &file, "--resume"));
+    let said = "parameters and gradients in f32, state in block4, norm not clipped";
+    assert!(longer.contains(said), "{longer}");
+    let whole = finished(digits("--run adamw --epochs 2 --state-format block4", &file, ""));
+    assert_eq!(checksum(&longer), checksum(&whole));
+    let others = finished(digits("--run adamw --epochs 2", &file, ""));
+    assert_ne!(checksum(&longer), checksum(&others));
+
+    without_notes(&file);
+    let foreign = finished(digits("--epochs 2", &file, "--resume"));
+    assert!(foreign.contains(said), "{foreign}");
+    let message = refused(digits("--state-format block4", &file, "--resume"));
+    assert!(message.contains("leave out `--state-format`"), "{message}");
 }
 
 /// Writes a file again as another program would: without notes.

@@ -18,7 +18,15 @@ use super::settings::{Course, Settings};
 const MARK: (&str, &str) = ("example", "digits");
 
 /// The settings that come with a file of another program.
-const FOREIGN: [&str; 5] = ["run", "lr", "schedule", "clip", "loss-scale"];
+const FOREIGN: [&str; 6] = ["run", "lr", "schedule", "state-format", "clip", "loss-scale"];
+
+/// The setting that a file has in its optimizer's options alone, where slots may differ.
+const OF_GROUP: &str = "state-format";
+
+/// The names of the settings that are in the notes.
+fn noted() -> impl Iterator<Item = &'static str> {
+    Settings::KEYS.into_iter().map(|(key, _)| key).filter(|key| *key != OF_GROUP)
+}
 
 /// The note with the network, which no option changes.
 fn network() -> (&'static str, String) {
@@ -37,7 +45,7 @@ pub(crate) fn notes(settings: &Settings, [epoch, batch]: [usize; 2]) -> SaveOpti
         .note("epochs behind", &epoch.to_string())
         .note("batches behind", &batch.to_string());
     let put = |options: SaveOptions, key: &str| options.note(key, &settings.text(key));
-    Settings::KEYS.iter().fold(fixed, |options, (key, _)| put(options, key))
+    noted().fold(fixed, put)
 }
 
 /// A checkpoint to go on from.
@@ -73,10 +81,11 @@ impl Found {
         }
         let place = self.path.display();
         let mut settings = Settings::default();
-        for (key, _) in Settings::KEYS {
+        for key in noted() {
             let wrong = |message| format!("{place}: its notes: {message}");
             settings.set(key, self.note(key)?.as_ref()).map_err(wrong)?;
         }
+        settings.state_format = self.group()?.state_format;
         let (key, here) = network();
         let there = self.note(key)?;
         if there != here {
@@ -110,10 +119,16 @@ impl Found {
             )
             .into());
         }
+        let Group { rule, lr, state_format, .. } = self.group()?;
+        let (rule, control) = (rule.name().to_owned(), self.saved.control);
+        Ok(Settings { rule, lr, state_format, control, ..options.settings.clone() })
+    }
+
+    /// The first of the file's groups.
+    fn group(&self) -> Result<Group> {
         let group = self.groups()?.into_iter().next();
-        let group = group.ok_or_else(|| format!("{place}: it has no group of parameters"))?;
-        let (rule, control) = (group.rule.name().to_owned(), self.saved.control);
-        Ok(Settings { rule, lr: group.lr, control, ..options.settings.clone() })
+        let place = self.path.display();
+        group.ok_or_else(|| format!("{place}: it has no group of parameters").into())
     }
 
     /// The file's groups. A run from another program may have several.

@@ -7,7 +7,7 @@
 //!
 //! With `--precision bf16` or `f16`, parameters and gradients are stored in 16 bits; the kernels decode
 //! what they load, compute in f32 and encode what they store. `--clip` and `--loss-scale` are what such
-//! training is usually given besides.
+//! training is usually given besides. With `--state-format`, the optimizer's state is stored in 16, 8 or 4 bits.
 //!
 //! With `--run`, it trains once, saves checkpoints as it goes, and goes on from one after a break with the same
 //! bits as without: `single.rs` and `kept.rs`.
@@ -80,7 +80,7 @@ fn run(options: Options) -> Result<()> {
     let (epochs, rates) =
         if options.quick { (12, vec![1e-3, 1e-2, 1e-1]) } else { (20, half_decades(-5, 0)) };
     let settings = Settings { epochs, ..options.settings };
-    let Settings { seed, batch, precision, control, .. } = settings;
+    let Settings { seed, batch, precision, ref control, .. } = settings;
     let digits = Digits::load(seed)?;
     let schedule = Schedule::new(&digits, epochs, batch, seed + 1);
     let initial = network::initial(seed + 2);
@@ -90,7 +90,7 @@ fn run(options: Options) -> Result<()> {
     let trainings = OPTIMIZERS.len() * rates.len();
     let bar = progress(trainings)?;
     let start = Instant::now();
-    let all = sweep(&gpu, &mut network, &schedule, control, &initial, &rates, || bar.inc(1))?;
+    let all = sweep(&gpu, &mut network, &schedule, &settings, &initial, &rates, || bar.inc(1))?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     writeln!(out, "{trainings} trainings in {seconds:.1} s")?;

@@ -8,11 +8,13 @@ use super::Result;
 use super::settings::Settings;
 
 pub(crate) const USAGE: &str = "\
-usage: digits [--out DIR] [--quick] [--precision f32|bf16|f16] [--clip MAX_NORM]
+usage: digits [--out DIR] [--quick] [--precision f32|bf16|f16]
+              [--state-format f32|f16|bf16|block8|block4] [--clip MAX_NORM]
               [--loss-scale NUMBER|dynamic]
        digits --run RULE [--lr RATE] [--schedule constant|cosine] [--epochs N] [--seed N]
-              [--batch IMAGES] [--accumulate BATCHES] [--precision FORMAT] [--clip MAX_NORM]
-              [--loss-scale SCALE] [--state-format FORMAT] [--save FILE [--save-every STEPS]]
+              [--batch IMAGES] [--accumulate BATCHES] [--precision FORMAT]
+              [--state-format FORMAT] [--clip MAX_NORM] [--loss-scale SCALE]
+              [--save FILE [--save-every STEPS]]
        digits --resume FILE [--epochs N] [--save FILE [--save-every STEPS]]
 
 A sweep of three optimizers over learning rates:
@@ -27,8 +29,6 @@ A single run (needs the feature `checkpoint`):
   --seed N               of images held out, of their order and of weights; 1 if not given
   --batch IMAGES         images in a mini-batch; 32 if not given
   --accumulate BATCHES   mini-batches whose mean gradient makes a step; 1 if not given
-  --state-format FORMAT  how the optimizer's state is stored: f32, f16, bf16, block8 or block4;
-                         f32 if not given
   --save FILE            where checkpoints go, the last one at the end
   --save-every STEPS     how often; after every epoch if not given
   --resume FILE          go on with the run that the file is of, to the same bits as without a break;
@@ -37,13 +37,15 @@ A single run (needs the feature `checkpoint`):
 Both:
   --precision FORMAT     how parameters and gradients are stored: f32, bf16 or f16;
                          f32 if not given
+  --state-format FORMAT  how the optimizer's state is stored: f32, f16, bf16, block8 or block4;
+                         f32 if not given
   --clip MAX_NORM        shorten gradients whose norm over all parameters is larger
   --loss-scale SCALE     multiply the loss by a number, or by one that adapts itself:
                          dynamic; 1 if not given
   --help                 this text";
 
 /// The options of both that a sweep has, too.
-const SHARED: [&str; 3] = ["precision", "clip", "loss-scale"];
+const SHARED: [&str; 4] = ["precision", "state-format", "clip", "loss-scale"];
 
 /// The options that were asked for.
 #[derive(Debug, PartialEq)]
@@ -149,7 +151,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use wgpu_optim::{Control, Format, LossScale};
+    use wgpu_optim::{Control, Format, LossScale, StateFormat};
 
     use super::*;
 
@@ -168,6 +170,8 @@ mod tests {
             ("--out", "`--out` needs a directory"),
             ("--precision", "`--precision` needs a format"),
             ("--precision f64", "no precision is called `f64`"),
+            ("--state-format", "`--state-format` needs a format"),
+            ("--state-format block2", "no format of state is called `block2`"),
             ("--clip", "`--clip` needs a norm"),
             ("--clip much", "`--clip`: `much` is not a number"),
             ("--clip -1", "`clip_norm` is -1; it must be a finite number, 0 or more"),
@@ -194,10 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn precision_clipping_and_loss_scale_are_understood() -> Result<()> {
+    fn formats_clipping_and_loss_scale_are_understood() -> Result<()> {
         for format in Format::ALL {
             let given = parse(&format!("--precision {}", format.name()))?;
             assert_eq!(given.settings.precision, format);
+        }
+        for format in StateFormat::ALL {
+            let given = parse(&format!("--state-format {format}"))?;
+            assert_eq!(given.settings.state_format, format.into());
+            assert!(!given.is_single());
         }
         let control = Control::default();
         let given = parse("--precision bf16 --clip 1.0 --loss-scale dynamic")?;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use wgpu_optim::{Control, Format, LossScale};
+use wgpu_optim::{Control, Format, LossScale, StateFormats};
 
 use super::Result;
 use super::data::Digits;
@@ -17,15 +17,17 @@ pub(crate) fn images(out: &mut impl Write, digits: &Digits, settings: &Settings)
         out,
         "{train} images to learn from, {test} held out; {epochs} epochs in batches of {batch}"
     )?;
-    if let Some(setup) = setup(settings.precision, &settings.control) {
+    if let Some(setup) = setup(settings) {
         writeln!(out, "{setup}")?;
     }
     Ok(())
 }
 
-/// Precision, clipping and loss scale in a line, unless all of them are as they are by default.
-fn setup(precision: Format, control: &Control) -> Option<String> {
-    if precision == Format::F32 && *control == Control::default() {
+/// Formats, clipping and loss scale in a line, unless all of them are as they are by default.
+fn setup(settings: &Settings) -> Option<String> {
+    let Settings { precision, state_format, control, .. } = settings;
+    let in_f32 = *state_format == StateFormats::default();
+    if *precision == Format::F32 && in_f32 && *control == Control::default() {
         return None;
     }
     let clip =
@@ -36,7 +38,8 @@ fn setup(precision: Format, control: &Control) -> Option<String> {
         other => format!("{other:?}"),
     };
     let name = precision.name();
-    Some(format!("parameters and gradients in {name}, norm {clip}; loss scale {scale}"))
+    let state = if in_f32 { String::new() } else { format!(", state in {state_format}") };
+    Some(format!("parameters and gradients in {name}{state}, norm {clip}; loss scale {scale}"))
 }
 
 /// Accuracy by rate and optimizer.
@@ -155,6 +158,8 @@ pub(crate) fn share() -> String {
 
 #[cfg(test)]
 mod tests {
+    use wgpu_optim::StateFormat;
+
     use super::super::sweep::tests::series;
     use super::*;
 
@@ -181,18 +186,28 @@ mod tests {
 
     #[test]
     fn a_setup_is_told_unless_it_is_the_default() {
+        let default = Settings::default;
+        let with = |control| Settings { control, ..default() };
         let control = Control::default();
-        assert_eq!(setup(Format::F32, &control), None);
+        assert_eq!(setup(&default()), None);
+        let fixed = with(Control { loss_scale: LossScale::Fixed(128.0), ..control });
         assert_eq!(
-            setup(Format::F16, &Control { loss_scale: LossScale::Fixed(128.0), ..control }),
+            setup(&Settings { precision: Format::F16, ..fixed }),
             Some("parameters and gradients in f16, norm not clipped; loss scale 128".to_owned())
         );
         let loss_scale = LossScale::dynamic();
         assert_eq!(
-            setup(Format::F32, &Control { clip_norm: Some(0.5), loss_scale, ..control }),
+            setup(&with(Control { clip_norm: Some(0.5), loss_scale, ..control })),
             Some(
                 "parameters and gradients in f32, norm clipped to 0.5; \
                  loss scale dynamic, 65536 at first"
+                    .to_owned()
+            )
+        );
+        assert_eq!(
+            setup(&Settings { state_format: StateFormat::Block8.into(), ..default() }),
+            Some(
+                "parameters and gradients in f32, state in block8, norm not clipped; loss scale 1"
                     .to_owned()
             )
         );

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use wgpu_optim::{Control, Format, LossScale, StateFormat};
+use wgpu_optim::{Control, Format, LossScale, StateFormat, StateFormats};
 
 /// The options of a run, by the names that they have after `--` and in a checkpoint's notes.
 #[cfg_attr(not(feature = "checkpoint"), allow(dead_code, reason = "only a single run reads all"))]
@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     /// How parameters and gradients are stored.
     pub(crate) precision: Format,
     /// How the optimizer's state is stored.
-    pub(crate) state_format: StateFormat,
+    pub(crate) state_format: StateFormats,
     pub(crate) control: Control,
 }
 
@@ -45,7 +45,7 @@ impl Default for Settings {
             batch: 32,
             accumulate: 1,
             precision: Format::F32,
-            state_format: StateFormat::F32,
+            state_format: StateFormats::default(),
             control: Control::default(),
         }
     }
@@ -98,7 +98,7 @@ impl Settings {
             "state-format" => {
                 let named = text.to_str().and_then(StateFormat::named);
                 let unknown = || format!("no format of state is called `{}`", text.display());
-                self.state_format = named.ok_or_else(unknown)?;
+                self.state_format = named.ok_or_else(unknown)?.into();
             }
             "clip" if text == "none" => self.control.clip_norm = None,
             "clip" => self.control.clip_norm = Some(number(key, text)?),
@@ -126,7 +126,7 @@ impl Settings {
             "batch" => self.batch.to_string(),
             "accumulate" => self.accumulate.to_string(),
             "precision" => self.precision.name().to_owned(),
-            "state-format" => self.state_format.name().to_owned(),
+            "state-format" => self.state_format.to_string(),
             "clip" => self.control.clip_norm.map_or("none".to_owned(), |norm| norm.to_string()),
             _ => match self.control.loss_scale {
                 LossScale::Fixed(scale) => scale.to_string(),
@@ -157,7 +157,7 @@ mod tests {
             ("batch", "13"),
             ("accumulate", "4"),
             ("precision", "bf16"),
-            ("state-format", "block8"),
+            ("state-format", "block4"),
             ("clip", "0.5"),
             ("loss-scale", "dynamic"),
         ] {

@@ -153,8 +153,14 @@ impl Training<'_> {
             }
             let scores = self.network.scores(gpu)?;
             let loss = mean(&scores[schedule.places(first..end)], |score| score.loss);
-            let accuracy = mean(&scores[schedule.places(test..test + 1)], |score| score.hit);
-            writeln!(out, "epoch {:>3}: loss {loss:.4}, accuracy {accuracy:.4}", epoch + 1)?;
+            let held_out = &scores[schedule.places(test..test + 1)];
+            let accuracy = mean(held_out, |score| score.hit);
+            let held_out = mean(held_out, |score| score.loss);
+            writeln!(
+                out,
+                "epoch {:>3}: loss {loss:.4}, accuracy {accuracy:.4}, held-out loss {held_out:.4}",
+                epoch + 1
+            )?;
         }
         Ok(())
     }
@@ -167,7 +173,8 @@ fn group(settings: &Settings, batches: usize) -> Result<Group> {
         let known: Vec<&str> = RULES.iter().map(|(name, _)| *name).collect();
         return Err(format!("`--run`: no `{rule}` is known; there are {}", known.join(", ")).into());
     };
-    let group = at_rate(*lr).master(master(settings.precision)).state_format(settings.state_format);
+    let group = at_rate(*lr).master(master(settings.precision));
+    let group = group.state_format(settings.state_format.clone());
     let steps = (batches / settings.accumulate as usize) as u64;
     let warmup = steps / 10;
     Ok(match settings.schedule {

@@ -8,6 +8,7 @@ use wgpu_optim::{Control, Format, Group, LossScale, Master, Optimizer, View};
 use super::Result;
 use super::data::Schedule;
 use super::network::{Network, Score};
+use super::settings::Settings;
 
 /// A rule with its defaults, given the learning rate.
 pub(crate) type AtRate = fn(f64) -> Group;
@@ -89,7 +90,7 @@ pub(crate) fn sweep(
     gpu: &Gpu,
     network: &mut Network,
     schedule: &Schedule,
-    control: Control,
+    settings: &Settings,
     initial: &[f32],
     rates: &[f64],
     mut done: impl FnMut(),
@@ -99,7 +100,7 @@ pub(crate) fn sweep(
         let mut runs = Vec::new();
         for &rate in rates {
             network.set(gpu, initial);
-            runs.push(train(gpu, network, schedule, control, group(rate))?);
+            runs.push(train(gpu, network, schedule, settings, group(rate))?);
             done();
         }
         all.push(Series { name, runs });
@@ -112,14 +113,16 @@ fn train(
     gpu: &Gpu,
     network: &mut Network,
     schedule: &Schedule,
-    control: Control,
+    settings: &Settings,
     group: Group,
 ) -> Result<Run> {
+    let Settings { control, state_format, .. } = settings;
     let rate = group.lr;
     let mut optimizer = Optimizer::new(&gpu.device);
-    optimizer.set_control(control)?;
-    network.scale_loss(gpu, &loss_scale(gpu, &optimizer, &control)?);
-    let group = optimizer.add_group(group.master(master(network.format())))?;
+    optimizer.set_control(*control)?;
+    network.scale_loss(gpu, &loss_scale(gpu, &optimizer, control)?);
+    let group = group.master(master(network.format())).state_format(state_format.clone());
+    let group = optimizer.add_group(group)?;
     for (name, param, grad) in network.parameters() {
         optimizer.add_param(group, name, param, grad)?;
     }
