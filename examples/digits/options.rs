@@ -37,8 +37,8 @@ A single run (needs the feature `checkpoint`):
 Both:
   --precision FORMAT     how parameters and gradients are stored: f32, bf16 or f16;
                          f32 if not given
-  --state-format FORMAT  how the optimizer's state is stored: f32, f16, bf16, block8 or block4;
-                         f32 if not given
+  --state-format FORMAT  how the optimizer's state is stored: f32, f16, bf16, block8 or block4, or a
+                         format for each slot, as exp_avg:block8,exp_avg_sq:bf16; f32 if not given
   --clip MAX_NORM        shorten gradients whose norm over all parameters is larger
   --loss-scale SCALE     multiply the loss by a number, or by one that adapts itself:
                          dynamic; 1 if not given
@@ -172,6 +172,8 @@ mod tests {
             ("--precision f64", "no precision is called `f64`"),
             ("--state-format", "`--state-format` needs a format"),
             ("--state-format block2", "no format of state is called `block2`"),
+            ("--state-format exp_avg:block8,bf16", "`bf16` names no slot"),
+            ("--state-format exp_avg:block2", "no format of state is called `block2`"),
             ("--clip", "`--clip` needs a norm"),
             ("--clip much", "`--clip`: `much` is not a number"),
             ("--clip -1", "`clip_norm` is -1; it must be a finite number, 0 or more"),

@@ -96,9 +96,7 @@ impl Settings {
                 self.precision = Format::ALL.into_iter().find(named).ok_or_else(unknown)?;
             }
             "state-format" => {
-                let named = text.to_str().and_then(StateFormat::named);
-                let unknown = || format!("no format of state is called `{}`", text.display());
-                self.state_format = named.ok_or_else(unknown)?.into();
+                self.state_format = state_formats(&text.to_string_lossy())?;
             }
             "clip" if text == "none" => self.control.clip_norm = None,
             "clip" => self.control.clip_norm = Some(number(key, text)?),
@@ -136,6 +134,22 @@ impl Settings {
     }
 }
 
+/// Reads one format for all slots, or a format for each slot that is named.
+fn state_formats(text: &str) -> Result<StateFormats, String> {
+    let format = |name: &str| {
+        let unknown = || format!("no format of state is called `{name}`");
+        StateFormat::named(name).ok_or_else(unknown)
+    };
+    if !text.contains(':') {
+        return Ok(format(text)?.into());
+    }
+    let each = text.split(',').map(|one| {
+        let (slot, name) = one.split_once(':').ok_or_else(|| format!("`{one}` names no slot"))?;
+        Ok((slot.trim().to_owned(), format(name.trim())?))
+    });
+    Ok(each.collect::<Result<Vec<_>, String>>()?.into())
+}
+
 fn number(key: &str, text: &OsStr) -> Result<f64, String> {
     let parsed = text.to_str().and_then(|text| text.parse().ok());
     parsed.ok_or_else(|| format!("`--{key}`: `{}` is not a number", text.display()))
@@ -164,6 +178,8 @@ mod tests {
             one.set(key, text.as_ref())?;
             assert_eq!(one.text(key), text);
         }
+        one.set("state-format", "exp_avg:block8,exp_avg_sq:bf16".as_ref())?;
+        assert_eq!(one.text("state-format"), "exp_avg: block8, exp_avg_sq: bf16");
         for from in [&one, &Settings::default()] {
             let mut other = Settings::default();
             for (key, _) in Settings::KEYS {
