@@ -20,9 +20,10 @@ pub enum StateFormat {
     /// The upper half of an f32: [`Format::Bf16`].
     Bf16,
     /// 8 bits in blocks of 256 elements, each with an f32 scale: 1.016 bytes an element. The codes are those of
-    /// bitsandbytes ([Dettmers et al. 2022](https://arxiv.org/abs/2110.02861)). Numbers below 2.75e-7 of the scale become
-    /// 0. If that is a second moment, the next step divides by ε alone, which can make a training fail where magnitudes
-    /// in a block differ much; there, keep that slot in another format.
+    /// bitsandbytes ([Dettmers et al. 2022](https://arxiv.org/abs/2110.02861)). Unsigned numbers
+    /// below 1.625e-7 of the scale and signed ones below 2.75e-7 become 0. If that is a second moment and the next
+    /// gradient is 0 as well, that step divides by ε alone, which can make a training fail where magnitudes in a block
+    /// differ much; there, keep that slot in another format.
     Block8,
     /// 4 bits in blocks of 128 elements, each with an f32 scale: 0.531 bytes an element. The codes are those of
     /// torchao.
